@@ -1,0 +1,130 @@
+/* calls.c: what a foreign call costs that returns at once.
+ *
+ * The rows call functions of another shared library through gs_cgocall and gs_ffi_call in a tight
+ * loop on the main green thread of a runtime with one P, where nobody waits: the fast path out of
+ * the runtime and back, and nothing else.  Their floors (a plain indirect call, a bare ffi_call)
+ * are in floor.c and call the same functions.
+ */
+#include "gosched.h"
+#include "gosched_ffi.h"
+#include "harness.h"
+#include "targets.h"
+
+static double loop_cgocall(void *arg, uint64_t n) {
+  (void)arg;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++) {
+    gs_cgocall(gsbench_empty, NULL, NULL);
+  }
+  return (double)(bench_now() - start);
+}
+
+static double loop_cgocall_site(void *arg, uint64_t n) {
+  gs_site *site = arg;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++) {
+    gs_cgocall_site(site, gsbench_empty, NULL, NULL);
+  }
+  return (double)(bench_now() - start);
+}
+
+static double loop_ffi(void *arg, uint64_t n) {
+  const gs_func *func = arg;
+  int values[6] = {1, 2, 3, 4, 5, 6};
+  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
+  int ret, saved_errno;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++) {
+    gs_ffi_call(func, &ret, args, &saved_errno);
+  }
+  return (double)(bench_now() - start);
+}
+
+static void body_cgocall(bench_green *g) {
+  bench_check("gs_cgocall", gs_cgocall(gsbench_empty, NULL, NULL));
+  bench_loop_row(g->options, g->out, loop_cgocall, NULL);
+}
+
+static void body_cgocall_site(bench_green *g) {
+  bench_check("gs_cgocall_site", gs_cgocall_site(g->arg, gsbench_empty, NULL, NULL));
+  bench_loop_row(g->options, g->out, loop_cgocall_site, g->arg);
+}
+
+static gs_func *prepare(const char *name) {
+  static const char declarations[] =
+      "int gsbench_int0(void);"
+      "int gsbench_int1(int a);"
+      "int gsbench_int4(int a, int b, int c, int d);"
+      "int gsbench_int6(int a, int b, int c, int d, int e, int f);";
+  gs_ffi_error error = {0};
+  gs_ffi *ffi = gs_ffi_new();
+  gs_lib *library = NULL;
+  gs_func *func = NULL;
+  if (ffi == NULL) {
+    bench_die("gs_ffi_new: out of memory");
+  }
+  if (gs_ffi_cdef(ffi, declarations, &error) != GS_OK ||
+      gs_ffi_load(ffi, NULL, &library, &error) != GS_OK ||
+      gs_ffi_func(library, name, &func, &error) != GS_OK) {
+    bench_die("preparing %s: %s", name, error.text);
+  }
+  return func;
+}
+
+static void body_ffi(bench_green *g) {
+  gs_func *func = prepare(g->arg);
+  int values[6] = {1, 2, 3, 4, 5, 6};
+  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
+  static const int sums[7] = {0, 1, 3, 6, 10, 15, 21};
+  int ret = -1, saved_errno;
+  bench_check("gs_ffi_call", gs_ffi_call(func, &ret, args, &saved_errno));
+  if (ret != sums[gs_func_nargs(func)]) {
+    bench_die("%s returned %d", gs_func_name(func), ret);
+  }
+  bench_loop_row(g->options, g->out, loop_ffi, func);
+}
+
+static void run_cgocall(const bench_options *options, bench_result *out) {
+  bench_run_green(1, body_cgocall, &(bench_green){options, out, NULL});
+}
+
+static void run_cgocall_site(const bench_options *options, bench_result *out) {
+  static gs_site site = {.name = "gsbench_empty"};
+  bench_run_green(1, body_cgocall_site, &(bench_green){options, out, &site});
+}
+
+static void run_cgocall_critical(const bench_options *options, bench_result *out) {
+  static gs_site site = {.name = "gsbench_empty", .flags = GS_SITE_CRITICAL};
+  bench_run_green(1, body_cgocall_site, &(bench_green){options, out, &site});
+}
+
+static void run_ffi(const bench_options *options, bench_result *out, char *name) {
+  bench_run_green(1, body_ffi, &(bench_green){options, out, name});
+}
+
+static void run_ffi0(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, "gsbench_int0");
+}
+
+static void run_ffi1(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, "gsbench_int1");
+}
+
+static void run_ffi4(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, "gsbench_int4");
+}
+
+static void run_ffi6(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, "gsbench_int6");
+}
+
+const bench_row bench_rows_calls[] = {
+    {"call.nosite", "ns", run_cgocall},
+    {"call.site", "ns", run_cgocall_site},
+    {"call.critical", "ns", run_cgocall_critical},
+    {"call.ffi0", "ns", run_ffi0},
+    {"call.ffi1", "ns", run_ffi1},
+    {"call.ffi4", "ns", run_ffi4},
+    {"call.ffi6", "ns", run_ffi6},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,273 @@
+/* floor.c: what the machine itself costs, with no scheduler in it.
+ *
+ * A floor calls the same functions, sleeps the same time or blocks as often as the row it stands
+ * beside, by the plainest means there are: an indirect call, libffi, a stack switch, nanosleep, a
+ * futex, pthreads.
+ */
+#include <errno.h>
+#include <ffi.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "targets.h"
+
+/* ---- calls -------------------------------------------------------------------------------- */
+
+static double loop_call(void *arg, uint64_t n) {
+  int (*volatile function)(void *) = gsbench_empty;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++) {
+    function(arg);
+  }
+  return (double)(bench_now() - start);
+}
+
+static void run_call(const bench_options *options, bench_result *out) {
+  bench_loop_row(options, out, loop_call, NULL);
+}
+
+struct prepared {
+  ffi_cif cif;
+  ffi_type *types[6];
+  void (*function)(void);
+};
+
+static double loop_ffi(void *arg, uint64_t n) {
+  struct prepared *prepared = arg;
+  int values[6] = {1, 2, 3, 4, 5, 6};
+  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
+  ffi_arg ret;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++) {
+    ffi_call(&prepared->cif, prepared->function, &ret, args);
+  }
+  return (double)(bench_now() - start);
+}
+
+static void run_ffi(const bench_options *options, bench_result *out, unsigned nargs,
+                    void (*function)(void)) {
+  struct prepared prepared = {.function = function};
+  for (unsigned i = 0; i < nargs; i++) {
+    prepared.types[i] = &ffi_type_sint;
+  }
+  ffi_status status =
+      ffi_prep_cif(&prepared.cif, FFI_DEFAULT_ABI, nargs, &ffi_type_sint, prepared.types);
+  if (status != FFI_OK) {
+    bench_die("ffi_prep_cif: status %d", (int)status);
+  }
+  bench_loop_row(options, out, loop_ffi, &prepared);
+}
+
+static void run_ffi0(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, 0, FFI_FN(gsbench_int0));
+}
+
+static void run_ffi1(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, 1, FFI_FN(gsbench_int1));
+}
+
+static void run_ffi4(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, 4, FFI_FN(gsbench_int4));
+}
+
+static void run_ffi6(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, 6, FFI_FN(gsbench_int6));
+}
+
+/* ---- switching stacks --------------------------------------------------------------------- */
+
+/* The context switch of core/arch, which is linked in here once more, without the scheduler that
+ * decides who is next: contexts on stacks of their own switch to their neighbour, round and round.
+ */
+void gs_arch_switch(void **save_sp, void *load_sp);
+void *gs_arch_frame(void *top, void (*entry)(void));
+
+enum { CONTEXTS = 1000, STACK_SIZE = 64 << 10, CACHE_LINE = 64, STAGGER = 61 };
+
+static struct {
+  void *sp[CONTEXTS];
+  void *main_sp;
+  int count;     /* contexts in the ring */
+  int current;   /* the one that runs */
+  uint64_t left; /* switches to make before going back to main */
+} ring;
+
+static void ring_member(void) {
+  for (;;) {
+    int self = ring.current;
+    if (ring.left-- == 0) {
+      gs_arch_switch(&ring.sp[self], ring.main_sp);
+    } else {
+      ring.current = self + 1 == ring.count ? 0 : self + 1;
+      gs_arch_switch(&ring.sp[self], ring.sp[ring.current]);
+    }
+  }
+}
+
+static double loop_switch(void *arg, uint64_t n) {
+  (void)arg;
+  ring.left = n;
+  int64_t start = bench_now();
+  gs_arch_switch(&ring.main_sp, ring.sp[ring.current]);
+  return (double)(bench_now() - start);
+}
+
+/* Tops that are all aligned alike would fall into the same sets of the cache. */
+static void run_switch(const bench_options *options, bench_result *out, int count) {
+  char *stacks = aligned_alloc(4096, (size_t)count * STACK_SIZE);
+  if (stacks == NULL) {
+    bench_die("out of memory for %d stacks", count);
+  }
+  for (int i = 0; i < count; i++) {
+    char *top = stacks + (size_t)(i + 1) * STACK_SIZE - (size_t)(i % STAGGER) * CACHE_LINE;
+    ring.sp[i] = gs_arch_frame(top, ring_member);
+  }
+  ring.count = count;
+  bench_loop_row(options, out, loop_switch, NULL);
+  free(stacks);
+}
+
+static void run_switch_two(const bench_options *options, bench_result *out) {
+  run_switch(options, out, 2);
+}
+
+static void run_switch_ring(const bench_options *options, bench_result *out) {
+  run_switch(options, out, CONTEXTS);
+}
+
+/* ---- sleep -------------------------------------------------------------------------------- */
+
+enum { SLEEP_NS = 1000000, SLEEPS_PER_SAMPLE = 12 };
+
+static void run_sleep(const bench_options *options, bench_result *out) {
+  if (prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) != 0) {
+    bench_die("prctl(PR_SET_TIMERSLACK): %s", strerror(errno));
+  }
+  for (int i = 0; i < options->samples * SLEEPS_PER_SAMPLE; i++) {
+    struct timespec pause = {0, SLEEP_NS};
+    int64_t start = bench_now();
+    nanosleep(&pause, NULL);
+    bench_push(out, (double)(bench_now() - start - SLEEP_NS) / 1e3);
+  }
+}
+
+/* ---- waking another thread ---------------------------------------------------------------- */
+
+enum { WAKES_PER_SAMPLE = 10 };
+
+struct waker {
+  _Atomic uint32_t word; /* 0: wait; 1: woken; 2: end */
+  _Atomic int64_t ran;   /* when the woken thread ran; 0: not yet */
+};
+
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value) {
+  return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+static void *wait_to_be_woken(void *arg) {
+  struct waker *waker = arg;
+  for (;;) {
+    while (atomic_load(&waker->word) == 0) {
+      futex(&waker->word, FUTEX_WAIT_PRIVATE, 0);
+    }
+    int64_t now = bench_now();
+    if (atomic_load(&waker->word) == 2) {
+      return NULL;
+    }
+    atomic_store(&waker->word, 0);
+    atomic_store(&waker->ran, now);
+  }
+}
+
+/* A hand-off must at least wake a thread: from the wake to the woken thread's first instruction,
+ * while the waker goes to sleep as a blocking call would. */
+static void run_wake(const bench_options *options, bench_result *out) {
+  struct waker waker = {0};
+  struct timespec settle = {0, 2000000};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, wait_to_be_woken, &waker);
+  if (error != 0) {
+    bench_die("pthread_create: %s", strerror(error));
+  }
+  for (int i = 0; i < options->samples * WAKES_PER_SAMPLE; i++) {
+    nanosleep(&settle, NULL);
+    atomic_store(&waker.ran, 0);
+    int64_t start = bench_now();
+    atomic_store(&waker.word, 1);
+    futex(&waker.word, FUTEX_WAKE_PRIVATE, 1);
+    do {
+      nanosleep(&settle, NULL);
+    } while (atomic_load(&waker.ran) == 0);
+    bench_push(out, (double)(atomic_load(&waker.ran) - start) / 1e3);
+  }
+  atomic_store(&waker.word, 2);
+  futex(&waker.word, FUTEX_WAKE_PRIVATE, 1);
+  pthread_join(thread, NULL);
+}
+
+/* ---- blocking calls, a thread each -------------------------------------------------------- */
+
+static void *nap_in_thread(void *arg) {
+  (void)arg;
+  unsigned usec = 100000;
+  gsbench_nap(&usec);
+  return NULL;
+}
+
+static void run_pthreads(bench_result *out, size_t calls) {
+  pthread_t *threads = calloc(calls, sizeof *threads);
+  if (threads == NULL) {
+    bench_die("out of memory for %zu threads", calls);
+  }
+  int64_t start = bench_now();
+  for (size_t i = 0; i < calls; i++) {
+    int error = pthread_create(&threads[i], NULL, nap_in_thread, NULL);
+    if (error != 0) {
+      bench_die("pthread_create number %zu: %s", i, strerror(error));
+    }
+  }
+  for (size_t i = 0; i < calls; i++) {
+    pthread_join(threads[i], NULL);
+  }
+  bench_push(out, (double)(bench_now() - start) / 1e6);
+  free(threads);
+}
+
+static void run_pthreads_100(const bench_options *options, bench_result *out) {
+  (void)options;
+  run_pthreads(out, 100);
+}
+
+static void run_pthreads_1000(const bench_options *options, bench_result *out) {
+  (void)options;
+  run_pthreads(out, 1000);
+}
+
+static void run_pthreads_10000(const bench_options *options, bench_result *out) {
+  (void)options;
+  run_pthreads(out, 10000);
+}
+
+const bench_row bench_rows_floor[] = {
+    {"floor.call", "ns", run_call},
+    {"floor.ffi0", "ns", run_ffi0},
+    {"floor.ffi1", "ns", run_ffi1},
+    {"floor.ffi4", "ns", run_ffi4},
+    {"floor.ffi6", "ns", run_ffi6},
+    {"floor.switch.two", "ns", run_switch_two},
+    {"floor.switch.ring", "ns", run_switch_ring},
+    {"floor.sleep.1ms", "us", run_sleep},
+    {"floor.wake", "us", run_wake},
+    {"floor.block.100", "ms", run_pthreads_100},
+    {"floor.block.1000", "ms", run_pthreads_1000},
+    {"floor.block.10000", "ms", run_pthreads_10000},
+    {NULL, NULL, NULL},
+};

@@ -1,0 +1,24 @@
+/* targets.c: see targets.h. */
+#include "targets.h"
+
+#include <unistd.h>
+
+int gsbench_empty(void *arg) {
+  (void)arg;
+  return 0;
+}
+
+int gsbench_nap(void *usec) {
+  usleep(*(unsigned *)usec);
+  return 0;
+}
+
+int gsbench_int0(void) { return 0; }
+
+int gsbench_int1(int a) { return a; }
+
+int gsbench_int4(int a, int b, int c, int d) { return a + b + c + d; }
+
+int gsbench_int6(int a, int b, int c, int d, int e, int f) { return a + b + c + d + e + f; }
+
+int gsbench_add(int a, int b) { return a + b; }

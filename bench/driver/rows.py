@@ -1,0 +1,271 @@
+"""What is measured, against what, and which ratio is wanted.
+
+A row names gosched's side, a floor (what the machine costs without a scheduler), references, and
+goals.  Every goal is held against a side that is measured in the same run.  Where the goal was set
+against a system that is not among the sides (libdill, Tokio, Boost), it is carried over by that
+system's distance from Go when both were measured on one machine, and its note says so.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .stats import OURS, Goal, at_most, plus, times
+
+
+@dataclass(frozen=True)
+class Side:
+    """One system's part of a row: a program of sides.py and what that program calls the row."""
+
+    label: str
+    program: str
+    row: str
+    slow: bool = False  # once in a run is enough, and --quick does without
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    ours: Side
+    floor: Side | None = None
+    references: tuple[Side, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    events: bool = False  # each sample is one event: p50 and p99 instead of minimum and median
+    cold: bool = False  # one sample a process: what is measured is the first time
+    quantity: str = "time"  # or "rss" (peak, MiB) or "threads", of the same processes
+    batch: str = ""  # rows of one batch share the sides they have in common; "": alone
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """All sides, in the order in which a round takes them."""
+        floor = () if self.floor is None else (self.floor,)
+        return (*floor, self.ours, *self.references)
+
+
+def c(row: str) -> Side:
+    """gosched's side in C."""
+    return Side(OURS, "c", row)
+
+
+def go(row: str) -> Side:
+    """Go's side."""
+    return Side("Go", "go", row)
+
+
+def floor(label: str, row: str) -> Side:
+    """What the machine costs."""
+    return Side(label, "c", row)
+
+
+def call_rows() -> list[Row]:
+    indirect, empty = floor("indirect call", "floor.call"), go("call.empty")
+    rows = [
+        Row(f"call.{name}", c(f"call.{name}"), indirect, (empty,), goals, batch="call")
+        for name, goals in (
+            ("nosite", (times(0.15, "Go"),)),
+            ("site", (times(0.15, "Go"),)),
+            ("critical", ()),
+        )
+    ]
+    for n in (0, 1, 4, 6):
+        goals = (plus(8, "ffi_call"), *((times(0.3, "Go"),) if n == 4 else ()))
+        bare = floor("ffi_call", f"floor.ffi{n}")
+        rows.append(Row(f"call.ffi{n}", c(f"call.ffi{n}"), bare, (go(f"call.int{n}"),), goals))
+    return rows
+
+
+def switch_rows() -> list[Row]:
+    goals = {
+        "yield.two": (times(0.14, "Go", note="1x libdill"),),
+        "yield.ring": (times(1.5, "asm switch"),),
+        "spawn.join.w1": (),
+        "spawn.join.w2": (times(0.095, "Go", note="1x libdill"),),
+        "spawn.burst.w1": (times(0.5, "Go"),),
+        "spawn.burst.w2": (times(0.5, "Go"),),
+        "chan.w1": (times(0.25, "Go", note="0.9x libdill"),),
+        "chan.w2": (times(0.57, "Go", note="0.7x Tokio"),),
+        "buffered.w1": (times(0.52, "Go", note="0.6x Boost"),),
+        "buffered.w2": (times(0.6, "Go"),),
+    }
+    floors = {
+        "yield.two": floor("asm switch", "floor.switch.two"),
+        "yield.ring": floor("asm switch", "floor.switch.ring"),
+    }
+    rows = [Row(name, c(name), floors.get(name), (go(name),), goal) for name, goal in goals.items()]
+    nanosleep = floor("nanosleep", "floor.sleep.1ms")
+    sleep_goals = (times(1.2, "nanosleep"), times(1.2, "nanosleep", "high"))
+    sleep = Row("sleep.1ms", c("sleep.1ms"), nanosleep, (go("sleep.1ms"),), sleep_goals, True)
+    return [*rows, sleep]
+
+
+def handoff_rows() -> list[Row]:
+    wake = floor("futex wake", "floor.wake")
+    unknown = (at_most(100), at_most(500, "high"))
+    known = (at_most(10),)
+    late = (at_most(1000),)
+    table: list[tuple[str, str, tuple[Goal, ...]]] = [
+        ("handoff.unknown", "backedoff", unknown),
+        ("handoff.unknown.idle", "idle", unknown),
+        ("handoff.unknown.burst", "burst", unknown),
+        ("handoff.blocking", "backedoff", known),
+        ("handoff.knownlong", "backedoff", known),
+        ("handoff.knownshort", "backedoff", late),
+        ("handoff.undeclared", "backedoff", late),
+    ]
+    return [
+        Row(name, c(name), wake, (go(f"handoff.{state}"),), goals, True, batch="handoff")
+        for name, state, goals in table
+    ]
+
+
+def block_rows() -> list[Row]:
+    rows = []
+    for n, time_goal in (
+        (1000, times(0.62, "Go", note="1x Tokio")),
+        (10000, times(0.49, "Go", note="1x Tokio")),
+    ):
+        sides = (c(f"block.{n}"), floor("pthreads", f"floor.block.{n}"), (go(f"block.{n}"),))
+        memory = (times(0.87, "pthreads", note="1x Tokio"),)
+        batch = f"block.{n}"
+        rows += [
+            Row(f"block.{n}", *sides, (time_goal,), cold=True, batch=batch),
+            Row(f"block.{n}.rss", *sides, memory, cold=True, quantity="rss", batch=batch),
+            Row(f"block.{n}.threads", sides[0], None, sides[2], (), False, True, "threads", batch),
+        ]
+        if n == 1000:
+            hinted = (c("block.1000.hinted"), *sides[1:])
+            rows.append(Row("block.1000.hinted", *hinted, (time_goal,), cold=True, batch=batch))
+    return rows
+
+
+def python_call_rows() -> list[Row]:
+    api, abi = Side("cffi API", "calls", "cffi.api"), Side("cffi ABI", "calls", "cffi.abi")
+    others = (Side("ctypes", "calls", "ctypes.bare"), Side("ctypes typed", "calls", "ctypes.typed"))
+    goals = (times(1, "cffi API"), times(0.5, "cffi ABI"))
+    return [Row("py.call.add", Side(OURS, "gosched", "call.add"), None, (api, abi, *others), goals)]
+
+
+def python_switch_rows() -> list[Row]:
+    def sides(row: str, *programs: str) -> tuple[Side, ...]:
+        return tuple(
+            Side("uvloop", "asyncio", f"{row}.uvloop")
+            if program == "uvloop"
+            else Side(program, program, row)
+            for program in programs
+        )
+
+    def ours(row: str) -> Side:
+        return Side(OURS, "gosched", row)
+
+    return [
+        Row(
+            "py.spawn.join",
+            ours("spawn.join"),
+            None,
+            sides("spawn.join", "uvloop", "asyncio", "gevent", "greenlet"),
+            (times(0.2, "uvloop"),),
+        ),
+        Row(
+            "py.switch",
+            ours("switch"),
+            None,
+            sides("switch", "greenlet", "uvloop", "gevent", "asyncio"),
+            (times(0.6, "greenlet"),),
+        ),
+        Row(
+            "py.chan",
+            ours("chan"),
+            None,
+            sides("chan", "gevent", "uvloop", "asyncio"),
+            (times(0.2, "gevent"),),
+        ),
+    ]
+
+
+def python_block_rows() -> list[Row]:
+    rows = []
+    limits = {100: 1.03, 1000: 1.08}
+    for kind in ("usleep", "sleep"):
+        for n, limit in limits.items():
+            row = f"block.{n}.{kind}"
+            references = [
+                Side("ThreadPoolExecutor(N)", "threads", row),
+                Side("gevent ThreadPool(N)", "gevent", row),
+                Side("asyncio.to_thread(N)", "asyncio", row),
+                Side("threading.Thread", "threads", row.replace("block", "thread", 1)),
+            ]
+            if kind == "usleep":
+                stock = row.replace("block", "stock", 1)
+                references.append(Side("asyncio.to_thread", "asyncio", stock, slow=n == 1000))
+            pthreads = floor("pthreads", f"floor.block.{n}")
+            side = Side(OURS, "gosched", row)
+            goals = (times(limit, "pthreads"),)
+            rows.append(Row(f"py.{row}", side, pthreads, tuple(references), goals, cold=True))
+    return rows
+
+
+ROWS: list[Row] = [
+    *call_rows(),
+    *switch_rows(),
+    *handoff_rows(),
+    *block_rows(),
+    *python_call_rows(),
+    *python_switch_rows(),
+    *python_block_rows(),
+]
+
+
+class UnknownRowError(ValueError):
+    """A name on the command line that no row has."""
+
+
+def select(names: Sequence[str]) -> list[Row]:
+    """The rows that are named: by their whole name, by its beginning up to a dot, or by a pattern
+    with * and ?.  No names: all rows.
+    """
+    chosen: dict[str, Row] = {}
+    for name in names:
+        found = [
+            row
+            for row in ROWS
+            if row.name == name
+            or row.name.startswith(name + ".")
+            or fnmatch.fnmatchcase(row.name, name)
+        ]
+        if not found:
+            groups = sorted({row.name.split(".")[0] for row in ROWS})
+            raise UnknownRowError(
+                f"no row is called {name!r}; accepted are the names that --list prints, "
+                f"their beginnings ({', '.join(groups)}) and patterns such as 'py.block.*'"
+            )
+        chosen.update((row.name, row) for row in found)
+    return [row for row in ROWS if not names or row.name in chosen]
+
+
+@dataclass
+class Batch:
+    """Rows that are measured together, because they share sides."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def sides(self) -> list[Side]:
+        """Each side once, in the order of the rows."""
+        return list(dict.fromkeys(side for row in self.rows for side in row.sides))
+
+    @property
+    def cold(self) -> bool:
+        """Whether each process gives one sample only."""
+        return any(row.cold for row in self.rows)
+
+
+def batches(rows: Sequence[Row]) -> list[Batch]:
+    """The rows, those of one batch together."""
+    grouped: dict[str, Batch] = {}
+    for row in rows:
+        grouped.setdefault(row.batch or row.name, Batch()).rows.append(row)
+    return list(grouped.values())

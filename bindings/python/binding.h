@@ -1,0 +1,134 @@
+/* binding.h: what the files of the extension module _gosched share.
+ *
+ *   module.c    the module, its exceptions, the functions that are not about one object
+ *   domain.c    the Python domain: the scheduler's hooks, entry and end of a green thread, run
+ *   tstate.c    all that depends on how this version of CPython keeps its thread states
+ *   green.c     GreenThread: join, result, cancel
+ *   chan.c      Chan
+ *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
+ *
+ * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
+ * Python object: it is made by go and lives as long as somebody refers to it.  A Rec is the part
+ * that exists only while the function runs: it stands on the green thread's own stack, and the word
+ * that gs_gdata() names points to it.  All of a Green is guarded by the GIL; of a Rec, `ts` is also
+ * read by sysmon, under rec_lock.
+ */
+#ifndef GOSCHED_PYTHON_BINDING_H
+#define GOSCHED_PYTHON_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gosched.h"
+#include "gosched_domain.h"
+#include "gosched_ffi.h"
+
+/* Reserved for the stack of a green thread and of the main one; the kernel commits what is used. */
+#define GREEN_STACK ((size_t)2 << 20)
+#define MAIN_STACK ((size_t)8 << 20)
+
+typedef struct Green Green;
+
+/* What the binding knows of a green thread while it runs. */
+typedef struct Rec {
+  PyThreadState *ts; /* its thread state; written under rec_lock, NULL once it is to be deleted */
+  Green *obj;        /* the Python object; NULL at the very end; GIL */
+  _Atomic int held;  /* 1 while a thread has ts current, or had and has not let go of it yet */
+  _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
+  int gilstate_base; /* ts->gilstate_counter outside of any callback */
+  int last_errno;    /* of its last foreign call */
+  bool pinned;       /* gs_lock_os_thread was called because of a callback */
+  bool main;         /* the green thread of run */
+  const char *where; /* what it is doing, for GreenThread.state; static text */
+} Rec;
+
+struct Green {
+  PyObject_HEAD
+  gs_handle *handle; /* NULL: the main green thread */
+  PyThreadState *ts; /* made by go, taken over by the Rec at the first run */
+  Rec *rec;          /* while it runs */
+  PyObject *fn, *args, *kwnames; /* until it has run; args as for vectorcall */
+  PyObject *context;             /* until it has run */
+  PyObject *name;
+  PyObject *on_error; /* called with this object when fn has failed; NULL: nobody */
+  PyObject *result;   /* once it has ended well */
+  PyObject *exc, *tb; /* once it has failed: the exception and its traceback */
+  PyObject *weakrefs;
+  Green *next, *prev; /* the list of those that have not ended */
+  uint64_t id;
+  int cancels;    /* requests to stop that nobody has taken back */
+  bool finished;  /* result or exc is final */
+  bool retrieved; /* somebody joined it, or its error was reported */
+};
+
+/* Deadlines and states. */
+extern const char state_runnable[], state_running[], state_waiting[], state_syscall[], state_done[];
+
+/* ---- module.c ------------------------------------------------------------------------------ */
+
+extern PyObject *exc_Error, *exc_Closed, *exc_WouldBlock, *exc_Deadlock, *exc_FFIError,
+    *exc_Cancelled;
+
+/* Answers of the binding beside the GS_E… codes: a Python exception is set already. */
+enum { RAISED = 1 };
+
+/* Raises what a GS_E… code (or RAISED) means in Python.  what begins the sentence.  Returns NULL. */
+PyObject *raise_code(int code, const char *what);
+
+/* A timeout argument: None or NULL is GS_FOREVER, else seconds from now.  -1: an exception is set. */
+int parse_timeout(PyObject *arg, int64_t *deadline);
+/* Seconds to nanoseconds, saturated.  what names the argument in errors. */
+int parse_seconds(PyObject *arg, const char *what, int64_t *ns);
+
+/* Arguments of a METH_FASTCALL|METH_KEYWORDS function: fills out[0..n) in the order of names (a NULL
+ * entry of names ends the list), NULL where none is given.  The first `required` must be given. */
+int parse_args(const char *fname, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+               const char *const *names, int required, PyObject **out);
+
+/* ---- domain.c ------------------------------------------------------------------------------ */
+
+/* Makes the Python domain, once.  -1: an exception is set. */
+int domain_ready(void);
+
+/* The Rec of the calling green thread; NULL on every other thread. */
+static inline Rec *rec_here(void) {
+  void **word = gs_gdata();
+  return word ? *word : NULL;
+}
+
+/* Before and after an operation that may park.  op_begin returns NULL, with an exception set, where
+ * no green thread runs; what names the function for the message. */
+Rec *op_begin(const char *what, const char *where);
+void op_end(Rec *r);
+/* After an operation: true if it must be tried again.  Runs signal handlers after GS_EINTR and may
+ * turn *code into RAISED. */
+bool op_again(Rec *r, int *code);
+/* Keeps the green thread on its thread while C frames below it may hold locks of that thread. */
+void pin_check(Rec *r);
+
+int green_start(Green *g); /* GS_OK or GS_E…; the started function owns a reference to g */
+PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads);
+uint64_t green_ident(void); /* what _thread.get_ident should say here; 0: what it always says */
+
+/* ---- green.c ------------------------------------------------------------------------------- */
+
+extern PyTypeObject GreenType;
+int green_init(PyObject *module);
+/* fn, then its arguments as for vectorcall.  NULL: an exception is set. */
+Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kwnames);
+void green_run(Green *g);    /* calls fn and keeps what comes of it; GIL held */
+void green_link(Green *g);   /* into the list of those that have not ended */
+void green_unlink(Green *g);
+Green *green_first(void);    /* of that list, borrowed; NULL: all have ended */
+void green_cancel(Green *g); /* GIL held */
+int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
+
+/* ---- chan.c, function.c -------------------------------------------------------------------- */
+
+int chan_init(PyObject *module);
+int function_init(PyObject *module);
+
+#endif

@@ -1,0 +1,403 @@
+/* domain.c: Python as a domain of the scheduler.
+ *
+ * The domain has one P, and holding it means having the turn.  The GIL is something else: it is
+ * taken in switch_in, kept from one green thread to the next as long as this thread goes on with
+ * green threads of Python, and dropped when the thread leaves the domain, before a foreign call,
+ * and by any extension that says Py_BEGIN_ALLOW_THREADS.  In the last case the scheduler is not
+ * told; sysmon asks may_retake, which looks at the thread state.
+ *
+ * Who points at a thread state.  `cur` of a thread is the Rec whose state it holds the GIL with (or
+ * would hold it, but for an extension that has dropped it).  When a green thread parks, its thread
+ * still points at its state until a hook runs there: switch_in of the next one, or detach.  The
+ * scheduler may give the P away before that, so another thread may want to go on with this green
+ * thread at once.  It waits in switch_in until `held` is 0, which whoever points at a state stores
+ * only after CPython has let go of it.  That wait is for a thread that is on its way to let go and
+ * needs nothing for it but the GIL's own switch, so nobody waits in a circle.
+ *
+ * The end of a green thread.  Clearing a thread state runs destructors, which may park; so that is
+ * done on the green thread's own stack, with its state current.  Then, under rec_lock, the word of
+ * the scheduler and the Rec lose the thread state, and only then is it deleted: sysmon reads thread
+ * states under the same lock.
+ */
+#include <pthread.h>
+#include <sched.h>
+
+#include "tstate.h"
+
+/* While some thread holds the GIL, a green thread without it may only be waiting for its turn, up to
+ * a switch interval (5 ms) for each that wants it too.  After this long it is taken to be blocked. */
+#define CONTENDED_NS 10000000
+
+const char state_runnable[] = "runnable", state_running[] = "running", state_waiting[] = "waiting",
+           state_syscall[] = "syscall", state_done[] = "done";
+
+/* What the binding knows of an OS thread that runs green threads.  Made once for each, never freed. */
+typedef struct Thread {
+  Rec *_Atomic cur;    /* see above; this thread only, read by sysmon under rec_lock */
+  struct Thread *next; /* all of them; write-once */
+} Thread;
+
+static gs_domain *domain;
+static PyInterpreterState *interp;
+static pthread_mutex_t rec_lock = PTHREAD_MUTEX_INITIALIZER;
+static Thread *_Atomic threads;
+static bool running; /* a run is under way; GIL */
+static bool ending;  /* its main function has returned; GIL */
+
+static Thread *this_thread(void) {
+  void **word = gs_mdata(domain);
+  Thread *t = *word;
+  if (t) return t;
+  t = PyMem_RawCalloc(1, sizeof *t);
+  if (!t) Py_FatalError("gosched: out of memory for a thread's record");
+  *word = t;
+  Thread *head = threads;
+  do t->next = head;
+  while (!atomic_compare_exchange_weak(&threads, &head, t));
+  return t;
+}
+
+/* ---- the hooks -------------------------------------------------------------------------------- */
+
+static void let_go(Thread *t) {
+  Rec *old = t->cur;
+  if (!old) return;
+  t->cur = NULL;
+  tstate_release();
+  atomic_store_explicit(&old->held, 0, memory_order_release);
+}
+
+static void make_current(Rec *r) {
+  Thread *t = this_thread();
+  Rec *old = t->cur;
+  if (old == r) return;
+  while (atomic_load_explicit(&r->held, memory_order_acquire)) sched_yield();
+  t->cur = NULL;
+  if (old) {
+    tstate_switch(r->ts);
+    atomic_store_explicit(&old->held, 0, memory_order_release);
+  } else {
+    tstate_acquire(r->ts);
+  }
+  r->held = 1;
+  t->cur = r;
+}
+
+/* The first time there is no Rec yet: green_entry makes it current by itself. */
+static void hook_switch_in(void *ud, void *gdata) {
+  (void)ud;
+  if (gdata) make_current(gdata);
+}
+
+static void hook_release(void *ud, void *gdata) {
+  (void)ud;
+  (void)gdata;
+  let_go(this_thread());
+}
+
+static void hook_detach(void *ud) {
+  (void)ud;
+  let_go(this_thread());
+  tstate_forget();
+}
+
+static bool gil_busy(void) {
+  int held = tstate_gil_held();
+  if (held >= 0) return held;
+  for (Thread *t = threads; t; t = t->next) {
+    Rec *r = t->cur;
+    if (r && r->ts && !tstate_detached(r->ts)) return true;
+  }
+  return false;
+}
+
+static int hook_may_retake(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
+  (void)ud;
+  (void)waiting;
+  int answer = GS_RETAKE_NO;
+  pthread_mutex_lock(&rec_lock);
+  const Rec *r = *(void *const volatile *)gdata;
+  if (r && r->ts && !r->waits) {
+    if (!tstate_detached(r->ts))
+      answer = GS_RETAKE_HOG;
+    else if (outside_ns >= CONTENDED_NS || !gil_busy())
+      answer = GS_RETAKE_BLOCKED;
+  }
+  pthread_mutex_unlock(&rec_lock);
+  return answer;
+}
+
+int domain_ready(void) {
+  if (domain) return 0;
+  static const gs_domain_ops ops = {
+      .size = sizeof ops,
+      .detach = hook_detach,
+      .switch_in = hook_switch_in,
+      .release = hook_release,
+      .may_retake = hook_may_retake,
+  };
+  if (tstate_boot() < 0) return -1;
+  interp = PyInterpreterState_Get();
+  int code = gs_domain_new("python", 1, GREEN_STACK, &ops, NULL, &domain);
+  if (code == GS_OK) return 0;
+  raise_code(code, "gosched cannot start");
+  return -1;
+}
+
+/* ---- life of a green thread ------------------------------------------------------------------------ */
+
+/* From here on the hooks know the green thread.  Afterwards the GIL is held with its state. */
+static void rec_begin(Rec *r) {
+  pthread_mutex_lock(&rec_lock);
+  *gs_gdata() = r;
+  pthread_mutex_unlock(&rec_lock);
+  r->waits = 1;
+  make_current(r);
+  r->waits = 0;
+  r->gilstate_base = r->ts->gilstate_counter;
+}
+
+/* And from here on they do not.  The GIL is still held. */
+static PyThreadState *rec_end(Rec *r) {
+  Thread *t = this_thread();
+  PyThreadState *ts = r->ts;
+  pthread_mutex_lock(&rec_lock);
+  *gs_gdata() = NULL;
+  r->ts = NULL;
+  t->cur = NULL;
+  pthread_mutex_unlock(&rec_lock);
+  return ts;
+}
+
+static void green_entry(void *arg) {
+  Green *g = arg;
+  Rec r = {.ts = g->ts, .obj = g, .where = state_running};
+  rec_begin(&r);
+  g->ts = NULL;
+  g->rec = &r;
+  tstate_set_ident(r.ts, green_ident());
+  tstate_on_stack(r.ts, (char *)&r, GREEN_STACK - 4096);
+  green_run(g);
+  g->rec = NULL;
+  r.obj = NULL;
+  Py_DECREF(g);
+  PyThreadState_Clear(r.ts);
+  tstate_delete_current(rec_end(&r));
+}
+
+/* The first 31 bytes of the name, cut between characters. */
+static void short_name(PyObject *name, char *buf, size_t size) {
+  Py_ssize_t n;
+  const char *text = PyUnicode_AsUTF8AndSize(name, &n);
+  if (!text) {
+    PyErr_Clear();
+    text = "?";
+    n = 1;
+  }
+  size_t keep = (size_t)n < size ? (size_t)n : size - 1;
+  while (keep > 0 && keep < (size_t)n && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--;
+  memcpy(buf, text, keep);
+  buf[keep] = 0;
+}
+
+int green_start(Green *g) {
+  if (!running) {
+    PyErr_SetString(exc_Error,
+                    "gosched.go needs a running scheduler: call it inside gosched.run(main)");
+    return RAISED;
+  }
+  if (!(g->ts = tstate_new(interp))) return GS_ENOMEM;
+  char name[32];
+  short_name(g->name, name, sizeof name);
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  opts.name = name;
+  opts.domain = domain;
+  Py_INCREF(g);
+  int code = gs_go_opts(&opts, green_entry, g, &g->handle);
+  if (code != GS_OK) {
+    PyThreadState_Clear(g->ts);
+    PyThreadState_Delete(g->ts);
+    g->ts = NULL;
+    Py_DECREF(g);
+    return code;
+  }
+  g->id = gs_handle_id(g->handle);
+  green_link(g);
+  if (ending) green_cancel(g);
+  return GS_OK;
+}
+
+/* Thread identities are addresses of the lower half, so these are nobody's. */
+uint64_t green_ident(void) {
+  const Rec *r = rec_here();
+  return r && !r->main ? gs_self() | (uint64_t)1 << 63 : 0;
+}
+
+/* ---- operations that park ---------------------------------------------------------------------------- */
+
+/* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may hold
+ * locks of this OS thread. */
+void pin_check(Rec *r) {
+  bool inside = r->ts->gilstate_counter > r->gilstate_base;
+  if (inside == r->pinned) return;
+  r->pinned = inside;
+  if (inside)
+    gs_lock_os_thread();
+  else
+    gs_unlock_os_thread();
+}
+
+/* The main green thread has no handle that the scheduler could cancel: it is woken as by a signal
+ * and finds the request itself. */
+static bool main_cancelled(const Rec *r) {
+  if (!r->main || !r->obj || r->obj->cancels == 0) return false;
+  raise_code(GS_ECANCELED, NULL);
+  return true;
+}
+
+Rec *op_begin(const char *what, const char *where) {
+  Rec *r = rec_here();
+  if (!r) {
+    PyErr_Format(exc_Error,
+                 running ? "%s waits, which only a green thread can; this thread runs none"
+                         : "%s needs a running scheduler: call it inside gosched.run(main)",
+                 what);
+    return NULL;
+  }
+  if (main_cancelled(r)) return NULL;
+  pin_check(r);
+  r->where = where;
+  return r;
+}
+
+void op_end(Rec *r) { r->where = state_running; }
+
+bool op_again(Rec *r, int *code) {
+  if (*code != GS_EINTR) return false;
+  if (PyErr_CheckSignals() == 0 && !main_cancelled(r)) return true;
+  *code = RAISED;
+  return false;
+}
+
+int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
+  int code;
+  if (g->finished) return GS_OK;
+  if (!g->handle) {
+    PyErr_Format(exc_Error, "%s: the main green thread ends with gosched.run and cannot be joined",
+                 what);
+    return RAISED;
+  }
+  Rec *r = rec_here();
+  if (!r) {
+    Py_BEGIN_ALLOW_THREADS
+    code = gs_join(g->handle, deadline);
+    Py_END_ALLOW_THREADS
+    return code;
+  }
+  if (r->obj == g) {
+    PyErr_Format(exc_Error, "%s: a green thread cannot wait for itself", what);
+    return RAISED;
+  }
+  if (!shielded && main_cancelled(r)) return RAISED;
+  pin_check(r);
+  r->where = state_waiting;
+  for (;;) {
+    code = gs_join(g->handle, deadline);
+    if (shielded && code == GS_ECANCELED)
+      gs_uncancel();
+    else if (shielded && code == GS_EINTR && PyErr_CheckSignals() == 0)
+      continue;
+    else if (!op_again(r, &code))
+      break;
+  }
+  r->where = state_running;
+  if (shielded && r->obj && r->obj->cancels && r->obj->handle) gs_cancel(r->obj->handle);
+  return code;
+}
+
+/* ---- run -------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  PyObject *fn, *args;
+  PyThreadState *ts;
+  Green *green;
+  PyObject *result, *error;
+} Run;
+
+/* What has not ended is cancelled and joined.  A signal handler that raises (Ctrl-C) ends the wait:
+ * then the rest is left running, as daemon threads are. */
+static void end_others(Run *run) {
+  ending = true;
+  run->green->cancels = 0;
+  for (Green *g = green_first(); g; g = g->next) green_cancel(g);
+  Green *g;
+  while ((g = green_first())) {
+    Py_INCREF(g);
+    int code = green_wait(g, GS_FOREVER, true, "gosched.run");
+    Py_DECREF(g);
+    if (code == GS_OK) continue;
+    PyObject *error = error_take();
+    if (!error) continue;
+    Py_XDECREF(run->error);
+    run->error = error;
+    gs_abandon();
+    break;
+  }
+}
+
+static int main_entry(void *arg) {
+  Run *run = arg;
+  Rec r = {.ts = run->ts, .obj = run->green, .main = true, .where = state_running};
+  rec_begin(&r);
+  run->green->rec = &r;
+  run->green->id = gs_self();
+  tstate_on_stack(r.ts, (char *)&r, MAIN_STACK - 4096);
+  run->result = PyObject_Call(run->fn, run->args, NULL);
+  if (!run->result) run->error = error_take();
+  end_others(run);
+  run->green->rec = NULL;
+  run->green->finished = true;
+  rec_end(&r);
+  tstate_release();
+  return 0;
+}
+
+static PyObject *run_result(Run *run, int code) {
+  if (code != GS_OK) return raise_code(code, "gosched.run");
+  if (run->error) {
+    Py_CLEAR(run->result);
+    error_put(run->error);
+    run->error = NULL;
+  }
+  return run->result;
+}
+
+PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
+  if (rec_here()) {
+    PyErr_SetString(exc_Error, "already inside gosched.run: call main(*args) directly");
+    return NULL;
+  }
+  if (running) {
+    PyErr_SetString(exc_Error,
+                    "another thread is inside gosched.run: start green threads there with "
+                    "gosched.go, or wait until it has returned");
+    return NULL;
+  }
+  if (domain_ready() < 0) return NULL;
+  Run run = {.fn = fn, .args = args, .ts = PyThreadState_Get()};
+  if (!(run.green = green_new(fn, NULL, 0, NULL))) return NULL;
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.procs = procs;
+  cfg.max_threads = max_threads;
+  cfg.flags = GS_RUN_LOCK_MAIN;
+  cfg.domain = domain;
+  cfg.main_stack_size = MAIN_STACK;
+  running = true;
+  PyEval_SaveThread();
+  int code = gs_run(&cfg, main_entry, &run, NULL);
+  tstate_acquire(run.ts);
+  tstate_own_stack(run.ts);
+  running = ending = false;
+  Py_DECREF(run.green);
+  return run_result(&run, code);
+}

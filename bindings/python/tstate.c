@@ -1,0 +1,263 @@
+/* tstate.c: the one place that knows how CPython keeps its thread states.
+ *
+ * A green thread has a PyThreadState for life, and takes it along when it goes on on another OS
+ * thread.  CPython expects a thread state to stay on the thread that made it, so this file keeps
+ * three things in order that normally need no thought.  The sources meant are Python/pystate.c and
+ * Python/ceval_gil.c (Python/ceval_gil.h up to 3.11).
+ *
+ * 1. Which thread state is current.  Up to 3.11 this is one word of the process,
+ *    _PyRuntime.gilstate.tstate_current, and PyThreadState_Swap exchanges it, keeping the GIL.
+ *    Since 3.12 it is a thread-local, and Swap detaches the old state and attaches the new one: it
+ *    drops the GIL and takes it again.
+ *
+ * 2. Which thread state belongs to this thread: the pthread key autoTSSkey, which PyGILState_Ensure
+ *    reads when a callback comes from C.
+ *      3.10, 3.11  PyThreadState_New sets it if it is empty, PyThreadState_Delete clears it if it
+ *                  names the deleted one; Swap only checks it (in debug builds).  So it is set
+ *                  here before each change.
+ *      3.12, 3.13  tstate_activate binds a state to the thread's key unless the state says that it
+ *                  is bound already (_status.bound_gilstate), and marks the state that was in the
+ *                  key as unbound.  After a migration both are wrong: the state says it is bound,
+ *                  but to another thread; and that thread's key still names it, though it may be
+ *                  deleted any moment.  So before a state is activated here, if the key does not
+ *                  name it, the key is emptied (nobody writes through what was in it) and the
+ *                  state's flag is cleared; CPython then binds the two.
+ *      3.14        the key has become a thread-local that cannot be reached from outside.  Each
+ *                  thread gets a state of its own, and leaves a green thread's state by switching
+ *                  to it: tstate_activate unbinds the one and binds the other.  This costs one more
+ *                  round of the GIL at each departure.
+ *    The key is found without internal headers: it is the one whose value PyGILState_GetThisThread-
+ *    State() returns, and which that function follows when the value is exchanged for a moment.
+ *
+ * 3. How much C stack there is.  3.10 and 3.11 count Python calls only.  3.12 and 3.13 count C
+ *    recursion in c_recursion_remaining, whose start value is meant for an 8 MiB stack; a level
+ *    takes up to 3 KiB (measured: recursion through a key function of sorted).  3.14 compares the
+ *    stack pointer with limits that it computes from the thread's own stack, and has to be told.
+ *
+ * Deleting: PyThreadState_DeleteCurrent drops the GIL in every version.  It frees the chunk of 16 KiB
+ * from which 3.11 and later take Python frames; as chunks are mapped afresh for each state, which
+ * is most of what a short green thread costs, some are kept here and given to the next one
+ * (push_chunk of Python/pystate.c: the first word of a first chunk stays unused).
+ */
+#include "tstate.h"
+
+#include <pthread.h>
+
+#define VERSION_AT_LEAST(minor) (PY_VERSION_HEX >= (0x03000000 + ((minor) << 16)))
+
+#if VERSION_AT_LEAST(15)
+#error "gosched knows the thread states of CPython 3.10 to 3.14"
+#endif
+#ifdef Py_GIL_DISABLED
+#error "gosched needs a CPython with a GIL; this one is free-threaded"
+#endif
+
+/* ---- the state that belongs to this thread -------------------------------------------------- */
+
+#if !VERSION_AT_LEAST(14)
+
+static pthread_key_t state_key;
+static bool state_key_known;
+
+static void set_key(void *value) {
+  if (pthread_setspecific(state_key, value) != 0)
+    Py_FatalError("gosched: pthread_setspecific failed for a key that exists");
+}
+
+static bool find_key(void) {
+  static char sentinel;
+  void *mine = PyGILState_GetThisThreadState();
+  if (!mine) return false;
+  for (pthread_key_t k = 0; k < PTHREAD_KEYS_MAX; k++) {
+    if (pthread_getspecific(k) != mine) continue;
+    if (pthread_setspecific(k, &sentinel) != 0) continue;
+    bool followed = (void *)PyGILState_GetThisThreadState() == (void *)&sentinel;
+    pthread_setspecific(k, mine);
+    if (followed) {
+      state_key = k;
+      return true;
+    }
+  }
+  return false;
+}
+
+int tstate_boot(void) {
+  if (state_key_known) return 0;
+  if (!find_key()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "gosched cannot find where this interpreter keeps the thread state of a thread "
+                    "(PyGILState_GetThisThreadState follows no pthread key)");
+    return -1;
+  }
+  state_key_known = true;
+  return 0;
+}
+
+/* ts is about to become current on this thread. */
+static inline void bind_here(PyThreadState *ts) {
+  if (pthread_getspecific(state_key) == ts) return;
+#if VERSION_AT_LEAST(12)
+  set_key(NULL);
+  ts->_status.bound_gilstate = 0;
+#else
+  set_key(ts);
+#endif
+}
+
+void tstate_release(void) { PyEval_SaveThread(); }
+
+void tstate_forget(void) { set_key(NULL); }
+
+#else /* 3.14 */
+
+/* The thread's own state.  Read by one function that is not inlined, so that no address of a
+ * thread-local is kept over a call after which the green thread may be on another thread. */
+static _Thread_local PyThreadState *own_state;
+
+static __attribute__((noinline)) PyThreadState *own(void) {
+  if (!own_state) own_state = PyThreadState_New(PyInterpreterState_Main());
+  if (!own_state) Py_FatalError("gosched: out of memory for a thread's state");
+  return own_state;
+}
+
+int tstate_boot(void) { return 0; }
+
+static inline void bind_here(PyThreadState *ts) { (void)ts; }
+
+void tstate_release(void) {
+  PyThreadState_Swap(own());
+  PyEval_SaveThread();
+}
+
+void tstate_forget(void) {}
+
+#endif
+
+/* ---- current or not -------------------------------------------------------------------------- */
+
+void tstate_acquire(PyThreadState *ts) {
+  bind_here(ts);
+  PyEval_RestoreThread(ts);
+}
+
+void tstate_switch(PyThreadState *ts) {
+  bind_here(ts);
+  PyThreadState_Swap(ts);
+}
+
+bool tstate_detached(const PyThreadState *ts) {
+#if VERSION_AT_LEAST(13)
+  return __atomic_load_n(&ts->state, __ATOMIC_RELAXED) == 0; /* _Py_THREAD_DETACHED */
+#elif VERSION_AT_LEAST(12)
+  return !((const volatile PyThreadState *)ts)->_status.active;
+#else
+  return _PyThreadState_UncheckedGet() != ts;
+#endif
+}
+
+int tstate_gil_held(void) {
+#if VERSION_AT_LEAST(12)
+  return -1;
+#else
+  return _PyThreadState_UncheckedGet() != NULL;
+#endif
+}
+
+/* ---- chunks of the data stack ------------------------------------------------------------------- */
+
+#if VERSION_AT_LEAST(11)
+
+#define CHUNKS_KEPT 256
+#define CHUNK_SIZE (16 * 1024) /* DATA_STACK_CHUNK_SIZE of Python/pystate.c */
+static _PyStackChunk *chunks[CHUNKS_KEPT]; /* GIL */
+static int nchunks;
+
+static void chunk_give(PyThreadState *ts) {
+  if (nchunks == 0) return;
+  _PyStackChunk *c = chunks[--nchunks];
+  c->previous = NULL;
+  c->top = 0;
+  ts->datastack_chunk = c;
+  ts->datastack_top = &c->data[1];
+  ts->datastack_limit = (PyObject **)((char *)c + c->size);
+}
+
+static void chunk_keep(PyThreadState *ts) {
+  _PyStackChunk *c = ts->datastack_chunk;
+  if (!c || c->previous || c->size != CHUNK_SIZE || nchunks == CHUNKS_KEPT) return;
+  chunks[nchunks++] = c;
+  ts->datastack_chunk = NULL;
+  ts->datastack_top = ts->datastack_limit = NULL;
+}
+
+#else
+
+static void chunk_give(PyThreadState *ts) { (void)ts; }
+static void chunk_keep(PyThreadState *ts) { (void)ts; }
+
+#endif
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+PyThreadState *tstate_new(PyInterpreterState *interp) {
+  PyThreadState *ts = PyThreadState_New(interp);
+  if (ts) chunk_give(ts);
+  return ts;
+}
+
+void tstate_set_ident(PyThreadState *ts, uint64_t ident) { ts->thread_id = (unsigned long)ident; }
+
+void tstate_on_stack(PyThreadState *ts, char *top, size_t size) {
+#if VERSION_AT_LEAST(14)
+  if (PyUnstable_ThreadState_SetStackProtection(ts, top - size, size) < 0) PyErr_Clear();
+#elif VERSION_AT_LEAST(12)
+  (void)top;
+  if (size >= MAIN_STACK) return;
+  int levels = (int)(size / 3072);
+  if (levels < ts->c_recursion_remaining) ts->c_recursion_remaining = levels;
+#else
+  (void)ts;
+  (void)top;
+  (void)size;
+#endif
+}
+
+void tstate_own_stack(PyThreadState *ts) {
+#if VERSION_AT_LEAST(14)
+  PyUnstable_ThreadState_ResetStackProtection(ts);
+#else
+  (void)ts;
+#endif
+}
+
+void tstate_delete_current(PyThreadState *ts) {
+  chunk_keep(ts);
+  PyThreadState_DeleteCurrent();
+}
+
+/* ---- errors in flight ----------------------------------------------------------------------------- */
+
+PyObject *error_take(void) {
+#if VERSION_AT_LEAST(12)
+  return PyErr_GetRaisedException();
+#else
+  PyObject *type, *value, *tb;
+  PyErr_Fetch(&type, &value, &tb);
+  if (!type) return NULL;
+  PyErr_NormalizeException(&type, &value, &tb);
+  if (tb) PyException_SetTraceback(value, tb);
+  Py_DECREF(type);
+  Py_XDECREF(tb);
+  return value;
+#endif
+}
+
+void error_put(PyObject *exc) {
+#if VERSION_AT_LEAST(12)
+  PyErr_SetRaisedException(exc);
+#else
+  PyObject *type = (PyObject *)Py_TYPE(exc);
+  Py_INCREF(type);
+  PyErr_Restore(type, exc, PyException_GetTraceback(exc));
+#endif
+}

@@ -1,0 +1,44 @@
+/* tstate.h: moving thread states between threads.  See tstate.c. */
+#ifndef GOSCHED_PYTHON_TSTATE_H
+#define GOSCHED_PYTHON_TSTATE_H
+
+#include "binding.h"
+
+/* Learns what has to be known about this interpreter, once.  GIL held.  -1: an exception is set. */
+int tstate_boot(void);
+
+/* A thread state for a green thread; current nowhere.  NULL: out of memory.  GIL held. */
+PyThreadState *tstate_new(PyInterpreterState *interp);
+
+/* Tells ts about the C stack on which it is going to run: `size` bytes below `top`.  It is current.
+ * tstate_own_stack takes that back when it returns to the stack of the thread it began on. */
+void tstate_on_stack(PyThreadState *ts, char *top, size_t size);
+void tstate_own_stack(PyThreadState *ts);
+
+/* Gives ts an identity that no thread has. */
+void tstate_set_ident(PyThreadState *ts, uint64_t ident);
+
+/* Takes the GIL, with ts current on this thread.  This thread does not hold it. */
+void tstate_acquire(PyThreadState *ts);
+/* This thread holds the GIL with another thread state current: ts instead. */
+void tstate_switch(PyThreadState *ts);
+/* Drops the GIL.  The thread state that is current stays the one that a callback from C finds on
+ * this thread (PyGILState_Ensure), where this version of CPython allows it. */
+void tstate_release(void);
+/* This thread points at no green thread's state any more.  The GIL is not held. */
+void tstate_forget(void);
+
+/* The current thread state has been cleared: deletes it and drops the GIL. */
+void tstate_delete_current(PyThreadState *ts);
+
+/* For sysmon, without the GIL.  ts must not be deleted meanwhile. */
+bool tstate_detached(const PyThreadState *ts);
+/* 1: some thread holds the GIL, 0: none does, -1: this version cannot tell. */
+int tstate_gil_held(void);
+
+/* The exception in flight, with its traceback in it, taken out (NULL: none); and put back.
+ * error_put steals the reference. */
+PyObject *error_take(void);
+void error_put(PyObject *exc);
+
+#endif

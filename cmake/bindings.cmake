@@ -1,0 +1,48 @@
+# The bindings: each folder's list finds what it needs, or says by gs_leave_out why it is not
+# built.  Set here is where they put things, so that all of them and ./dev agree.
+
+# GS_PYTHON_INSTALL_DIR: where the Python that is built for looks below a prefix.  Debian's own
+# Python reads dist-packages below /usr/local and /usr, all others site-packages.
+if(NOT GS_PYTHON STREQUAL "OFF")
+  if(NOT GS_PYTHON_EXECUTABLE)
+    find_program(gs_python3 python3)
+    if(gs_python3)
+      set_property(CACHE GS_PYTHON_EXECUTABLE PROPERTY VALUE "${gs_python3}")
+    endif()
+  endif()
+  if(GS_PYTHON_EXECUTABLE)
+    execute_process(
+      COMMAND
+        "${GS_PYTHON_EXECUTABLE}" -c
+        "import sys, sysconfig
+debian = 'deb_system' in sysconfig.get_scheme_names() and sys.argv[1] in ('/usr', '/usr/local')
+print('python%d.%d/%s-packages' % (*sys.version_info[:2], 'dist' if debian else 'site'))"
+        "${CMAKE_INSTALL_PREFIX}"
+      OUTPUT_VARIABLE python_dir
+      OUTPUT_STRIP_TRAILING_WHITESPACE
+      RESULT_VARIABLE failed)
+    if(failed)
+      message(FATAL_ERROR "GS_PYTHON_EXECUTABLE (${GS_PYTHON_EXECUTABLE}) does not run: ${failed}")
+    endif()
+    set(GS_PYTHON_INSTALL_DIR "lib/${python_dir}")
+  endif()
+endif()
+set(GS_LUA_INSTALL_DIR "lib/lua/5.4")
+set(GS_TCL_INSTALL_DIR "lib/tcltk/gosched${PROJECT_VERSION}")
+
+# gs_install_rpath(<target> <install dir>): lets an installed module find libgosched of its prefix,
+# wherever that prefix is moved to.
+function(gs_install_rpath target dir)
+  file(RELATIVE_PATH up "/prefix/${dir}" "/prefix/${CMAKE_INSTALL_LIBDIR}")
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/${up}")
+endfunction()
+
+foreach(language IN ITEMS python lua tcl)
+  string(TOUPPER ${language} option)
+  set(folder "${PROJECT_SOURCE_DIR}/bindings/${language}")
+  if(GS_${option} STREQUAL "OFF")
+    set_property(GLOBAL APPEND PROPERTY GS_LEFT_OUT "bindings/${language}: GS_${option} is OFF")
+  elseif(EXISTS "${folder}/CMakeLists.txt")
+    add_subdirectory("${folder}")
+  endif()
+endforeach()

@@ -1,0 +1,142 @@
+/* amd64.S: changing stacks on x86-64 (System V ABI).
+ *
+ * gs_arch_switch saves what a called function must preserve - rbx, rbp, r12-r15, the control bits
+ * of MXCSR and of the x87 unit - on the stack it leaves, stores the stack pointer, loads the other
+ * one and takes the same from there.  It returns with ret: nearly every switch is made at the same
+ * place (switch_g_to_g), so the return predictor, which expects to go back there, is right although
+ * the stack is another one; a jmp would leave it off by one, and every return above would miss.
+ *
+ * A saved stack, from its sp upwards:  mxcsr|fcw, r15, r14, r13, r12, rbx, rbp, return address.
+ *
+ * gs_arch_call calls a function on another stack (g0) and comes back.  rbp is set up as a frame, so
+ * that debuggers and unwinders walk from the foreign function through here into the green thread.
+ */
+
+        .text
+
+/* void gs_arch_switch(void **save_sp, void *load_sp) */
+        .globl  gs_arch_switch
+        .hidden gs_arch_switch
+        .type   gs_arch_switch, @function
+        .p2align 4
+gs_arch_switch:
+        .cfi_startproc
+        endbr64
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
+        pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbx, 0
+        pushq   %r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r12, 0
+        pushq   %r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r13, 0
+        pushq   %r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r14, 0
+        pushq   %r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r15, 0
+        subq    $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        movq    %rsp, (%rdi)
+        /* The other stack has the same shape, so the same unwind rules hold for it. */
+        movq    %rsi, %rsp
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        addq    $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        popq    %r15
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r15
+        popq    %r14
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r14
+        popq    %r13
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r13
+        popq    %r12
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore r12
+        popq    %rbx
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbx
+        popq    %rbp
+        .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
+        ret
+        .cfi_endproc
+        .size   gs_arch_switch, .-gs_arch_switch
+
+/* Where a fresh stack starts: r12 has the entry function.  Nobody called us, and unwinders must
+ * stop here (also those of pthread_exit, which runs on a green thread's stack when an interpreter
+ * ends its threads). */
+        .globl  gs_arch_start
+        .hidden gs_arch_start
+        .type   gs_arch_start, @function
+        .p2align 4
+gs_arch_start:
+        .cfi_startproc
+        .cfi_undefined rip
+        endbr64
+        xorl    %ebp, %ebp
+        callq   *%r12
+        ud2
+        .cfi_endproc
+        .size   gs_arch_start, .-gs_arch_start
+
+/* void *gs_arch_frame(void *top, void (*entry)(void)): top is 16-aligned */
+        .globl  gs_arch_frame
+        .hidden gs_arch_frame
+        .type   gs_arch_frame, @function
+        .p2align 4
+gs_arch_frame:
+        .cfi_startproc
+        endbr64
+        leaq    gs_arch_start(%rip), %rax
+        movq    $0, -8(%rdi)
+        movq    $0, -16(%rdi)           /* rsp is here in gs_arch_start: 16-aligned for its call */
+        movq    %rax, -24(%rdi)         /* return address */
+        movq    $0, -32(%rdi)           /* rbp */
+        movq    $0, -40(%rdi)           /* rbx */
+        movq    %rsi, -48(%rdi)         /* r12: entry */
+        movq    $0, -56(%rdi)           /* r13 */
+        movq    $0, -64(%rdi)           /* r14 */
+        movq    $0, -72(%rdi)           /* r15 */
+        stmxcsr -80(%rdi)               /* a new green thread starts with its maker's controls */
+        fnstcw  -76(%rdi)
+        leaq    -80(%rdi), %rax
+        ret
+        .cfi_endproc
+        .size   gs_arch_frame, .-gs_arch_frame
+
+/* int gs_arch_call(int (*fn)(void *), void *arg, void *sp) */
+        .globl  gs_arch_call
+        .hidden gs_arch_call
+        .type   gs_arch_call, @function
+        .p2align 4
+gs_arch_call:
+        .cfi_startproc
+        endbr64
+        pushq   %rbp
+        .cfi_def_cfa_offset 16
+        .cfi_offset rbp, -16
+        movq    %rsp, %rbp
+        .cfi_def_cfa_register rbp
+        movq    %rdi, %rax
+        movq    %rsi, %rdi
+        movq    %rdx, %rsp
+        callq   *%rax
+        movq    %rbp, %rsp
+        popq    %rbp
+        .cfi_def_cfa rsp, 8
+        ret
+        .cfi_endproc
+        .size   gs_arch_call, .-gs_arch_call
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,193 @@
+/* boot.c: the configuration, the first start, and gs_run.
+ *
+ * The runtime boots once in a process and stays: its threads sleep when nothing runs.  gs_run lends
+ * the caller's thread to the scheduler as an M, whose g0 is the caller's stack, until the main green
+ * thread has ended.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+Sched gs_sched;
+
+#define DEFAULT_STACK ((size_t)65536)
+#define DEFAULT_MAIN_STACK ((size_t)8 << 20)
+#define MIN_STACK ((size_t)16384)
+#define MAX_STACK ((size_t)1 << 30)
+#define DEFAULT_THREADS 10000
+#define MAX_THREADS 1000000
+
+/* ---- boot --------------------------------------------------------------------------------------------------- */
+
+static int boot_error;
+
+/* CPython up to 3.13 ends threads that come back to a finalising interpreter by pthread_exit, on
+ * the stack of a green thread.  The P must not go with them. */
+static pthread_key_t vanish_key;
+
+static void vanished(void *arg) {
+  M *m = arg;
+  if (m->runner) return;
+  uintptr_t w = load_sc(&m->pw);
+  if (w && CAS(&m->pw, w & ~PW_LOCK, (uintptr_t)0)) {
+    P *p = (P *)(w & ~PW_LOCK);
+    store_rlx(&p->m, NULL);
+    handoffp(p);
+  }
+}
+
+void boot_thread_key(M *m) { pthread_setspecific(vanish_key, m); }
+
+static void boot(void) {
+  os_init();
+  gs_nop.status = Pdead;
+  gs_nop.timers.next = INT64_MAX;
+  gs_sched.max_threads = DEFAULT_THREADS;
+  gs_sched.fenced = !os_barrier_init();
+#if GS_TSAN || GS_FENCED
+  gs_sched.fenced = 1;
+#endif
+  if (pthread_key_create(&vanish_key, vanished)) {
+    boot_error = GS_ENOMEM;
+    return;
+  }
+  stack_init();
+  boot_error = domain_init(&gs_native, gs_native.name, (uint32_t)os_ncpu(), DEFAULT_STACK);
+  if (!boot_error && sysmon_start()) boot_error = GS_ETHREADS;
+}
+
+int gs_boot(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, boot);
+  return boot_error ? gs_fail(boot_error, "gosched could not start: %s", gs_strerror(boot_error))
+                    : GS_OK;
+}
+
+/* ---- the configuration ------------------------------------------------------------------------------------------ */
+
+/* A number from the environment over the one in the configuration. */
+static int from_env(const char *name, long long min, long long max, long long *value) {
+  const char *text;
+  char *end;
+  os_secure_env(name, &text);
+  if (!text || !*text) return GS_OK;
+  errno = 0;
+  long long v = strtoll(text, &end, 10);
+  if (errno || *end || v < min || v > max)
+    return gs_fail(GS_EINVAL, "%s is \"%s\"; a whole number in %lld..%lld is accepted", name, text,
+                   min, max);
+  *value = v;
+  return GS_OK;
+}
+
+static int check(const char *what, long long v, long long min, long long max) {
+  if (v >= min && v <= max) return GS_OK;
+  return gs_fail(GS_EINVAL, "gs_run: %s is %lld; 0 or %lld..%lld is accepted", what, v, min, max);
+}
+
+typedef struct {
+  long long procs, threads, stack, main_stack;
+} Numbers;
+
+static int numbers_of(const gs_config *c, Numbers *n) {
+  *n = (Numbers){c->procs, c->max_threads, (long long)c->stack_size, (long long)c->main_stack_size};
+  int err;
+  if ((err = from_env("GOSCHED_PROCS", 1, GS_MAX_PROCS, &n->procs)) ||
+      (err = from_env("GOSCHED_MAX_THREADS", 2, MAX_THREADS, &n->threads)) ||
+      (err = from_env("GOSCHED_STACK_SIZE", MIN_STACK, MAX_STACK, &n->stack)))
+    return err;
+  if (n->procs && (err = check("procs", n->procs, 1, GS_MAX_PROCS))) return err;
+  if (n->threads && (err = check("max_threads", n->threads, 2, MAX_THREADS))) return err;
+  if (n->stack && (err = check("stack_size", n->stack, MIN_STACK, MAX_STACK))) return err;
+  if (n->main_stack && (err = check("main_stack_size", n->main_stack, MIN_STACK, MAX_STACK)))
+    return err;
+  if (c->flags & ~(unsigned)(GS_RUN_LOCK_MAIN | GS_RUN_ABANDON))
+    return gs_fail(GS_EINVAL, "gs_run: flags has unknown bits (0x%x)", c->flags);
+  if (!n->procs) n->procs = os_ncpu();
+  if (!n->threads) n->threads = DEFAULT_THREADS;
+  if (!n->stack) n->stack = DEFAULT_STACK;
+  if (!n->main_stack) n->main_stack = DEFAULT_MAIN_STACK;
+  return GS_OK;
+}
+
+/* ---- gs_run --------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  int (*fn)(void *);
+  void *arg;
+  int result;
+} MainCall;
+
+static void main_entry(void *p) {
+  MainCall *call = p;
+  call->result = call->fn(call->arg);
+}
+
+static int run_on(M *m, const gs_config *c, const Numbers *n, MainCall *call) {
+  Domain *d = c->domain ? c->domain : &gs_native;
+  G *g = g_new(NULL, d, main_entry, call);
+  if (!g) return gs_fail(GS_ENOMEM, "gs_run: out of memory");
+  g->main = 1;
+  g->stack_want = (size_t)n->main_stack;
+  strcpy(g->name, "main");
+  if (c->flags & GS_RUN_LOCK_MAIN) {
+    g->locks = 1;
+    g->lockedm = m;
+    m->lockedg = g;
+  }
+  gs_sched.main_g = g;
+  m->runner = 1;
+  store_rel(&gs_sched.main_m, m);
+  /* From here the M is inside, without a P, as if its G had lost it. */
+  m->sc = sc_next(m->sc, SC_INSIDE);
+  store_rel(&gs_sched.running, 2);
+  m->prevg = g;
+  m->prev = PREV_GLOBAL;
+  schedule_loop(m);
+  m->runner = 0;
+  m->lockedg = NULL;
+  return GS_OK;
+}
+
+int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
+  static const gs_config def = GS_CONFIG_DEFAULT;
+  const gs_config *c = cfg ? cfg : &def;
+  Numbers n;
+  int err;
+  if (!fn) return gs_fail(GS_EINVAL, "gs_run: fn is NULL; a function is needed");
+  if (c->size != sizeof *c)
+    return gs_fail(GS_EINVAL, "gs_run: cfg->size is %zu, this library has %zu", c->size, sizeof *c);
+  if (gs_getm())
+    return gs_fail(GS_EBUSY, "gs_run: this thread runs green threads already; call fn directly");
+  if ((err = numbers_of(c, &n)) || (err = gs_boot())) return err;
+  if (!CAS(&gs_sched.running, 0, 1))
+    return gs_fail(GS_EBUSY, "gs_run: another gs_run is under way; start green threads with gs_go");
+  gs_sched.max_threads = (uint32_t)n.threads;
+  gs_native.stack_size = (size_t)n.stack;
+  gs_native.klass = stack_class((size_t)n.stack);
+  if ((err = domain_resize(&gs_native, (uint32_t)n.procs))) {
+    store_rel(&gs_sched.running, 0);
+    return gs_fail(err, "gs_run: out of memory for %lld procs", n.procs);
+  }
+  gs_sched.run_flags = c->flags;
+  store_sc(&gs_sched.main_done, 0);
+  store_sc(&gs_sched.ending, 0);
+  store_sc(&gs_sched.notified, 0);
+  M *m = m_alloc();
+  if (!m) {
+    store_rel(&gs_sched.running, 0);
+    return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads exist already", n.threads);
+  }
+  m_thread_init(m);
+  MainCall call = {fn, arg, 0};
+  err = run_on(m, c, &n, &call);
+  store_rel(&gs_sched.main_m, NULL);
+  stack_sigstack_drop(m);
+  gs_setm(NULL);
+  m_free(m);
+  store_rel(&gs_sched.running, 0);
+  if (!err && result) *result = call.result;
+  return err;
+}

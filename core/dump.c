@@ -1,0 +1,73 @@
+/* dump.c: every G, M and P as text, for when something is wrong.  It takes no lock and allocates
+ * nothing, so it works from a crash; what it prints is what the words say at that moment. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+static const char *const gnames[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
+static const char *const pnames[] = {"idle", "running", "syscall", "gcstop", "dead"};
+static const char *const modes[] = {"inside", "call", "user", "?"};
+
+__attribute__((format(printf, 2, 3))) static void put(int fd, const char *fmt, ...) {
+  char line[320];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  if (n > (int)sizeof line - 1) n = (int)sizeof line - 1;
+  ssize_t r = write(fd, line, (size_t)(n < 0 ? 0 : n));
+  (void)r;
+}
+
+static void dump_domain(int fd, const Domain *d) {
+  put(fd, "domain %s: %u procs, %u idle, %u spinning, %u in the global queue\n", d->name,
+      load_rlx(&d->nprocs), load_rlx(&d->npidle), load_rlx(&d->nmspinning),
+      load_rlx(&d->runqsize));
+  for (uint32_t i = 0; i < load_acq(&d->nallp); i++) {
+    const P *p = d->allp[i];
+    const M *m = load_rlx(&p->m);
+    uint32_t status = load_rlx(&p->status);
+    put(fd, "  P%u: %s m=%d schedtick=%u syscalltick=%u runq=%u\n", p->id,
+        pnames[status <= Pdead ? status : 4], m ? m->id : -1, load_rlx(&p->schedtick),
+        load_rlx(&p->syscalltick), runqlen(p));
+  }
+}
+
+static void dump_m(int fd, const M *m) {
+  uintptr_t w = load_rlx(&m->pw);
+  const P *p = (const P *)(w & ~PW_LOCK);
+  const G *g = load_rlx(&m->curg);
+  uint64_t sc = load_rlx(&m->sc);
+  put(fd, "  M%d: tid=%u %s%s p=%d%s g=%llu incgo=%u ncgo=%u ncgocall=%llu%s%s\n", m->id, m->tid,
+      modes[sc & SC_MODE], sc & SC_FENCED ? "+fenced" : "", p ? (int)p->id : -1,
+      w & PW_LOCK ? "(locked)" : "", g ? (unsigned long long)g->goid : 0, load_rlx(&m->incgo),
+      m->ncgo, (unsigned long long)m->ncgocall, load_rlx(&m->spinning) ? " spinning" : "",
+      load_rlx(&m->idle) ? " idle" : "");
+}
+
+static void dump_g(int fd, const G *g) {
+  uint32_t status = load_rlx(&g->status);
+  if (status == Gdead || status == Gidle) return;
+  const gs_site *site = load_rlx(&g->site);
+  const M *locked = load_rlx(&g->lockedm);
+  put(fd, "  G%llu%s%s%s: %s", (unsigned long long)g->goid, g->name[0] ? " \"" : "", g->name,
+      g->name[0] ? "\"" : "", gnames[status <= Gdead ? status : 5]);
+  if (status == Gwaiting) put(fd, " [%s]", load_rlx(&g->waitreason));
+  if (status == Gsyscall && site) put(fd, " in %s", site->name ? site->name : "a foreign call");
+  if (locked) put(fd, ", locked to M%d", locked->id);
+  put(fd, ", domain %s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "");
+}
+
+void gs_dump(int fd) {
+  const Sched *s = &gs_sched;
+  put(fd, "gosched %s: %u green threads, %u threads (%u idle), poller %s, %s\n", GS_VERSION,
+      load_rlx(&s->ngs), load_rlx(&s->nm), load_rlx(&s->nmidle), load_rlx(&s->poller) ? "on" : "off",
+      load_rlx(&s->fenced) ? "fenced" : "membarrier");
+  for (const Domain *d = load_acq(&s->domains); d; d = d->next) dump_domain(fd, d);
+  put(fd, "threads\n");
+  for (const M *m = load_acq(&s->allm); m; m = m->alllink) dump_m(fd, m);
+  put(fd, "green threads\n");
+  for (const G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g);
+}

@@ -1,0 +1,99 @@
+/* error.c: how failures are told.  Errors that a caller can handle are codes with a sentence beside
+ * them; warnings go to a logger; broken invariants end the process with a dump of everything. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+static const struct {
+  int code;
+  const char *text;
+} errors[] = {
+    {GS_OK, "GS_OK: no error"},
+    {GS_EINVAL, "GS_EINVAL: an argument is out of its range"},
+    {GS_ENOMEM, "GS_ENOMEM: out of memory or address space"},
+    {GS_EPERM, "GS_EPERM: not allowed here (no green thread, or inside a foreign call)"},
+    {GS_ECLOSED, "GS_ECLOSED: the channel is closed"},
+    {GS_ETIMEOUT, "GS_ETIMEOUT: the deadline passed"},
+    {GS_ECANCELED, "GS_ECANCELED: the green thread was cancelled"},
+    {GS_EINTR, "GS_EINTR: a signal arrived while the main green thread was parked"},
+    {GS_EWOULDBLOCK, "GS_EWOULDBLOCK: the operation would have had to wait"},
+    {GS_EBUSY, "GS_EBUSY: in use"},
+    {GS_ETHREADS, "GS_ETHREADS: no more threads can be made (max_threads, or a system limit)"},
+    {GS_ENOLIB, "GS_ENOLIB: the library cannot be loaded"},
+    {GS_ENOSYM, "GS_ENOSYM: the library has no such symbol"},
+    {GS_EDECL, "GS_EDECL: the C declaration cannot be parsed"},
+    {GS_ETYPE, "GS_ETYPE: the C type is unknown or cannot be used here"},
+    {GS_ENOTSUP, "GS_ENOTSUP: not supported on this system or build"},
+    {GS_EABI, "GS_EABI: another copy of gosched is running in this process"},
+    {GS_ESYS, "GS_ESYS: the operating system refused (see errno)"},
+};
+
+const char *gs_strerror(int code) {
+  for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+    if (errors[i].code == code) return errors[i].text;
+  return "unknown gosched error code";
+}
+
+const char *gs_version(void) { return GS_VERSION; }
+
+/* ---- the sentence ------------------------------------------------------------------------------------ */
+
+static __thread char detail[256];
+
+GS_NOINLINE static char *detail_of_this_thread(void) {
+  char *p = detail;
+  __asm__ volatile("" : "+r"(p)::"memory");
+  return p;
+}
+
+const char *gs_error_detail(void) { return detail_of_this_thread(); }
+
+int gs_fail(int code, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(detail_of_this_thread(), sizeof detail, fmt, ap);
+  va_end(ap);
+  return code;
+}
+
+/* ---- warnings ------------------------------------------------------------------------------------------ */
+
+static void (*logger)(int, const char *, void *);
+static void *logger_ud;
+
+void gs_set_logger(void (*cb)(int level, const char *text, void *ud), void *ud) {
+  store_rel(&logger, NULL);
+  logger_ud = ud;
+  store_rel(&logger, cb);
+}
+
+void gs_log(int level, const char *fmt, ...) {
+  char text[512];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  void (*cb)(int, const char *, void *) = load_acq(&logger);
+  if (cb)
+    cb(level, text, logger_ud);
+  else if (level <= 1)
+    fprintf(stderr, "gosched: %s: %s\n", level == 0 ? "error" : "warning", text);
+}
+
+/* ---- broken invariants ------------------------------------------------------------------------------------ */
+
+_Noreturn void gs_throw(const char *msg, const char *file, int line) {
+  static uint32_t throwing;
+  char text[512];
+  if (!xchg(&throwing, 1)) {
+    int n = snprintf(text, sizeof text, "gosched: fatal: %s (%s:%d)\n", msg, file, line);
+    ssize_t r = write(2, text, (size_t)(n < 0 ? 0 : n));
+    (void)r;
+    gs_dump(2);
+  }
+  abort();
+}

@@ -1,0 +1,288 @@
+/* g.c: birth, death and cancellation of green threads.
+ *
+ * G structs are never freed: a retaker, a canceller or a dump may look at one at any time.  Dead ones
+ * wait on the P's list and then on a global one.  A G gets its stack when it first runs.
+ *
+ * Cancellation is a flag and, if the G is parked, a claim.  The flag is looked at by park_commit
+ * (proc.c), after the park word is published; here the flag is stored first, then comes the heavy
+ * barrier, then the look at the park word.  So either the parker sees the flag, or the canceller
+ * sees PARKED.  Where there is no membarrier the parker uses an xchg instead.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+#define P_GFREE_MAX 64u
+
+static void g_entry(void) {
+  M *m = gs_getm();
+  fiber_started(m);
+  G *g = m->curg;
+  m = resumed(g);
+  leave(m);
+  g->fn(g->arg);
+  m = enter();
+  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall");
+  g_exit(m);
+}
+
+static G *gfree_take(M *m) {
+  P *p = m && m->p != &gs_nop ? m->p : NULL;
+  G *g = p ? p->gfree : NULL;
+  if (g) {
+    p->gfree = g->schedlink;
+    p->ngfree--;
+    return g;
+  }
+  if (load_rlx(&gs_sched.gfree) == NULL) return NULL;
+  lock(&gs_sched.gfree_lock);
+  g = gs_sched.gfree;
+  if (g) store_rlx(&gs_sched.gfree, g->schedlink);
+  unlock(&gs_sched.gfree_lock);
+  return g;
+}
+
+static void gfree_give(M *m, G *g) {
+  P *p = m->p != &gs_nop ? m->p : NULL;
+  if (p && p->ngfree < P_GFREE_MAX) {
+    g->schedlink = p->gfree;
+    p->gfree = g;
+    p->ngfree++;
+    return;
+  }
+  lock(&gs_sched.gfree_lock);
+  g->schedlink = gs_sched.gfree;
+  store_rlx(&gs_sched.gfree, g);
+  unlock(&gs_sched.gfree_lock);
+}
+
+static G *g_alloc(void) {
+  G *g = aligned_alloc(_Alignof(G), sizeof *g);
+  if (!g) return NULL;
+  memset(g, 0, sizeof *g);
+  G *head = load_rlx(&gs_sched.allg);
+  do g->alllink = head;
+  while (!__atomic_compare_exchange_n(&gs_sched.allg, &head, g, true, __ATOMIC_RELEASE,
+                                      __ATOMIC_RELAXED));
+  return g;
+}
+
+/* m: inside, or NULL on a foreign thread.  NULL: out of memory. */
+G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
+  G *g = gfree_take(m);
+  if (!g && !(g = g_alloc())) return NULL;
+  g->d = d;
+  g->fn = fn;
+  g->arg = arg;
+  g->goid = add_rlx(&gs_sched.goid, 1) + 1;
+  g->handle = NULL;
+  g->data = NULL;
+  g->lockedm = NULL;
+  g->locks = g->firm = 0;
+  g->bracket = g->released = g->main = 0;
+  g->handed_at = 0;
+  g->site = NULL;
+  g->stack_want = 0;
+  g->name[0] = 0;
+  g->call_errno = 0;
+  g->callseq = 0;
+  g->wake = GS_OK;
+  g->waitreason = "new";
+  store_rlx(&g->cancelled, load_rlx(&gs_sched.ending));
+  store_rlx(&g->park, PARK_NO);
+  add_sc(&gs_sched.ngs, 1);
+  return g;
+}
+
+void g_bind_stack(P *p, G *g) {
+  uint32_t klass = g->stack_want ? stack_class(g->stack_want) : g->d->klass;
+  g->stack = stack_get(p, g->d, klass);
+  if (!g->stack) return;
+  fiber_new(g);
+  g_first_frame(g, g_entry);
+}
+
+/* On the stack of whoever runs next: g's own is free now. */
+void g_recycle(M *m, G *g) {
+  bool main = g->main;
+  stack_put(m->p != &gs_nop ? m->p : NULL, g->stack);
+  g->stack = NULL;
+  fiber_free(g);
+  store_rlx(&g->status, Gdead);
+  gfree_give(m, g);
+  if (unlikely(main)) {
+    store_sc(&gs_sched.main_done, 1);
+    /* Its thread may be the poller, or parked in stopm, or on its way there. */
+    poll_break(INT64_MIN);
+    note_wake(&gs_sched.main_m->note);
+  }
+}
+
+/* ---- cancellation -------------------------------------------------------------------------------------------------- */
+
+static void heavy_barrier(void) {
+  if (load_rlx(&gs_sched.fenced)) {
+    fence_sc();
+    return;
+  }
+  add_rlx(&gs_sched.nbarriers, 1);
+  if (!os_barrier()) throw_("membarrier failed after it had worked");
+}
+
+/* True: it was parked and is the caller's to make runnable. */
+bool g_cancel(G *g) {
+  store_sc(&g->cancelled, 1);
+  heavy_barrier();
+  return load_sc(&g->park) == PARKED && claim(g, GS_ECANCELED);
+}
+
+/* One barrier for all of them. */
+static void cancel_all(M *m, G *except) {
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
+    if (g != except && load_rlx(&g->status) != Gdead) store_sc(&g->cancelled, 1);
+  heavy_barrier();
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
+    if (g != except && load_sc(&g->cancelled) && load_sc(&g->park) == PARKED &&
+        claim(g, GS_ECANCELED))
+      ready(m, g);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+static bool drain_commit(G *g, void *arg) {
+  (void)arg;
+  /* Publishes the waiter, then counts; g_exit counts down, then looks for the waiter. */
+  store_sc(&gs_sched.drain, g);
+  if (load_sc(&gs_sched.ngs) != 1) return true;
+  return xchg(&gs_sched.drain, NULL) == NULL;
+}
+
+/* The main G, when its function has returned: everybody else is cancelled and waited for. */
+static M *drain(M *m, G *g) {
+  store_sc(&gs_sched.ending, 1);
+  g->firm = 1;
+  store_rlx(&g->cancelled, 0);
+  cancel_all(m, g);
+  while (load_sc(&gs_sched.ngs) != 1) {
+    gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
+    m = g->m;
+  }
+  return m;
+}
+
+_Noreturn void g_exit(M *m) {
+  G *g = m->curg;
+  if (g->main && !(gs_sched.run_flags & GS_RUN_ABANDON)) m = drain(m, g);
+  if (g->lockedm) {
+    g->lockedm = NULL;
+    m->lockedg = NULL;
+    g->locks = 0;
+  }
+  if (g->handle) {
+    handle_finish(m, g->handle);
+    g->handle = NULL;
+  }
+  if (add_sc(&gs_sched.ngs, -1) == 2 && load_sc(&gs_sched.drain)) {
+    G *waiter = xchg(&gs_sched.drain, NULL);
+    if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
+  }
+  g_leave_dead(m, g);
+}
+
+void gs_goexit(void) {
+  M *m = enter();
+  if (m) g_exit(m);
+}
+
+int gs_cancelled(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  return g && load_rlx(&g->cancelled);
+}
+
+void gs_uncancel(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (g) store_rlx(&g->cancelled, 0);
+}
+
+/* ---- starting ---------------------------------------------------------------------------------------------------------- */
+
+int gs_go(void (*fn)(void *), void *arg) { return gs_go_opts(NULL, fn, arg, NULL); }
+
+static int check_opts(const gs_go_options *o) {
+  if (o->size != sizeof *o)
+    return gs_fail(GS_EINVAL, "gs_go_opts: opts->size is %zu, this library has %zu", o->size,
+                   sizeof *o);
+  if (o->stack_size && (o->stack_size < 16384 || o->stack_size > ((size_t)1 << 30)))
+    return gs_fail(GS_EINVAL, "gs_go_opts: stack_size is %zu; 0 or 16384..1073741824 is accepted",
+                   o->stack_size);
+  return GS_OK;
+}
+
+int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle **handle) {
+  if (!fn) return gs_fail(GS_EINVAL, "gs_go: fn is NULL; a function is needed");
+  if (o && check_opts(o) != GS_OK) return GS_EINVAL;
+  bool on_m = gs_getm() != NULL;
+  M *m = enter();
+  if (on_m && !m) return gs_fail(GS_EPERM, "gs_go: not inside a foreign call");
+  if (!on_m && !load_acq(&gs_sched.running))
+    return gs_fail(GS_EPERM, "gs_go: no gs_run is under way");
+  Domain *d = o && o->domain ? o->domain : m ? m->curg->d : &gs_native;
+  gs_handle *h = NULL;
+  int err = GS_ENOMEM;
+  G *g = g_new(m, d, fn, arg);
+  if (!g) goto out;
+  if (o) {
+    g->stack_want = o->stack_size;
+    if (o->name) strncat(g->name, o->name, sizeof g->name - 1);
+  }
+  if (handle) {
+    if (!(h = handle_new(g))) {
+      add_sc(&gs_sched.ngs, -1);
+      store_rlx(&g->status, Gdead);
+      if (m) gfree_give(m, g);
+      goto out;
+    }
+    *handle = h;
+  }
+  ready(m, g);
+  err = GS_OK;
+out:
+  if (m) leave(m);
+  return err ? gs_fail(err, "gs_go: out of memory") : GS_OK;
+}
+
+uint64_t gs_self(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  return g ? g->goid : 0;
+}
+
+int64_t gs_now(void) { return os_now(); }
+
+int gs_errno(void) {
+  M *m = gs_getm();
+  return m ? *m->errno_at : *os_errno_at();
+}
+
+void gs_lock_os_thread(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (!g) return;
+  if (g->locks++ == 0) {
+    g->lockedm = m;
+    m->lockedg = g;
+  }
+}
+
+void gs_unlock_os_thread(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (!g || g->locks == 0) return;
+  if (--g->locks == 0) {
+    g->lockedm = NULL;
+    m->lockedg = NULL;
+  }
+}

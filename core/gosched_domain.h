@@ -1,0 +1,82 @@
+/* gosched_domain.h: what a language binding tells the scheduler about its interpreter lock.
+ *
+ * A domain is a set of Ps that only its own green threads use.  A domain with one P is an
+ * interpreter lock seen by the scheduler: holding that P is having the turn.  The core knows no
+ * language; a binding supplies the hooks below.
+ *
+ * Where hooks run.  All but may_retake run *outside* the runtime with its state consistent: they
+ * may block (for the interpreter's lock), and the P can be taken from the thread meanwhile.  A
+ * hook must not park and must not start green threads.  Any hook may be NULL.
+ *
+ *   attach      an M gained a P of the domain and is about to run a green thread of it.  On g0
+ *               (the thread's own stack).  Paired with detach.
+ *   detach      the M is about to do without (it found nothing to run, or lost its P).  On g0.
+ *               No green thread of the domain is on this thread any more.  Must not block for
+ *               long.  Here a binding gives up the interpreter lock if it still holds it, and
+ *               makes sure that the thread no longer points at the state of the green thread
+ *               that ran last.
+ *   switch_in   this green thread is about to go on on this thread: make its state current and
+ *               hold the lock.  On the green thread's own stack.  Called after every resume
+ *               (first run, unpark, return from a foreign call, loss of the P).  It must cope with each of
+ *               these states of the thread: lock not held; held with the state of the green
+ *               thread that ran here before; held with its own state already current.
+ *   release     let the lock go without the P: before a foreign call, and before the green
+ *               thread waits for a P that it has lost.  On its own stack.  Its state must not
+ *               be current on any thread afterwards as far as the language can see.
+ *   may_retake  asked by sysmon, on its own thread, for a green thread that has been outside in
+ *               undeclared code for outside_ns nanoseconds without a call into the runtime while
+ *               others wait (waiting != 0) or not.  Returns GS_RETAKE_NO, or GS_RETAKE_BLOCKED (it
+ *               has let the lock go by itself: the P may be handed on), or GS_RETAKE_HOG (it
+ *               computes; take the P if it has been at it for too long).  gdata is the address of
+ *               the slot that gs_gdata() names: the binding must guard its contents itself,
+ *               because the green thread may end meanwhile (the slot is memory that is never
+ *               freed).  Must be short.
+ */
+#ifndef GOSCHED_DOMAIN_H
+#define GOSCHED_DOMAIN_H
+
+#include "gosched.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2 };
+
+typedef struct gs_domain_ops {
+  size_t size; /* sizeof(gs_domain_ops) */
+  void (*attach)(void *ud);
+  void (*detach)(void *ud);
+  void (*switch_in)(void *ud, void *gdata);
+  void (*release)(void *ud, void *gdata);
+  int (*may_retake)(void *ud, void *const *gdata, int64_t outside_ns, int waiting);
+} gs_domain_ops;
+
+/* A domain with `procs` Ps (1..1024) whose green threads have stacks of stack_size bytes (0: the
+ * default).  name is copied (31 bytes).  ops is copied.  Boots the runtime if it is not booted.
+ * Domains live as long as the process.  Errors: GS_EINVAL, GS_ENOMEM, GS_ETHREADS. */
+GS_API int gs_domain_new(const char *name, int procs, size_t stack_size, const gs_domain_ops *ops,
+                         void *ud, gs_domain **out);
+
+/* The binding's word of the current green thread; its value is what hooks get as gdata.  NULL
+ * where no green thread runs.  The address is stable for the green thread's life. */
+GS_API void **gs_gdata(void);
+
+/* The binding's word of (this thread, domain): NULL until the binding sets it.  The address is
+ * stable for the thread's life.  Only on a thread of the runtime (else NULL); g0 or G stack. */
+GS_API void **gs_mdata(gs_domain *d);
+
+/* Number of green threads of the domain that wait to run (queued, not parked).  A hint. */
+GS_API size_t gs_domain_waiting(gs_domain *d);
+
+/* The number of the M this code runs on (0: the thread that called gs_run first); -1 if none. */
+GS_API int gs_mid(void);
+
+/* From signal handlers or any thread: if the green thread locked by GS_RUN_LOCK_MAIN is parked,
+ * its operation returns GS_EINTR.  Async-signal-safe. */
+GS_API void gs_notify(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,436 @@
+/* m.c: OS threads and what they hold: making and parking Ms, giving Ps to them and taking them back.
+ *
+ * An M without work sleeps on its own note, on the list midle.  Whoever has a P that should run
+ * calls startm: it wakes an idle M with the P in its hand (nextp), or makes a new thread.  handoffp
+ * decides whether a P needs an M at all.  The contract of handoffp, from Go: it must start an M
+ * whenever find_runnable on that P would return a G.
+ *
+ * When no thread can be made (max_threads, or a limit of the system) nothing dies: the P goes back
+ * to the idle list, its Gs to the global queue, and `starved` is set.  Every M that comes to rest
+ * looks there first (stopm), so the work is taken up as soon as any thread is free; sysmon tries
+ * again meanwhile.
+ *
+ * Locked Gs.  An M with a lockedg runs nothing else.  It sleeps in stoplockedm until somebody hands
+ * it a P for its G; whoever finds a locked G in a queue gives its own P away (startlockedm).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+/* ---- P and M ---------------------------------------------------------------------------------------- */
+
+/* The caller owns p; m is inside and holds none. */
+void acquirep(M *m, P *p) {
+  gs_assert(m->p == &gs_nop && load_rlx(&m->pw) == 0);
+  store_rlx(&p->m, m);
+  store_rlx(&p->status, Prunning);
+  m->p = p;
+  store_rel(&m->pw, (uintptr_t)p);
+}
+
+/* Sleeps while a retaker has LOCKed pw.  A retaker holds it over one barrier only, unless the kernel
+ * stops it there: hence a futex after a short spin. */
+bool wait_unlocked(M *m, P *p) {
+  uintptr_t w;
+  for (int i = 0; i < 64; i++) {
+    if (!((w = load_acq(&m->pw)) & PW_LOCK)) return w == (uintptr_t)p;
+    compiler_fence();
+  }
+  add_sc(&gs_sched.pw_waiters, 1);
+  while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
+  add_sc(&gs_sched.pw_waiters, -1);
+  return w == (uintptr_t)p;
+}
+
+/* m is inside, so a retaker may LOCK pw for a moment but will not confirm. */
+P *releasep(M *m) {
+  P *p = m->p;
+  while (!CAS(&m->pw, (uintptr_t)p, (uintptr_t)0)) wait_unlocked(m, p);
+  m->p = &gs_nop;
+  store_rlx(&p->m, NULL);
+  store_rlx(&p->status, Pidle);
+  return p;
+}
+
+void pidleput(P *p) {
+  Domain *d = p->d;
+  gs_assert(runqempty(p));
+  store_rlx(&p->status, Pidle);
+  store_rlx(&p->preempt, 0);
+  p->link = d->pidle;
+  d->pidle = p;
+  store_sc(&d->npidle, d->npidle + 1);
+  add_sc(&gs_sched.npidle_all, 1);
+}
+
+P *pidleget(Domain *d) {
+  P *p = d->pidle;
+  if (!p) return NULL;
+  d->pidle = p->link;
+  p->link = NULL;
+  store_sc(&d->npidle, d->npidle - 1);
+  /* sysmon sleeps deeply only while every P is idle.  It publishes sysmon_wait and then counts the
+   * idle Ps; this counts and then reads sysmon_wait. */
+  add_sc(&gs_sched.npidle_all, -1);
+  if (unlikely(load_sc(&gs_sched.sysmon_wait))) sysmon_wake();
+  return p;
+}
+
+P *pidleget_try(Domain *d) {
+  if (load_rlx(&d->npidle) == 0) return NULL;
+  lock(&d->lock);
+  P *p = pidleget(d);
+  unlock(&d->lock);
+  return p;
+}
+
+/* ---- making Ms ----------------------------------------------------------------------------------------- */
+
+M *m_alloc(void) {
+  Sched *s = &gs_sched;
+  lock(&s->lock);
+  if (s->nm >= s->max_threads) {
+    unlock(&s->lock);
+    return NULL;
+  }
+  s->nm++;
+  if (s->nm > s->nm_max) s->nm_max = s->nm;
+  M *m = s->mfree;
+  if (m) s->mfree = m->freelink;
+  int32_t id = m ? m->id : (int32_t)s->nmid++;
+  unlock(&s->lock);
+  if (!m) {
+    m = aligned_alloc(_Alignof(M), sizeof *m);
+    if (!m) {
+      lock(&s->lock);
+      s->nm--;
+      unlock(&s->lock);
+      return NULL;
+    }
+    memset(m, 0, sizeof *m);
+    m->id = id;
+    m->p = m->oldp = &gs_nop;
+    lock(&s->lock);
+    m->alllink = s->allm;
+    store_rel(&s->allm, m);
+    unlock(&s->lock);
+  }
+  trace_m_init(m);
+  return m;
+}
+
+/* Its thread is gone or leaves the runtime.  The struct is never freed: retakers may still look. */
+void m_free(M *m) {
+  Sched *s = &gs_sched;
+  lock(&s->lock);
+  s->nm--;
+  m->freelink = s->mfree;
+  s->mfree = m;
+  unlock(&s->lock);
+}
+
+void m_thread_init(M *m) {
+  gs_setm(m);
+  m->tid = os_gettid();
+  m->thread = pthread_self();
+  os_stack_bounds(&m->g0lo, &m->g0hi);
+  m_fiber_init(m);
+  stack_sigstack(m);
+}
+
+static void *m_main(void *arg) {
+  M *m = arg;
+  m_thread_init(m);
+  boot_thread_key(m);
+  os_thread_begin(m);
+  P *p = m->nextp;
+  m->nextp = NULL;
+  if (p) acquirep(m, p);
+  if (m->topoll) {
+    m->topoll = 0;
+    store_rel(&gs_sched.poll_starting, 0);
+  }
+  schedule_loop(m);
+  throw_("an M left its loop");
+}
+
+static void no_thread(int err) {
+  static uint32_t said;
+  char limits[256];
+  add_rlx(&gs_sched.nlimit, 1);
+  if (err == 0) {
+    if (!xchg(&said, 1))
+      gs_log(1,
+             "all %u threads that max_threads allows are in use; work waits for one to come free "
+             "(GOSCHED_MAX_THREADS, gs_config.max_threads)",
+             gs_sched.max_threads);
+    return;
+  }
+  if (xchg(&said, 1)) return;
+  os_thread_limits(limits, sizeof limits);
+  gs_log(1, "cannot create another thread (have %u): %s; limits: %s; work waits for one to come free",
+         gs_sched.nm, strerror(err), limits);
+}
+
+/* False: no thread could be made. */
+static bool newm(P *p, bool spinning, bool topoll) {
+  M *m = m_alloc();
+  int err = 0;
+  if (m) {
+    m->nextp = p;
+    m->spinning = spinning;
+    m->topoll = topoll;
+    if (p && unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+    err = os_thread_start(m, m_main);
+    if (!err) {
+      add_rlx(&gs_sched.nmcreated, 1);
+      return true;
+    }
+    m->nextp = NULL;
+    m->spinning = m->topoll = 0;
+    m_free(m);
+  }
+  no_thread(err);
+  return false;
+}
+
+/* ---- the idle Ms ------------------------------------------------------------------------------------------ */
+
+static void mput(M *m) {
+  Sched *s = &gs_sched;
+  m->idle = 1;
+  m->iprev = NULL;
+  m->inext = s->midle;
+  if (s->midle) s->midle->iprev = m;
+  s->midle = m;
+  store_sc(&s->nmidle, s->nmidle + 1);
+}
+
+static void mdrop(M *m) {
+  Sched *s = &gs_sched;
+  if (m->iprev)
+    m->iprev->inext = m->inext;
+  else
+    s->midle = m->inext;
+  if (m->inext) m->inext->iprev = m->iprev;
+  m->inext = m->iprev = NULL;
+  m->idle = 0;
+  store_rlx(&s->nmidle, s->nmidle - 1);
+}
+
+static M *mget(void) {
+  M *m = gs_sched.midle;
+  if (m) mdrop(m);
+  return m;
+}
+
+/* An idle P of any domain that has work queued, for when threads are short. */
+static P *starved_work(void) {
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
+    if (load_rlx(&d->runqsize) == 0 || load_rlx(&d->npidle) == 0) continue;
+    lock(&d->lock);
+    P *p = d->runqsize ? pidleget(d) : NULL;
+    unlock(&d->lock);
+    if (p) return p;
+  }
+  return NULL;
+}
+
+/* The caller owns p and gives it to an M. */
+void startm(P *p, bool spinning) {
+  lock(&gs_sched.lock);
+  M *m = mget();
+  unlock(&gs_sched.lock);
+  if (m) {
+    gs_assert(!m->nextp && !m->spinning);
+    m->spinning = spinning;
+    if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+    store_rel(&m->nextp, p);
+    note_wake(&m->note);
+    return;
+  }
+  if (newm(p, spinning, false)) return;
+  /* No thread: the work waits where the next M that comes to rest finds it. */
+  if (spinning) add_sc(&p->d->nmspinning, -1);
+  runqdrain_to_global(p);
+  lock(&p->d->lock);
+  pidleput(p);
+  unlock(&p->d->lock);
+  store_sc(&gs_sched.starved, 1);
+  /* An M that came to rest after our mget and before this store has not seen it. */
+  if (load_sc(&gs_sched.nmidle) != 0 && (p = starved_work())) startm(p, false);
+}
+
+void start_poller(void) {
+  if (!CAS(&gs_sched.poll_starting, 0, 1)) return;
+  lock(&gs_sched.lock);
+  M *m = mget();
+  if (m) m->topoll = 1;
+  unlock(&gs_sched.lock);
+  if (m)
+    note_wake(&m->note);
+  else if (!newm(NULL, false, true))
+    store_rel(&gs_sched.poll_starting, 0);
+}
+
+void stopm(M *m) {
+  Sched *s = &gs_sched;
+  gs_assert(m->p == &gs_nop && !m->spinning);
+  bool leave_run = false;
+  lock(&s->lock);
+  if (m->runner && load_sc(&s->main_done))
+    leave_run = true;
+  else
+    mput(m);
+  unlock(&s->lock);
+  if (leave_run) return;
+  /* After mput, so that a P which is given back between the look and the sleep finds this M in the
+   * list.  startm sets starved after pidleput; here the M is listed before it reads starved. */
+  fence_sc();
+  P *p = load_sc(&s->starved) ? starved_work() : NULL;
+  if (!p) {
+    note_sleep(&m->note);
+  }
+  lock(&s->lock);
+  if (m->idle)
+    mdrop(m);
+  else if (p) {
+    /* Somebody has chosen this M meanwhile: its wake is on the way. */
+    unlock(&s->lock);
+    note_sleep(&m->note);
+    lock(&s->lock);
+  }
+  unlock(&s->lock);
+  note_clear(&m->note);
+  if (m->topoll) {
+    m->topoll = 0;
+    store_rel(&s->poll_starting, 0);
+  }
+  P *given = m->nextp;
+  m->nextp = NULL;
+  if (given) acquirep(m, given);
+  if (!p) return;
+  if (!given)
+    acquirep(m, p);
+  else
+    handoffp(p); /* two at once: this one goes on to somebody else, or back to the list */
+}
+
+/* ---- locked Gs ----------------------------------------------------------------------------------------------- */
+
+void stoplockedm(M *m) {
+  if (m->p != &gs_nop) {
+    m_detach(m);
+    if (m->p != &gs_nop) handoffp(releasep(m));
+  }
+  for (;;) {
+    int interrupted = note_sleep_intr(&m->note);
+    note_clear(&m->note);
+    P *p = load_acq(&m->nextp);
+    if (p) {
+      m->nextp = NULL;
+      acquirep(m, p);
+      return;
+    }
+    /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
+     * locked here is told: it is the one whose operations return GS_EINTR. */
+    if (load_rlx(&gs_sched.notified) && m->lockedg->main) interrupted |= (int)xchg(&gs_sched.notified, 0);
+    if (interrupted && m->lockedg->main && claim(m->lockedg, GS_EINTR)) ready(NULL, m->lockedg);
+  }
+}
+
+void startlockedm(M *m, G *g) {
+  M *lm = g->lockedm;
+  gs_assert(lm != m && !lm->nextp);
+  m_detach(m);
+  if (m->p == &gs_nop) { /* lost while the hook ran */
+    ready(NULL, g);
+    return;
+  }
+  if (m->spinning) {
+    m->spinning = 0;
+    add_sc(&m->p->d->nmspinning, -1);
+  }
+  store_rel(&lm->nextp, releasep(m));
+  note_wake(&lm->note);
+}
+
+/* ---- handing Ps on -------------------------------------------------------------------------------------------- */
+
+void wakep(Domain *d) {
+  if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
+  if (!CAS(&d->nmspinning, 0, 1)) return;
+  P *p = pidleget_try(d);
+  if (!p) {
+    /* Work was published and there is no P for it: whoever gives one up looks once more. */
+    store_sc(&d->needspinning, 1);
+    add_sc(&d->nmspinning, -1);
+    return;
+  }
+  startm(p, true);
+}
+
+void handoffp(P *p) {
+  Domain *d = p->d;
+  add_rlx(&gs_sched.nhandoff, 1);
+  if (p_has_work(p)) {
+    startm(p, false);
+    return;
+  }
+  /* Nobody looks for work and nobody is idle: all others are busy, and may have more than they can
+   * do.  One M has to look. */
+  if (d->nprocs > 1 && load_sc(&d->nmspinning) + load_sc(&d->npidle) == 0 &&
+      CAS(&d->nmspinning, 0, 1)) {
+    store_sc(&d->needspinning, 0);
+    startm(p, true);
+    return;
+  }
+  lock(&d->lock);
+  if (d->runqsize) { /* came while we looked; the P's own ring only its owner fills */
+    unlock(&d->lock);
+    startm(p, false);
+    return;
+  }
+  pidleput(p);
+  unlock(&d->lock);
+  /* The P's timers are the poller's now, or sysmon's (see poll.c). */
+  if (load_sc(&gs_sched.poller) == NULL && load_sc(&p->timers.next) != INT64_MAX) start_poller();
+}
+
+/* ---- the hooks of an M ------------------------------------------------------------------------------------------- */
+
+/* The M is about to do without its domain.  m may hold a P or not. */
+void m_detach(M *m) {
+  Domain *d = m->attached;
+  if (likely(!d)) return;
+  m->attached = NULL;
+  if (!d->ops.detach) return;
+  m->inhook = 1;
+  sc_leave(m, SC_CALL);
+  d->ops.detach(d->ud);
+  sc_enter(m, m->sc);
+  m->inhook = 0;
+  if (m->p != &gs_nop && unlikely(load_acq(&m->pw) != (uintptr_t)m->p) &&
+      !wait_unlocked(m, m->p))
+    m->p = &gs_nop;
+}
+
+bool m_attach(M *m) {
+  Domain *d = m->p->d;
+  if (likely(m->attached == d)) return true;
+  m_detach(m);
+  if (m->p == &gs_nop) return false;
+  if (!d->ops.attach && !d->ops.detach) return true;
+  m->attached = d;
+  if (!d->ops.attach) return true;
+  m->inhook = 1;
+  sc_leave(m, SC_CALL);
+  d->ops.attach(d->ud);
+  sc_enter(m, m->sc);
+  m->inhook = 0;
+  if (likely(load_acq(&m->pw) == (uintptr_t)m->p) || wait_unlocked(m, m->p)) return true;
+  m->p = &gs_nop;
+  m_detach(m);
+  return false;
+}

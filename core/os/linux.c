@@ -1,0 +1,246 @@
+/* linux.c: what the scheduler needs of Linux, and nothing that it does not.
+ *
+ * Threads are pthreads, detached, created with all signals blocked (Go's newosproc does the same:
+ * a signal must not reach an M that is not set up); the new thread takes the mask that the process
+ * had at boot.  Waiting is futexes.  The heavy barrier is membarrier(PRIVATE_EXPEDITED): every
+ * thread of the process that runs passes a full fence before the call returns, and every other one
+ * has passed a context switch (membarrier(2)).
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../runtime.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+static sigset_t boot_mask;
+static size_t page_size;
+static int guard_install = 1; /* 0 once the kernel has refused it */
+
+void os_init(void) {
+  pthread_sigmask(SIG_SETMASK, NULL, &boot_mask);
+  page_size = (size_t)sysconf(_SC_PAGESIZE);
+  gs_sched.timerslack = os_slack_get();
+}
+
+/* ---- clocks ------------------------------------------------------------------------------------ */
+
+int64_t os_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t os_thread_cputime(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct timespec timespec_of(int64_t ns) {
+  return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
+
+void os_sleep_ns(int64_t ns) {
+  struct timespec t = timespec_of(ns);
+  nanosleep(&t, NULL);
+}
+
+/* How late the kernel may make a timed wait of this thread (prctl(2), PR_SET_TIMERSLACK). */
+void os_slack(long ns) { prctl(PR_SET_TIMERSLACK, (unsigned long)ns, 0, 0, 0); }
+long os_slack_get(void) { return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0); }
+
+/* ---- waiting ------------------------------------------------------------------------------------- */
+
+void os_futex_wait(uint32_t *addr, uint32_t val) {
+  syscall(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, NULL, NULL, 0);
+}
+
+int os_futex_wait_until(uint32_t *addr, uint32_t val, int64_t when) {
+  struct timespec t = timespec_of(when < 0 ? 0 : when);
+  /* FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, so that a signal does not
+   * lengthen the wait. */
+  long r = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val,
+                   when == GS_FOREVER ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY);
+  if (r == 0 || errno == EAGAIN) return 0;
+  return errno == ETIMEDOUT ? 1 : 2;
+}
+
+void os_futex_wake(uint32_t *addr, int n) {
+  syscall(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+void os_futex_wake_all(uint32_t *addr) { os_futex_wake(addr, INT32_MAX); }
+
+GS_NOINLINE int *os_errno_at(void) {
+  int *p = &errno;
+  __asm__ volatile("" : "+r"(p)::"memory");
+  return p;
+}
+
+void os_yield(void) { sched_yield(); }
+
+/* ---- the heavy barrier ---------------------------------------------------------------------------- */
+
+static int membarrier_(int cmd) { return (int)syscall(SYS_membarrier, cmd, 0, 0); }
+
+bool os_barrier_init(void) {
+  int q = membarrier_(MEMBARRIER_CMD_QUERY);
+  if (q < 0 || !(q & MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return false;
+  return membarrier_(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0;
+}
+
+bool os_barrier(void) { return membarrier_(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0; }
+
+/* ---- threads ---------------------------------------------------------------------------------------- */
+
+uint32_t os_gettid(void) { return (uint32_t)syscall(SYS_gettid); }
+
+/* The quota of cgroup v2 in CPUs, rounded up; 0: none. */
+static int cgroup_quota(void) {
+  char path[512] = "", line[512];
+  FILE *f = fopen("/proc/self/cgroup", "re");
+  if (!f) return 0;
+  while (fgets(line, sizeof line, f))
+    if (strncmp(line, "0::", 3) == 0) {
+      line[strcspn(line, "\n")] = 0;
+      snprintf(path, sizeof path, "/sys/fs/cgroup%.400s/cpu.max", line + 3);
+    }
+  fclose(f);
+  f = path[0] ? fopen(path, "re") : NULL;
+  if (!f) return 0;
+  long long quota = 0, period = 0;
+  int n = fscanf(f, "%lld %lld", &quota, &period);
+  fclose(f);
+  return n == 2 && quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+int os_ncpu(void) {
+  cpu_set_t set;
+  int n = 1;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) n = CPU_COUNT(&set);
+  int quota = cgroup_quota();
+  if (quota > 0 && quota < n) n = quota;
+  return n < 1 ? 1 : n > GS_MAX_PROCS ? GS_MAX_PROCS : n;
+}
+
+static int start_blocked(pthread_t *thread, void *(*fn)(void *), void *arg) {
+  sigset_t all, old;
+  pthread_attr_t attr;
+  sigfillset(&all);
+  int err = pthread_attr_init(&attr);
+  if (err) return err;
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  /* EAGAIN may pass: threads that are on their way out still count. */
+  for (int64_t wait = 0; wait <= 4; wait++) {
+    if (wait) os_sleep_ns(wait * 1000000);
+    err = pthread_create(thread, &attr, fn, arg);
+    if (err != EAGAIN) break;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_attr_destroy(&attr);
+  return err;
+}
+
+int os_thread_start(M *m, void *(*fn)(void *)) { return start_blocked(&m->thread, fn, m); }
+
+int os_spawn_detached(void *(*fn)(void *), void *arg) {
+  pthread_t t;
+  return start_blocked(&t, fn, arg);
+}
+
+void os_thread_begin(M *m) {
+  char name[16];
+  snprintf(name, sizeof name, "gosched-m%d", m->id);
+  prctl(PR_SET_NAME, name, 0, 0, 0);
+  /* The slack is inherited from the creator, which may be sysmon with its 1 ns. */
+  os_slack(gs_sched.timerslack);
+  pthread_sigmask(SIG_SETMASK, &boot_mask, NULL);
+}
+
+/* sysmon keeps all signals blocked: none is ever for it. */
+void os_sysmon_begin(void) {
+  prctl(PR_SET_NAME, "gosched-sysmon", 0, 0, 0);
+  os_slack(1);
+}
+
+static void append_file(char *buf, size_t n, const char *label, const char *path) {
+  char v[64] = "";
+  FILE *f = fopen(path, "re");
+  if (!f) return;
+  if (fgets(v, sizeof v, f)) {
+    v[strcspn(v, "\n")] = 0;
+    size_t at = strlen(buf);
+    snprintf(buf + at, n - at, "%s%s=%s", at ? ", " : "", label, v);
+  }
+  fclose(f);
+}
+
+void os_thread_limits(char *buf, size_t n) {
+  struct rlimit r;
+  buf[0] = 0;
+  if (getrlimit(RLIMIT_NPROC, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+    snprintf(buf, n, "RLIMIT_NPROC (ulimit -u)=%llu", (unsigned long long)r.rlim_cur);
+  append_file(buf, n, "kernel.threads-max", "/proc/sys/kernel/threads-max");
+  append_file(buf, n, "vm.max_map_count", "/proc/sys/vm/max_map_count");
+  append_file(buf, n, "cgroup pids.max", "/sys/fs/cgroup/pids.max");
+}
+
+void os_stack_bounds(char **lo, char **hi) {
+  pthread_attr_t attr;
+  void *addr = NULL;
+  size_t size = 0;
+  *lo = *hi = NULL;
+  if (pthread_getattr_np(pthread_self(), &attr)) return;
+  if (pthread_attr_getstack(&attr, &addr, &size) == 0) {
+    *lo = addr;
+    *hi = (char *)addr + size;
+  }
+  pthread_attr_destroy(&attr);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+size_t os_pagesize(void) { return page_size; }
+
+void *os_reserve(size_t bytes) {
+  void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  /* A stack that touches one page must not get two megabytes. */
+  madvise(p, bytes, MADV_NOHUGEPAGE);
+  return p;
+}
+
+bool os_guard(void *page, size_t bytes) {
+  /* A guard in the page tables (Linux 6.13) does not split the mapping; mprotect does, and every
+   * split counts against vm.max_map_count. */
+  if (load_rlx(&guard_install)) {
+    if (madvise(page, bytes, MADV_GUARD_INSTALL) == 0) return true;
+    store_rlx(&guard_install, 0);
+  }
+  return mprotect(page, bytes, PROT_NONE) == 0;
+}
+
+void os_decommit(void *lo, size_t bytes) { madvise(lo, bytes, MADV_DONTNEED); }
+
+/* ---- the environment --------------------------------------------------------------------------------------- */
+
+void os_secure_env(const char *name, const char **value) { *value = secure_getenv(name); }

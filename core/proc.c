@@ -1,0 +1,450 @@
+/* proc.c: the scheduler's loop.  Who runs next, how a G parks, how it is made runnable.
+ *
+ * Going to sleep and waking up: the spinning protocol (Go's proc.go has the long story).
+ * An M that has a P but no work *spins*: it looks through the other Ps' queues a few times before it
+ * gives its P up and sleeps.  nmspinning counts them.  Whoever makes a G runnable wakes another M
+ * only if there is an idle P and nobody spins yet.  Two sides, one race:
+ *
+ *     submit:   put the G in a queue;  [StoreLoad];  read nmspinning, npidle
+ *     retire:   nmspinning--;          [StoreLoad];  look at all queues once more
+ *
+ * Either the submitter sees that nobody spins and wakes an M, or the retiring M sees the G.  The
+ * StoreLoads are the xchg on runnext or the domain's lock on the one side, the seq_cst decrement on
+ * the other.  A spinning M that finds work wakes a successor, since there may be more.
+ *
+ * Leaving a stack.  What has to be done about the G that is left - publish that it is parked and
+ * release the lock that guards its wait, put it in a queue, recycle it - happens in finish_prev, on
+ * the stack of whoever runs next (the next G directly, or g0): only then is the old stack free to
+ * be resumed by others.
+ *
+ * Parking.  finish_prev stores PARKED in the G's park word and then calls commit, which releases
+ * the lock under which the G was put into a wait list.  Partners find the G only under that lock,
+ * so they see PARKED.  A timer or a canceller may claim it earlier; the claim is one CAS, whoever
+ * wins makes the G runnable, and the commit that is still to come does not touch the G.
+ * The canceller's race (it sets the flag, then looks at the park word; the parker stores the word,
+ * then looks at the flag) is Dekker's again: the canceller pays with the heavy barrier.
+ */
+#include "runtime.h"
+
+P gs_nop;
+
+/* ---- who runs next --------------------------------------------------------------------------------------- */
+
+#define FAIR_TICKS 61u
+
+static uint32_t rnd(P *p) {
+  uint32_t x = p->rnd ? p->rnd : 0x9e3779b9u + p->id;
+  x ^= x << 13;
+  x ^= x >> 17;
+  x ^= x << 5;
+  return p->rnd = x;
+}
+
+static G *steal_work(M *m) {
+  P *p = m->p;
+  Domain *d = p->d;
+  uint32_t n = load_acq(&d->nallp);
+  for (int round = 0; round < 4; round++) {
+    bool last = round == 3;
+    uint32_t at = rnd(p) % n;
+    for (uint32_t i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
+      P *v = d->allp[at];
+      if (v == p || load_rlx(&v->status) == Pidle || load_rlx(&v->status) == Pdead) continue;
+      if (last && load_rlx(&v->timers.next) != INT64_MAX) {
+        G *ready_ = timers_run(&v->timers, os_now());
+        if (ready_) {
+          ready_list(m, ready_);
+          bool inherit;
+          G *g = runqget(p, &inherit);
+          if (g) return g;
+        }
+      }
+      G *g = runqsteal(p, v, last);
+      if (g) {
+        bump(&m->nsteal);
+        return g;
+      }
+    }
+  }
+  return NULL;
+}
+
+/* Is there work in any queue of the domain?  For an M that has just stopped spinning. */
+static bool any_work(Domain *d) {
+  if (load_sc(&d->runqsize) != 0) return true;
+  for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++)
+    if (load_rlx(&d->allp[i]->status) != Pidle && !runqempty(d->allp[i])) return true;
+  return false;
+}
+
+static void stop_spinning(M *m, Domain *d) {
+  m->spinning = 0;
+  add_sc(&d->nmspinning, -1);
+}
+
+/* The M holds a P and has not found anything: gives the P up.  Returns a G if one turned up. */
+static G *retire(M *m) {
+  P *p = m->p;
+  Domain *d = p->d;
+  lock(&d->lock);
+  G *g = globrunqget(p, RUNQ_SIZE);
+  if (g) {
+    unlock(&d->lock);
+    return g;
+  }
+  if (!m->spinning && load_sc(&d->needspinning)) {
+    /* Somebody had work and found no idle P: look again instead of going idle. */
+    store_sc(&d->needspinning, 0);
+    m->spinning = 1;
+    add_sc(&d->nmspinning, 1);
+    unlock(&d->lock);
+    return NULL;
+  }
+  pidleput(releasep(m));
+  unlock(&d->lock);
+  m_detach(m);
+  if (m->spinning) {
+    stop_spinning(m, d);
+    if (any_work(d)) {
+      P *again = pidleget_try(d);
+      if (again) {
+        acquirep(m, again);
+        m->spinning = 1;
+        add_sc(&d->nmspinning, 1);
+      } else {
+        store_sc(&d->needspinning, 1);
+      }
+    }
+  }
+  return NULL;
+}
+
+/* A G to run, or NULL: look again (or leave gs_run). */
+static G *find_runnable(M *m, bool *inherit) {
+  G *g = m->nextg;
+  *inherit = false;
+  if (g) {
+    m->nextg = NULL;
+    return g;
+  }
+  if (m->p == &gs_nop) {
+    m_detach(m);
+    if (!poll_wait(m)) stopm(m);
+    return NULL;
+  }
+  P *p = m->p;
+  Domain *d = p->d;
+  if (load_rlx(&p->timers.next) != INT64_MAX) {
+    G *due = timers_run(&p->timers, os_now());
+    if (due) ready_list(m, due);
+  }
+  if (p->fair == 0) {
+    p->fair = FAIR_TICKS;
+    if (load_rlx(&d->runqsize)) {
+      lock(&d->lock);
+      g = globrunqget(p, 1);
+      unlock(&d->lock);
+      if (g) return g;
+    }
+  }
+  if ((g = runqget(p, inherit))) return g;
+  if (load_rlx(&d->runqsize)) {
+    lock(&d->lock);
+    g = globrunqget(p, RUNQ_SIZE);
+    unlock(&d->lock);
+    if (g) return g;
+  }
+  if (!p->solo) {
+    if (m->spinning ||
+        2 * load_rlx(&d->nmspinning) < load_rlx(&d->nprocs) - load_rlx(&d->npidle)) {
+      if (!m->spinning) {
+        m->spinning = 1;
+        add_sc(&d->nmspinning, 1);
+      }
+      if ((g = steal_work(m))) return g;
+    }
+  }
+  return retire(m);
+}
+
+/* A stack for a G that has not run yet.  False: there is none now; the G went back to the queue. */
+static bool bind_stack(M *m, G *g) {
+  if (likely(g->stack)) return true;
+  g_bind_stack(m->p, g);
+  if (likely(g->stack)) return true;
+  static uint32_t said;
+  if (!xchg(&said, 1))
+    gs_log(1, "no memory for another stack of %zu bytes (vm.max_map_count, ulimit -v); green threads "
+              "wait for others to end",
+           g->stack_want ? g->stack_want : g->d->stack_size);
+  lock(&g->d->lock);
+  globrunqput(g->d, g);
+  unlock(&g->d->lock);
+  os_sleep_ns(1000000);
+  return false;
+}
+
+void schedule_loop(M *m) {
+  for (;;) {
+    bool inherit = false;
+    G *g;
+    finish_prev(m);
+    if (unlikely(m->runner && load_acq(&gs_sched.main_done))) {
+      if (m->nextg) {
+        ready(NULL, m->nextg);
+        m->nextg = NULL;
+      }
+      if (m->spinning) stop_spinning(m, m->p->d);
+      m_detach(m);
+      if (m->p != &gs_nop) handoffp(releasep(m));
+      return;
+    }
+    if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
+      stoplockedm(m);
+      g = m->lockedg;
+    } else if (!(g = find_runnable(m, &inherit))) {
+      continue;
+    }
+    m->nextg = NULL;
+    if (m->spinning) {
+      /* There may be more where this came from. */
+      stop_spinning(m, m->p->d);
+      wakep(m->p->d);
+    }
+    if (unlikely(g->lockedm && g->lockedm != m)) {
+      startlockedm(m, g);
+      continue;
+    }
+    if (unlikely(!m_attach(m))) {
+      ready(NULL, g);
+      continue;
+    }
+    if (unlikely(!bind_stack(m, g))) continue;
+    if (!inherit) bump(&m->p->schedtick);
+    switch_g0_to_g(m, g);
+  }
+}
+
+/* ---- leaving a stack and arriving on one ------------------------------------------------------------------- */
+
+static void park_commit(M *m, G *g) {
+  bool (*commit)(G *, void *) = m->commit;
+  void *arg = m->commit_arg;
+  uint32_t word = g->firm ? PARKED_FIRM : PARKED;
+  bool firm = g->firm != 0;
+  store_rlx(&g->status, Gwaiting);
+  bump(&m->nparks);
+  if (SC_FENCE_NOW) {
+    (void)xchg(&g->park, word);
+  } else {
+    store_rel(&g->park, word);
+    compiler_fence();
+  }
+  /* Before commit: after it the G may run again and take its timer out. */
+  if (m->park_deadline != GS_FOREVER) {
+    timers_add(&m->p->timers, &g->timer, m->park_deadline);
+    poll_ensure(m);
+  }
+  bool mine = !firm && unlikely(load_rlx(&g->cancelled)) && claim(g, GS_ECANCELED);
+  if (commit && !commit(g, arg)) mine |= claim(g, GS_OK);
+  if (mine) ready(m, g);
+}
+
+/* The G was queued without a P: into the global queue, unless a P is idle - then this M goes on with
+ * it.  Both under the domain's lock, so that no P can go idle in between without seeing the G. */
+static void queue_pless(M *m, G *g) {
+  Domain *d = g->d;
+  m_detach(m);
+  store_rlx(&g->status, Grunnable);
+  lock(&d->lock);
+  P *p = pidleget(d);
+  if (!p) globrunqput(d, g);
+  unlock(&d->lock);
+  if (p) {
+    acquirep(m, p);
+    m->nextg = g;
+    return;
+  }
+  if (load_rlx(&gs_sched.sysmon_slow)) sysmon_poke(NULL, 0);
+}
+
+void finish_prev(M *m) {
+  int what = m->prev;
+  G *g = m->prevg;
+  if (what == PREV_NONE) return;
+  m->prev = PREV_NONE;
+  m->prevg = NULL;
+  switch (what) {
+    case PREV_PARK: park_commit(m, g); break;
+    case PREV_YIELD:
+      store_rlx(&g->status, Grunnable);
+      runqput(m->p, g, false);
+      break;
+    case PREV_GLOBAL: queue_pless(m, g); break;
+    case PREV_EXIT: g_recycle(m, g); break;
+  }
+}
+
+/* m has left g behind (m->prev says how): straight to the next G if it is at hand, else to g0. */
+static void run_next(M *m, G *g) {
+  P *p = m->p;
+  bool dies = m->prev == PREV_EXIT;
+  if (likely(!m->lockedg && p->fair != 0 && !m->nextg)) {
+    bool inherit;
+    G *n = runqget(p, &inherit);
+    p->fair--;
+    if (n) {
+      if (likely(!n->lockedm) && n->d == g->d) {
+        if (unlikely(!n->stack)) g_bind_stack(p, n);
+        if (likely(n->stack)) {
+          if (!inherit) bump(&p->schedtick);
+          switch_g_to_g(m, g, n);
+          return;
+        }
+      }
+      m->nextg = n;
+    }
+  }
+  switch_g_to_g0(m, g, dies);
+}
+
+M *resumed(G *g) {
+  M *m = gs_getm();
+  finish_prev(m);
+  g->m = m;
+  store_rlx(&g->status, Grunning);
+  store_rlx(&g->park, PARK_NO);
+  bump(&m->nswitch);
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
+  if (unlikely(g->d->ops.switch_in != NULL)) {
+    m->attached = g->d;
+    m = hook_switch_in(m, g);
+  }
+  return m;
+}
+
+static inline void trace_stop_(M *m, G *g) {
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STOP, g->goid, g->waitreason);
+}
+
+int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason) {
+  G *g = m->curg;
+  g->waitreason = reason;
+  m->commit = commit;
+  m->commit_arg = arg;
+  m->park_deadline = deadline;
+  m->prevg = g;
+  m->prev = PREV_PARK;
+  trace_stop_(m, g);
+  run_next(m, g);
+  resumed(g);
+  if (unlikely(load_acq(&g->timer.ts) != NULL) || deadline != GS_FOREVER) timers_del(&g->timer);
+  return g->wake;
+}
+
+_Noreturn void g_leave_dead(M *m, G *g) {
+  m->prevg = g;
+  m->prev = PREV_EXIT;
+  trace_stop_(m, g);
+  run_next(m, g);
+  throw_("a dead G was resumed");
+}
+
+/* The G has no P and cannot go on.  Returns when it has one again, maybe on another M. */
+M *requeue_self(M *m, G *g) {
+  gs_assert(m->p == &gs_nop);
+  g->waitreason = "waiting for a P";
+  m->prevg = g;
+  m->prev = PREV_GLOBAL;
+  trace_stop_(m, g);
+  switch_g_to_g0(m, g, false);
+  return resumed(g);
+}
+
+/* ---- making runnable ---------------------------------------------------------------------------------------------- */
+
+/* g is claimed and off its stack (or never ran). */
+void ready(M *m, G *g) {
+  Domain *d = g->d;
+  store_rlx(&g->status, Grunnable);
+  if (likely(m && m->p->d == d)) {
+    runqput(m->p, g, true);
+    if (!m->p->solo) wakep(d);
+    return;
+  }
+  lock(&d->lock);
+  P *p = pidleget(d);
+  if (!p) globrunqput(d, g);
+  unlock(&d->lock);
+  if (!p) {
+    /* Every P is in use, or looks so: one may be stuck in a call that sysmon has not looked at. */
+    if (load_rlx(&gs_sched.sysmon_slow)) sysmon_poke(NULL, 0);
+    return;
+  }
+  M *lm = g->lockedm;
+  if (lm) { /* its M waits in stoplockedm, or is about to */
+    store_rel(&lm->nextp, p);
+    note_wake(&lm->note);
+    return;
+  }
+  runqput(p, g, true);
+  startm(p, false);
+}
+
+void ready_list(M *m, G *g) {
+  while (g) {
+    G *next = g->schedlink;
+    ready(m, g);
+    g = next;
+  }
+}
+
+/* ---- giving way ------------------------------------------------------------------------------------------------------- */
+
+static M *yield_now(M *m) {
+  G *g = m->curg;
+  P *p = m->p;
+  if (!p_has_work(p)) {
+    /* Nobody else; now and then look at the clock, in case nobody polls. */
+    if (p->fair) {
+      p->fair--;
+      return m;
+    }
+    p->fair = FAIR_TICKS;
+    if (load_rlx(&p->timers.next) != INT64_MAX) ready_list(m, timers_run(&p->timers, os_now()));
+    if (!p_has_work(p)) return m;
+  }
+  g->waitreason = "yielded";
+  m->prevg = g;
+  m->prev = PREV_YIELD;
+  trace_stop_(m, g);
+  run_next(m, g);
+  return resumed(g);
+}
+
+void gs_yield(void) {
+  M *m = enter();
+  if (!m) return;
+  leave(yield_now(m));
+}
+
+/* sysmon has asked for the P: the slice is used up and others wait. */
+void preempted(M *m) {
+  store_rlx(&m->p->preempt, 0);
+  yield_now(m);
+}
+
+int gs_sleep(int64_t ns) {
+  if (ns <= 0) {
+    gs_yield();
+    return GS_OK;
+  }
+  M *m = enter();
+  if (!m) return GS_EPERM;
+  int64_t now = os_now();
+  int64_t when = ns > INT64_MAX - now - 1 ? INT64_MAX - 1 : now + ns;
+  G *g = m->curg;
+  int r = gopark(m, NULL, NULL, when, "sleep");
+  leave(g->m);
+  return r == GS_ETIMEOUT ? GS_OK : r;
+}

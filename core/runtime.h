@@ -1,0 +1,633 @@
+/* runtime.h: the one place where the scheduler's structures are.
+ *
+ * The cast, in Go's words:  a G is a green thread, an M is an OS thread, a P is the right to run
+ * in a domain.  A domain is a set of Ps with its own run queues: the native one (C green threads),
+ * and one for every interpreter lock that a binding brings.  Gs belong to a domain for life; Ms
+ * serve them all.
+ *
+ * Inside and outside.  An M is *inside* the runtime while it executes core code that may touch its
+ * P, and *outside* while it runs user or foreign code.  Two words per M decide who owns the P:
+ *
+ *     sc   written by the M alone: a sequence number, the mode (INSIDE, CALL, USER), FENCED
+ *     pw   the P that the M holds, plus a LOCK bit that a retaker sets
+ *
+ *     leave:   sc = next | CALL or USER                    (release)
+ *     enter:   sc = next | INSIDE; [store-load]; pw == p ? fast : slow
+ *     retake:  capture sc; CAS pw p -> p|LOCK; heavy barrier; sc still the captured word?
+ *              yes: the P is the retaker's, pw = 0.  no: pw = p again.
+ *
+ * This is Dekker's pattern.  Either the entering M sees LOCK (or 0) in pw, or the retaker sees the
+ * new sc.  The [store-load] costs the M nothing but a compiler fence because the retaker pays for
+ * both sides with membarrier(PRIVATE_EXPEDITED); where that is missing, or under TSan, or when the
+ * M announced FENCED, it is an xchg and the barrier is not needed.
+ *
+ * Lock order (an M may take a lock only if all it holds stand to the left):
+ *     run -> handle -> chan -> timers -> domain -> sched -> stacks
+ * Nobody waits for a P, or for a LOCK on one, while holding any of them.
+ *
+ * Who may write a field is said at the field: "owner" is the M that runs the G or holds the P.
+ */
+#ifndef GS_RUNTIME_H
+#define GS_RUNTIME_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gosched.h"
+#include "gosched_domain.h"
+
+typedef struct gs_g G;
+typedef struct gs_m M;
+typedef struct gs_p P;
+typedef struct gs_domain Domain;
+
+#define GS_LINE 64
+#define GS_ALIGNED(n) __attribute__((aligned(n)))
+#define GS_NOINLINE __attribute__((noinline, noclone))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define load_rlx(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define load_acq(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define load_sc(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define store_rlx(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define store_rel(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define store_sc(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define xchg(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define add_sc(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define add_rlx(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define fence_sc() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define compiler_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+/* Owner-only counters that other threads read: no locked instruction. */
+#define bump(p) store_rlx((p), load_rlx(p) + 1)
+
+#define CAS(p, old, new)                                                                 \
+  __extension__({                                                                        \
+    __typeof__(*(p)) cas_old_ = (old);                                                   \
+    __atomic_compare_exchange_n((p), &cas_old_, (new), false, __ATOMIC_SEQ_CST,          \
+                                __ATOMIC_RELAXED);                                       \
+  })
+
+#if defined(__SANITIZE_THREAD__)
+#define GS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GS_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define GS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GS_ASAN 1
+#endif
+#endif
+
+#if GS_DEBUG || GS_TORTURE
+#define gs_assert(x) (likely(x) ? (void)0 : gs_throw("assertion failed: " #x, __FILE__, __LINE__))
+#else
+#define gs_assert(x) ((void)0)
+#endif
+#define throw_(msg) gs_throw((msg), __FILE__, __LINE__)
+
+/* ---- states, as Go names them --------------------------------------------------------------- */
+
+enum { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead };
+enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
+
+/* The word sc. */
+#define SC_INSIDE 0u
+#define SC_CALL 1u /* in a declared foreign call */
+#define SC_USER 2u /* in user code, or in a hook of a binding */
+#define SC_MODE 3u
+#define SC_FENCED 4u
+#define SC_STEP 8u
+/* The bit of pw. */
+#define PW_LOCK ((uintptr_t)1)
+
+/* m->attn: why the M should leave the fast path. */
+#define ATTN_TRACE 1u
+
+/* ---- locks (lock.c) -------------------------------------------------------------------------- */
+
+/* A mutex for code inside the runtime: 0 free, 1 held, 2 held and somebody sleeps. */
+typedef struct {
+  uint32_t word;
+} Lock;
+void lock_slow(Lock *l);
+void unlock_slow(Lock *l);
+static inline void lock(Lock *l) {
+  uint32_t free_ = 0;
+  if (unlikely(!__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
+                                            __ATOMIC_RELAXED)))
+    lock_slow(l);
+}
+static inline bool trylock(Lock *l) {
+  uint32_t free_ = 0;
+  return __atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED);
+}
+static inline void unlock(Lock *l) {
+  if (unlikely(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2)) unlock_slow(l);
+}
+
+/* A one-shot event that one thread sleeps on: 0 clear, 1 set. */
+typedef struct {
+  uint32_t word;
+} Note;
+void note_wake(Note *n);               /* idempotent; async-signal-safe */
+void note_sleep(Note *n);              /* until set; leaves it set */
+int note_sleep_intr(Note *n);          /* as above; 1 if a signal handler ran first */
+bool note_sleep_until(Note *n, int64_t when_ns); /* true: set, false: the time came */
+static inline void note_clear(Note *n) { store_rlx(&n->word, 0); }
+
+/* ---- timers (timer.c) ------------------------------------------------------------------------ */
+
+typedef struct gs_timers Timers;
+typedef struct gs_timer {
+  int64_t when;  /* ns; under ts->lock */
+  Timers *ts;    /* the heap it is in, NULL: none; written under ts->lock by add and removal */
+  uint32_t slot; /* its place in the heap; under ts->lock */
+} Timer;
+
+struct gs_timers {
+  Lock lock;
+  uint32_t len, cap; /* under lock */
+  Timer **heap;      /* 4-ary, by when; under lock */
+  int64_t next;      /* when of the first, INT64_MAX if none; written under lock, read by all */
+};
+
+/* ---- G ----------------------------------------------------------------------------------------- */
+
+/* The park word: who wakes a parked G is decided by one CAS, PARKED -> WOKEN. */
+enum {
+  PARK_NO,      /* runs, or is on its way to park */
+  PARKED,       /* off its stack; anybody may claim it: a partner, a timer, a canceller, a signal */
+  PARKED_FIRM,  /* as PARKED, but not for cancellers and signals */
+  PARK_WOKEN,   /* claimed; the claimer makes it runnable */
+};
+
+typedef struct gs_stack {
+  char *lo, *hi;         /* usable bytes: lo..hi; the guard page is below lo */
+  struct gs_stack *next; /* free lists (the struct stands at the stack's own top) */
+  uint32_t klass;        /* log2 of its reserved size */
+  uint32_t used_deep;    /* given back to the kernel below this many bytes from the top */
+  void *vg;              /* Valgrind's id, or NULL */
+} Stack;
+
+struct gs_g {
+  void *sp;        /* saved stack pointer while it does not run; owner, then finish_prev */
+  Stack *stack;    /* bound at the first run; owner */
+  M *m;            /* the M that runs it, or ran it last; owner */
+  Domain *d;       /* for life */
+  uint32_t status; /* G…; written by whoever owns the G at that moment, read by anybody */
+  uint32_t park;   /* PARK…; see above */
+  int32_t wake;    /* GS_OK or the error its park returns; the claimer */
+  uint32_t cancelled; /* gs_cancel was called; atomic */
+  G *schedlink;    /* next in a run queue or a list of ready Gs; whoever owns that list */
+  void *data;      /* the binding's word; owner (and the binding's own lock) */
+  M *lockedm;      /* locked to this M; owner, read by whoever dequeues it */
+  int32_t saved_errno; /* over a switch; owner */
+  int32_t call_errno;  /* of the last foreign call; owner */
+  uint32_t locks;      /* nesting of gs_lock_os_thread; owner */
+  uint32_t firm;       /* >0: parks cannot be cancelled (clean-up at the end); owner */
+  const char *waitreason; /* static text; owner before it parks */
+  int64_t since;          /* of the present status; written only while traced or dumped */
+  Timer timer;            /* of the park's deadline; one is enough: a G parks in one place */
+  void (*fn)(void *);
+  void *arg;
+  gs_handle *handle;
+  void *cxa[2];      /* the C++ runtime's per-thread exception words over a switch; owner */
+  uint64_t goid;
+  size_t stack_want; /* bytes asked for; 0: the domain's */
+  const gs_site *site; /* of the call it is in; owner */
+  uintptr_t syscallsp; /* where the brackets were opened; owner */
+  uint64_t callseq;    /* foreign calls made; owner */
+  G *alllink;          /* all Gs ever made, newest first; write-once */
+  uint8_t system;      /* not counted, not cancelled at the end */
+  uint8_t main;        /* the G of gs_run */
+  uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
+  uint8_t released;    /* the binding's release was called, switch_in not yet; owner */
+  int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
+  char name[32];
+#if GS_TSAN
+  void *tsan;
+#endif
+#if GS_ASAN
+  void *asan_fake;
+#endif
+} GS_ALIGNED(GS_LINE);
+
+/* ---- P ----------------------------------------------------------------------------------------- */
+
+#if GS_TORTURE
+#define RUNQ_SIZE 4u
+#else
+#define RUNQ_SIZE 256u
+#endif
+
+struct gs_p {
+  /* The owner's line. */
+  uint32_t status;      /* P…; the owner, or whoever took it */
+  uint32_t id;          /* in its domain */
+  uint32_t schedtick;   /* a G started a slice; owner, read by sysmon */
+  uint32_t syscalltick; /* a call ended or lost the P; owner, read by sysmon */
+  Domain *d;
+  M *m;             /* back link; owner or taker, read racily by sysmon */
+  G *runnext;       /* runs next and inherits the slice; CAS by thieves */
+  uint32_t fair;    /* countdown to a look at the global queue and the timers; owner */
+  uint32_t preempt; /* sysmon asks for the P at the next call into the runtime; atomic */
+  uint32_t solo;    /* the domain has no other P: no thieves; changes only while the P is idle */
+  uint32_t rnd;     /* for the order of stealing; owner */
+  G *gfree;         /* dead Gs to use again; owner */
+  uint32_t ngfree, nstack;
+  Stack *stacks; /* free stacks of the domain's size; owner */
+  P *link;       /* idle list, list of the dead; domain lock */
+  /* The ring.  Thieves move head. */
+  uint32_t head GS_ALIGNED(GS_LINE);
+  uint32_t tail; /* owner */
+  G *runq[RUNQ_SIZE];
+  Timers timers GS_ALIGNED(GS_LINE);
+  /* What sysmon saw at its last look; sysmon only. */
+  struct {
+    uint64_t sc;
+    M *m;
+    uint32_t schedtick;
+    int64_t schedwhen; /* since when schedtick stands still */
+    int64_t when;      /* since when sc stands still */
+    int64_t detached;  /* since when the binding says GS_RETAKE_BLOCKED; 0: it does not */
+  } seen GS_ALIGNED(GS_LINE);
+} GS_ALIGNED(GS_LINE);
+
+/* ---- M ----------------------------------------------------------------------------------------- */
+
+/* What has to be done about the G that was left, once the M is off its stack. */
+enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
+
+#define GS_MDATA 8        /* domains whose word per M stands in the M itself */
+#define GS_MAX_DOMAINS 4096
+
+struct gs_m {
+  /* The handshake's line. */
+  uint64_t sc;   /* this M only */
+  uintptr_t pw;  /* this M and retakers */
+  P *p;          /* what the M believes pw to be; &gs_nop while it has none or is in a call */
+  P *oldp;       /* the P that a call was entered with */
+  G *curg;       /* NULL on g0 */
+  uint32_t attn; /* ATTN_…; set by others */
+  uint32_t incgo; /* depth 0/1 of foreign code right now; owner */
+  void *g0sp;     /* where g0 stopped: foreign calls run below it; owner */
+  /* Owner's. */
+  uint64_t ncgocall GS_ALIGNED(GS_LINE); /* calls ever made */
+  uint64_t nexit_fast, nexit_idle, nexit_slow, nswitch, nparks, nsteal; /* metrics */
+  uint32_t ncgo;     /* calls under way (nesting) */
+  uint32_t spinning; /* has a P, no work, looks for some */
+  uint32_t inhook;   /* a binding's hook runs: sysmon keeps off; read by sysmon */
+  int32_t prev;      /* PREV_… */
+  G *prevg;
+  bool (*commit)(G *, void *); /* of PREV_PARK: false means: make it runnable again */
+  void *commit_arg;
+  int64_t park_deadline;
+  int *errno_at;    /* this thread's errno */
+  void **cxa_at;    /* this thread's C++ exception words, or NULL */
+  G *lockedg;       /* runs only this G */
+  Domain *attached; /* attach was called for it and detach was not */
+  G *nextg;         /* found already, to be run next; owner */
+  void *mdata[GS_MDATA];
+  void **mdata_more; /* for domains beyond GS_MDATA */
+  /* Written by others under sched.lock, or before the note is set. */
+  P *nextp;
+  uint32_t idle;   /* on the list midle; sched.lock */
+  uint32_t topoll; /* woken to become the poller; sched.lock */
+  M *inext, *iprev; /* midle; sched.lock */
+  Note note;
+  uint32_t runner; /* this is a thread inside gs_run: it leaves when main is done */
+  int32_t id;
+  uint32_t tid; /* the kernel's */
+  pthread_t thread;
+  char *g0lo, *g0hi; /* the thread's own stack */
+  M *alllink;        /* all Ms, newest first; write-once */
+  M *freelink;       /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;    /* alternate signal stack that the runtime made, or NULL */
+  struct gs_tracebuf *trace;
+#if GS_TSAN
+  void *tsan;
+#endif
+#if GS_ASAN
+  void *asan_fake;
+#endif
+} GS_ALIGNED(2 * GS_LINE);
+
+/* ---- domains and the scheduler ----------------------------------------------------------------- */
+
+#define GS_MAX_PROCS 1024
+
+struct gs_domain {
+  gs_domain_ops ops;
+  void *ud;
+  char name[32];
+  uint32_t id;
+  uint32_t nprocs;   /* Ps in use; lock */
+  uint32_t nallp;    /* Ps ever made; lock, read by all (grows only) */
+  size_t stack_size; /* usable bytes of a G's stack */
+  uint32_t klass;    /* its size class */
+  Domain *next;      /* all domains; write-once */
+  Lock lock GS_ALIGNED(GS_LINE);
+  uint32_t runqsize;          /* lock; read by all */
+  G *runq_head, *runq_tail;   /* the global queue; lock */
+  P *pidle;                   /* lock */
+  uint32_t npidle;            /* lock; read by all */
+  uint32_t nmspinning;        /* atomic */
+  uint32_t needspinning;      /* atomic: work was found with no idle P to run it */
+  P *pdead;                   /* lock */
+  P *allp[GS_MAX_PROCS];      /* grows only */
+};
+
+typedef struct gs_sched {
+  Lock lock;
+  M *midle;          /* LIFO; lock */
+  uint32_t nmidle;   /* lock; read by all */
+  uint32_t nm;       /* Ms that exist; lock */
+  uint32_t nm_max;   /* lock */
+  uint32_t max_threads;
+  uint32_t nmid;     /* next M number; lock */
+  M *allm;           /* push-only list */
+  M *mfree;          /* lock */
+  Domain *domains;   /* push-only list */
+  uint32_t ndomains;
+  uint32_t nprocs_all;  /* Ps in use in all domains; atomic */
+  uint32_t npidle_all;  /* idle ones; atomic: all idle means that sysmon may sleep deeply */
+  uint32_t fenced;      /* no membarrier: everybody fences */
+  uint32_t starved;     /* a thread was wanted and could not be made; atomic */
+  uint32_t ngs;         /* live Gs that count; atomic */
+  uint64_t goid;        /* atomic */
+  G *allg;              /* push-only list; atomic */
+  Lock gfree_lock;
+  G *gfree;
+  uint32_t running;     /* a gs_run is under way */
+  uint32_t main_done;   /* its main G has ended and is off its stack */
+  M *main_m;            /* the M inside gs_run */
+  G *main_g;
+  G *drain;             /* parked until ngs == 1; atomic */
+  /* The poller: one idle M that waits for the next timer. */
+  M *poller;            /* atomic */
+  int64_t poll_until;   /* what it waits for; atomic */
+  Note poll_note;
+  uint32_t poll_starting; /* an M is on its way to the seat; atomic */
+  /* sysmon */
+  Note sysmon_note;
+  uint32_t sysmon_wait;   /* in deep sleep; atomic */
+  int64_t sysmon_until;   /* when it wakes next; atomic */
+  uint32_t sysmon_poked;  /* a poke is outstanding; atomic */
+  uint32_t sysmon_slow;   /* sysmon will not look within 100 us; atomic */
+  uint32_t pw_waiters;    /* Ms that sleep until a LOCK goes away; atomic */
+  uint32_t notified;      /* gs_notify was called; atomic */
+  uint32_t ending;        /* main has returned: Gs are born cancelled; atomic */
+  unsigned run_flags;     /* of the gs_run under way */
+  M *poke_m;              /* what the poke is about; written by who set sysmon_poked */
+  uint64_t poke_sc;
+  /* counters of rare things; atomic */
+  uint64_t nretake, nretake_user, nretake_failed, nhandoff, nhandoff_entry, nticks, npokes,
+      nbarriers, nlimit, nmcreated;
+  uint64_t stacks_mapped;
+  long timerslack; /* of the process at boot */
+} Sched;
+
+extern Sched gs_sched;
+extern Domain gs_native;
+extern P gs_nop; /* "no P" */
+
+/* ---- lock.c, os/ ---------------------------------------------------------------------------------- */
+
+void os_init(void);
+int64_t os_now(void);
+uint32_t os_gettid(void);
+int os_ncpu(void); /* CPUs this process may use: affinity and cgroup quota */
+void os_yield(void);
+void os_futex_wait(uint32_t *addr, uint32_t val);
+/* 0: woken or changed, 1: the time came, 2: a signal handler ran */
+int os_futex_wait_until(uint32_t *addr, uint32_t val, int64_t when_ns);
+void os_futex_wake(uint32_t *addr, int n);
+void os_futex_wake_all(uint32_t *addr);
+int *os_errno_at(void); /* of the calling thread, asked for anew each time */
+bool os_barrier_init(void); /* true: os_barrier works */
+bool os_barrier(void);      /* a full fence on every thread of the process; false: it failed */
+int os_thread_start(M *m, void *(*fn)(void *)); /* 0 or errno */
+void os_thread_limits(char *buf, size_t n);     /* names and values of what limits threads */
+void os_thread_begin(M *m);                     /* name, slack, signal mask of a new M */
+void os_slack(long ns);
+long os_slack_get(void);
+void os_stack_bounds(char **lo, char **hi);
+void *os_reserve(size_t bytes);
+bool os_guard(void *page, size_t bytes);
+void os_decommit(void *lo, size_t bytes);
+size_t os_pagesize(void);
+int64_t os_thread_cputime(void);
+void os_secure_env(const char *name, const char **value);
+int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all signals blocked */
+void os_sleep_ns(int64_t ns);
+void os_sysmon_begin(void);
+
+/* ---- error.c ------------------------------------------------------------------------------------------ */
+
+_Noreturn void gs_throw(const char *msg, const char *file, int line);
+int gs_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- arch/, switch.c -------------------------------------------------------------------------------------- */
+
+void gs_arch_switch(void **save_sp, void *load_sp);
+void *gs_arch_frame(void *top, void (*entry)(void)); /* a stack that starts at entry when loaded */
+int gs_arch_call(int (*fn)(void *), void *arg, void *sp); /* calls fn(arg) on the stack below sp */
+
+M *gs_getm(void);
+void gs_setm(M *m);
+void switch_g_to_g(M *m, G *from, G *to);
+void switch_g_to_g0(M *m, G *from, bool dies);
+void switch_g0_to_g(M *m, G *to);
+int call_on_g0(M *m, int (*fn)(void *), void *arg);
+void g_first_frame(G *g, void (*entry)(void));
+void fiber_new(G *g);
+void fiber_free(G *g);
+void fiber_started(M *m); /* first thing on a new G's stack */
+void m_fiber_init(M *m);
+
+/* ---- stack.c ---------------------------------------------------------------------------------------------- */
+
+void stack_init(void);
+uint32_t stack_class(size_t bytes);
+Stack *stack_get(P *p, Domain *d, uint32_t klass);
+void stack_put(P *p, Stack *s);
+void stack_sigstack(M *m);      /* gives the thread an alternate signal stack if it has none */
+void stack_sigstack_drop(M *m); /* takes it away again */
+
+/* ---- runq.c ------------------------------------------------------------------------------------------------ */
+
+void runqput(P *p, G *g, bool next);
+G *runqget(P *p, bool *inherit);
+bool runqempty(const P *p);
+uint32_t runqlen(const P *p);
+G *runqsteal(P *thief, P *victim, bool take_next);
+void runqdrain_to_global(P *p);
+void globrunqput(Domain *d, G *g);                 /* d->lock held */
+void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n); /* d->lock held */
+G *globrunqget(P *p, uint32_t max);                /* d->lock held; the rest goes to p's ring */
+static inline bool p_has_work(const P *p) {
+  return load_rlx(&p->d->runqsize) != 0 || !runqempty(p);
+}
+
+/* ---- proc.c: schedule, park, ready -------------------------------------------------------------------------- */
+
+void schedule_loop(M *m); /* g0 of every M; returns only for the M inside gs_run */
+int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason);
+void ready(M *m, G *g);        /* makes a claimed G runnable; m: inside with a P, or NULL */
+void ready_list(M *m, G *head); /* linked by schedlink */
+static inline bool claim(G *g, int why) {
+  uint32_t w = PARKED;
+  if (!__atomic_compare_exchange_n(&g->park, &w, PARK_WOKEN, false, __ATOMIC_SEQ_CST,
+                                   __ATOMIC_RELAXED)) {
+    if (w != PARKED_FIRM || why == GS_ECANCELED || why == GS_EINTR) return false;
+    if (!CAS(&g->park, PARKED_FIRM, PARK_WOKEN)) return false;
+  }
+  g->wake = why;
+  return true;
+}
+M *resumed(G *g); /* after a switch to this G: finishes the one before, runs the hooks */
+void finish_prev(M *m);
+M *requeue_self(M *m, G *g); /* m has no P: into the queue; returns with one */
+_Noreturn void g_leave_dead(M *m, G *g);
+void preempted(M *m);
+
+/* ---- g.c: birth and death of Gs ------------------------------------------------------------------------------ */
+
+G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
+void g_bind_stack(P *p, G *g);
+void g_recycle(M *m, G *g); /* a dead G that is off its stack */
+_Noreturn void g_exit(M *m);
+bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
+
+/* ---- handle.c -------------------------------------------------------------------------------------------------- */
+
+gs_handle *handle_new(G *g);
+void handle_finish(M *m, gs_handle *h);
+
+/* ---- m.c: Ms, idle Ps ------------------------------------------------------------------------------------------- */
+
+M *m_alloc(void); /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
+void m_free(M *m);
+void m_thread_init(M *m);
+void acquirep(M *m, P *p);
+P *releasep(M *m);
+void pidleput(P *p); /* d->lock held */
+P *pidleget(Domain *d); /* d->lock held */
+P *pidleget_try(Domain *d); /* takes d->lock if it looks worth it */
+bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still the M's */
+void startm(P *p, bool spinning);
+void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
+void stoplockedm(M *m);
+void startlockedm(M *m, G *g); /* m's P goes to g's M; m sleeps */
+void start_poller(void);
+void handoffp(P *p);
+void wakep(Domain *d);
+void m_detach(M *m);
+bool m_attach(M *m); /* false: the P was lost meanwhile */
+
+/* ---- syscall.c --------------------------------------------------------------------------------------------------- */
+
+M *enter_slow(M *m, uint64_t old);
+void entersyscall(M *m, G *g, gs_site *site);
+void entersyscallblock(M *m, G *g);
+M *exitsyscall(M *m, G *g, bool stay);
+M *reacquire(M *m, G *g, bool stay); /* the P was lost: another one, or the queue */
+gs_site *site_of(const void *key);   /* for callers that have none of their own */
+M *hook_switch_in(M *m, G *g);
+void hook_release(M *m, G *g);
+
+/* ---- sysmon.c, retake.c -------------------------------------------------------------------------------------------- */
+
+int sysmon_start(void);
+void sysmon_wake(void);
+void sysmon_poke(M *m, uint64_t sc); /* m NULL: just look now */
+typedef struct {
+  P *p;
+  M *m;
+  uint64_t sc;
+  bool locked, taken;
+} Retake;
+/* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
+void retake_batch(Retake *r, int n);
+
+/* ---- timer.c, poll.c ------------------------------------------------------------------------------------------------ */
+
+void timers_add(Timers *ts, Timer *t, int64_t when);
+void timers_del(Timer *t);
+/* Claims the Gs whose time has come and returns them linked by schedlink. */
+G *timers_run(Timers *ts, int64_t now);
+int64_t timers_next(void); /* the earliest of all Ps */
+G *timers_run_all(int64_t now);
+bool poll_wait(M *m);            /* takes the seat if it is free and somebody waits; true: did */
+void poll_break(int64_t when);   /* the poller must not sleep beyond when */
+void poll_ensure(M *m);          /* m goes on with other work: somebody else must watch the clock */
+
+/* ---- domain.c, boot.c, trace.c ----------------------------------------------------------------------------------------- */
+
+int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
+int domain_resize(Domain *d, uint32_t procs);
+int gs_boot(void);
+void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
+
+enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };
+void trace_event(M *m, int kind, uint64_t a, const void *b);
+void trace_m_init(M *m);
+
+/* ---- inside and outside -------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t sc_next(uint64_t s, uint32_t mode) {
+  return (s & ~(uint64_t)(SC_STEP - 1)) + SC_STEP + mode;
+}
+
+/* The M's half of Dekker: publish that we are inside, then look at pw. */
+static inline void sc_enter(M *m, uint64_t s) {
+  uint64_t n = sc_next(s, SC_INSIDE);
+  if (unlikely(s & SC_FENCED)) {
+    (void)xchg(&m->sc, n);
+  } else {
+    store_rlx(&m->sc, n);
+    compiler_fence();
+  }
+}
+
+#if GS_TSAN
+#define SC_FENCE_NOW SC_FENCED
+#else
+#define SC_FENCE_NOW (unlikely(load_rlx(&gs_sched.fenced)) ? SC_FENCED : 0u)
+#endif
+
+static inline void sc_leave(M *m, uint32_t mode) {
+  store_rel(&m->sc, sc_next(m->sc, mode | SC_FENCE_NOW));
+  compiler_fence();
+}
+
+/* First thing in every gs_ function that touches the scheduler.  NULL: there is no green thread
+ * here that could park (no M, system stack, between brackets). */
+static inline M *enter(void) {
+  M *m = gs_getm();
+  if (unlikely(!m)) return NULL;
+  uint64_t s = m->sc;
+  sc_enter(m, s);
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)m->p)) return enter_slow(m, s);
+  return m;
+}
+
+/* Last thing.  m must be the M that the G is on now. */
+static inline void leave(M *m) {
+  if (unlikely(load_rlx(&m->p->preempt))) {
+    preempted(m);
+    m = gs_getm();
+  }
+  sc_leave(m, SC_USER);
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* stack.c: the stacks of green threads.
+ *
+ * Stacks come from arenas: one mapping of 64 MiB (or four stacks, if those are larger), cut into
+ * slots of a power of two.  The lowest page of a slot is a guard; the kernel commits the rest as it
+ * is touched.  A stack is bound to a G when the G first runs and given back when it ends, to the
+ * P's own list first: a burst of short Gs runs on a few warm stacks, however many are queued.
+ *
+ * Free stacks are linked through a struct at their own top, which the next user touches anyway.
+ * One that was used deeply is given back to the kernel before it is used again; how deeply is
+ * found by a canary page-wise: the word at the far end of the first TRIM_KEEP bytes is zero as long
+ * as nobody has been there.
+ *
+ * Overflow.  A fault in the guard page of the G that runs here means that its stack is too small.
+ * The SIGSEGV handler says so, with the G's name, its size and its stack, and aborts.  Any other
+ * fault goes to the handler that was there before.  The handler runs on an alternate stack that
+ * every M gets (the thread's own, if it has one).
+ */
+#define _GNU_SOURCE
+#include <execinfo.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime.h"
+
+#define ARENA_BYTES ((size_t)64 << 20)
+#define NCLASS 48
+#define P_KEEP 64u               /* free stacks that a P keeps for itself */
+#define TRIM_KEEP ((size_t)16384) /* bytes below the top that a free stack may keep committed */
+
+typedef struct {
+  Lock lock;
+  Stack *free;
+  char *next, *end; /* of the newest arena: slots never used */
+} Class;
+
+static Class classes[NCLASS];
+static struct sigaction old_segv, old_bus;
+
+uint32_t stack_class(size_t bytes) {
+  uint32_t k = 14; /* 16 KiB is the smallest slot; the guard page is part of it */
+  while (((size_t)1 << k) < bytes) k++;
+  return k;
+}
+
+/* ---- free lists ------------------------------------------------------------------------------------- */
+
+#if GS_ASAN
+#include <sanitizer/asan_interface.h>
+/* A G that ended in the middle of its frames has left their red zones behind. */
+static void stack_unpoison(const Stack *s) {
+  __asan_unpoison_memory_region(s->lo, (size_t)(s->hi - s->lo));
+}
+#else
+static void stack_unpoison(const Stack *s) { (void)s; }
+#endif
+
+static char *canary(const Stack *s) {
+  return s->hi - TRIM_KEEP > s->lo ? s->hi - TRIM_KEEP : NULL;
+}
+
+/* A slot that nobody has used.  c->lock is held. */
+static char *carve(Class *c, uint32_t klass) {
+  size_t slot = (size_t)1 << klass;
+  if (c->next == c->end) {
+    size_t bytes = slot * 4 > ARENA_BYTES ? slot * 4 : ARENA_BYTES;
+    char *p = os_reserve(bytes);
+    if (!p) return NULL;
+    add_rlx(&gs_sched.stacks_mapped, bytes);
+    c->next = p;
+    c->end = p + bytes;
+  }
+  char *p = c->next;
+  if (!os_guard(p, os_pagesize())) return NULL;
+  c->next += slot;
+  return p;
+}
+
+static Stack *fresh(uint32_t klass) {
+  Class *c = &classes[klass];
+  lock(&c->lock);
+  Stack *s = c->free;
+  if (s) {
+    c->free = s->next;
+    unlock(&c->lock);
+    return s;
+  }
+  char *p = carve(c, klass);
+  unlock(&c->lock);
+  if (!p) return NULL;
+  char *top = p + ((size_t)1 << klass);
+  s = (Stack *)(void *)(top - sizeof(Stack));
+  s->lo = p + os_pagesize();
+  s->hi = (char *)((uintptr_t)s & ~(uintptr_t)(GS_LINE - 1));
+  s->klass = klass;
+  return s;
+}
+
+/* A stack of this class, the P's own if it has one.  NULL: no address space, or the number of
+ * mappings is exhausted. */
+Stack *stack_get(P *p, Domain *d, uint32_t klass) {
+  Stack *s = p->stacks;
+  if (likely(s && klass == d->klass && p->d == d)) {
+    p->stacks = s->next;
+    p->nstack--;
+    return s;
+  }
+  return fresh(klass);
+}
+
+void stack_put(P *p, Stack *s) {
+  stack_unpoison(s);
+  char *mark = canary(s);
+  if (mark && unlikely(*(volatile uintptr_t *)(void *)mark != 0)) {
+    uintptr_t page = os_pagesize();
+    char *end = (char *)(((uintptr_t)mark + sizeof(uintptr_t) + page - 1) & ~(page - 1));
+    os_decommit(s->lo, (size_t)(end - s->lo));
+  }
+  if (likely(p && s->klass == p->d->klass && p->nstack < P_KEEP)) {
+    s->next = p->stacks;
+    p->stacks = s;
+    p->nstack++;
+    return;
+  }
+  Class *c = &classes[s->klass];
+  lock(&c->lock);
+  s->next = c->free;
+  c->free = s;
+  unlock(&c->lock);
+}
+
+/* ---- overflow ------------------------------------------------------------------------------------------- */
+
+static void say(const char *text) {
+  ssize_t r = write(2, text, strlen(text));
+  (void)r;
+}
+
+static void say_number(uint64_t n) {
+  char buf[24], *p = buf + sizeof buf - 1;
+  *p = 0;
+  do *--p = (char)('0' + n % 10);
+  while (n /= 10);
+  say(p);
+}
+
+/* Is this fault the running G's own guard page?  Foreign code runs on g0 and has its own guard. */
+static G *overflown(const char *addr) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (!g || !g->stack) return NULL;
+  return addr >= g->stack->lo - os_pagesize() && addr < g->stack->lo ? g : NULL;
+}
+
+static void report_overflow(G *g) {
+  void *pcs[64];
+  say("gosched: stack overflow in green thread G");
+  say_number(g->goid);
+  if (g->name[0]) {
+    say(" \"");
+    say(g->name);
+    say("\"");
+  }
+  say(": its stack has ");
+  say_number((uint64_t)(g->stack->hi - g->stack->lo));
+  say(" bytes.\nStart it with a larger stack_size (gs_go_opts), or set GOSCHED_STACK_SIZE.\n"
+      "It was here:\n");
+  int n = backtrace(pcs, 64);
+  backtrace_symbols_fd(pcs, n, 2);
+}
+
+static void on_fault(int sig, siginfo_t *info, void *ctx) {
+  G *g = overflown(info->si_addr);
+  if (g) {
+    report_overflow(g);
+    signal(SIGABRT, SIG_DFL);
+    abort();
+  }
+  /* Not ours: as if the runtime had never been here. */
+  const struct sigaction *old = sig == SIGBUS ? &old_bus : &old_segv;
+  if (old->sa_flags & SA_SIGINFO) {
+    old->sa_sigaction(sig, info, ctx);
+  } else if (old->sa_handler != SIG_DFL && old->sa_handler != SIG_IGN) {
+    old->sa_handler(sig);
+  } else {
+    /* The instruction is tried again, now without a handler: the process ends as it would have. */
+    signal(sig, SIG_DFL);
+  }
+}
+
+void stack_init(void) {
+  struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  void *warm[2];
+  backtrace(warm, 2); /* loads libgcc_s now: it must not be loaded in a signal handler */
+  sigemptyset(&sa.sa_mask);
+  sigaction(SIGSEGV, &sa, &old_segv);
+  sigaction(SIGBUS, &sa, &old_bus);
+}
+
+void stack_sigstack(M *m) {
+  stack_t now, mine;
+  if (sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return; /* the host's */
+  long want = sysconf(_SC_SIGSTKSZ);
+  mine.ss_size = want > 65536 ? (size_t)want : 65536;
+  mine.ss_flags = 0;
+  mine.ss_sp = mmap(NULL, mine.ss_size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mine.ss_sp == MAP_FAILED) return;
+  if (sigaltstack(&mine, NULL)) {
+    munmap(mine.ss_sp, mine.ss_size);
+    return;
+  }
+  m->sigstack = mine.ss_sp;
+}
+
+void stack_sigstack_drop(M *m) {
+  stack_t now, off = {.ss_flags = SS_DISABLE};
+  if (!m->sigstack) return;
+  if (sigaltstack(NULL, &now) == 0 && now.ss_sp == m->sigstack) {
+    sigaltstack(&off, NULL);
+    munmap(m->sigstack, now.ss_size);
+  }
+  m->sigstack = NULL;
+}

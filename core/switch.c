@@ -1,0 +1,181 @@
+/* switch.c: from stack to stack, with everything that belongs to a G and not to its thread.
+ *
+ * The assembly saves registers and FP control words.  Here: errno (a G that parks finds its own
+ * again), the C++ runtime's two per-thread exception words (a G may park in a catch block), and
+ * what ASan and TSan must be told.
+ *
+ * The rule of thread-locals: the current M is read through gs_getm() alone, which the compiler
+ * cannot see through, and nothing that was derived from it is used after a switch.  The addresses
+ * of errno and of the C++ words are asked for once per thread and kept in the M.
+ *
+ * Whoever comes back from one of the switches below may be on another M: callers go on with
+ * resumed(), which asks for it again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "runtime.h"
+
+#if GS_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if GS_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+static __thread M *tls_m __attribute__((tls_model("initial-exec")));
+
+GS_NOINLINE M *gs_getm(void) {
+  M *m = tls_m;
+  __asm__ volatile("" : "+r"(m)::"memory");
+  return m;
+}
+
+void gs_setm(M *m) { tls_m = m; }
+
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
+void m_fiber_init(M *m) {
+  m->errno_at = &errno;
+  m->cxa_at = __cxa_get_globals ? __cxa_get_globals() : NULL;
+#if GS_TSAN
+  m->tsan = __tsan_get_current_fiber();
+#endif
+}
+
+static inline void save_thread(M *m, G *g) {
+  g->saved_errno = *m->errno_at;
+  if (unlikely(m->cxa_at != NULL)) memcpy(g->cxa, m->cxa_at, sizeof g->cxa);
+}
+
+static inline void restore_thread(M *m, G *g) {
+  *m->errno_at = g->saved_errno;
+  if (unlikely(m->cxa_at != NULL)) memcpy(m->cxa_at, g->cxa, sizeof g->cxa);
+}
+
+/* ---- what the sanitizers want to know ------------------------------------------------------------ */
+
+void fiber_new(G *g) {
+  (void)g;
+#if GS_TSAN
+  g->tsan = __tsan_create_fiber(0);
+#endif
+}
+
+void fiber_free(G *g) {
+  (void)g;
+#if GS_TSAN
+  if (g->tsan) __tsan_destroy_fiber(g->tsan);
+  g->tsan = NULL;
+#endif
+}
+
+static inline void leaving_for_g(void **fake, G *to) {
+  (void)fake, (void)to;
+#if GS_ASAN
+  __sanitizer_start_switch_fiber(fake, to->stack->lo, (size_t)(to->stack->hi - to->stack->lo));
+#endif
+#if GS_TSAN
+  __tsan_switch_to_fiber(to->tsan, 0);
+#endif
+}
+
+static inline void leaving_for_g0(void **fake, M *m) {
+  (void)fake, (void)m;
+#if GS_ASAN
+  __sanitizer_start_switch_fiber(fake, m->g0lo, (size_t)(m->g0hi - m->g0lo));
+#endif
+#if GS_TSAN
+  __tsan_switch_to_fiber(m->tsan, 0);
+#endif
+}
+
+static inline void arrived(void *fake) {
+  (void)fake;
+#if GS_ASAN
+  __sanitizer_finish_switch_fiber(fake, NULL, NULL);
+#endif
+}
+
+#if GS_ASAN
+#define FAKE(x) (&(x)->asan_fake)
+#define FAKE_VALUE(x) ((x)->asan_fake)
+#else
+#define FAKE(x) ((void)(x), (void **)NULL)
+#define FAKE_VALUE(x) ((void)(x), (void *)NULL)
+#endif
+
+void fiber_started(M *m) {
+  arrived(NULL);
+  *m->errno_at = 0;
+  if (m->cxa_at) memset(m->cxa_at, 0, sizeof m->curg->cxa);
+}
+
+/* ---- the switches -------------------------------------------------------------------------------- */
+
+/* from may be dead already (its stack still is ours until finish_prev on the other side). */
+void switch_g_to_g(M *m, G *from, G *to) {
+  bool dies = m->prev == PREV_EXIT;
+  save_thread(m, from);
+  m->curg = to;
+  leaving_for_g(dies ? NULL : FAKE(from), to);
+  gs_arch_switch(&from->sp, to->sp);
+  arrived(FAKE_VALUE(from));
+  restore_thread(gs_getm(), from);
+}
+
+void switch_g_to_g0(M *m, G *from, bool dies) {
+  save_thread(m, from);
+  m->curg = NULL;
+  leaving_for_g0(dies ? NULL : FAKE(from), m);
+  gs_arch_switch(&from->sp, m->g0sp);
+  arrived(FAKE_VALUE(from));
+  restore_thread(gs_getm(), from);
+}
+
+void switch_g0_to_g(M *m, G *to) {
+  m->curg = to;
+  leaving_for_g(FAKE(m), to);
+  gs_arch_switch(&m->g0sp, to->sp);
+  arrived(FAKE_VALUE(m));
+}
+
+void g_first_frame(G *g, void (*entry)(void)) {
+  /* Page-aligned tops would put the busiest lines of all stacks into the same few cache sets:
+   * stagger them over a page's worth of lines. */
+  uintptr_t top = (uintptr_t)g->stack->hi - (g->goid % 15) * 2 * GS_LINE;
+  g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry);
+}
+
+/* ---- foreign code on the thread's own stack ---------------------------------------------------------- */
+
+#if GS_ASAN || GS_TSAN
+typedef struct {
+  int (*fn)(void *);
+  void *arg;
+  M *m;
+  G *g;
+  void *fake;
+} Bounce;
+
+static int bounce(void *p) {
+  Bounce *b = p;
+  arrived(NULL);
+  int r = b->fn(b->arg);
+  leaving_for_g(&b->fake, b->g);
+  return r;
+}
+
+int call_on_g0(M *m, int (*fn)(void *), void *arg) {
+  G *g = m->curg;
+  Bounce b = {fn, arg, m, g, NULL};
+  leaving_for_g0(FAKE(g), m);
+  int r = gs_arch_call(bounce, &b, (void *)(((uintptr_t)m->g0sp - 128) & ~(uintptr_t)15));
+  arrived(FAKE_VALUE(g));
+  return r;
+}
+#else
+int call_on_g0(M *m, int (*fn)(void *), void *arg) {
+  return gs_arch_call(fn, arg, (void *)(((uintptr_t)m->g0sp - 128) & ~(uintptr_t)15));
+}
+#endif

@@ -1,0 +1,244 @@
+/* syscall.c: leaving the runtime for blocking code, and coming back.
+ *
+ *     INSIDE --entersyscall--> CALL --exitsyscall--> INSIDE        the M kept its P (fast)
+ *                                |                     |
+ *                                +--retaken by sysmon--+           it takes an idle P, or its G
+ *                                                                  queues and the M rests (slow)
+ *
+ * entersyscall publishes the call in one store; from there on the P may vanish at any instant, and
+ * nothing here touches it until exitsyscall has found that pw still names it.  m->p is &gs_nop
+ * meanwhile, so that any gs_ function that is called from inside the call fails enter()'s comparison
+ * and ends in enter_slow, which tells the three reasons for that apart.
+ *
+ * Learning.  Every call site has a score.  A site whose call sysmon found blocking is known long
+ * (score > 0): its next calls hand the P off at entry when work is waiting (entersyscallblock) and
+ * are entered FENCED, so that taking their P needs no barrier.  A handed-off call that was back soon
+ * lowers the score.  A site that returned SHORT_RUN times in a row with its P is known short and
+ * pokes nobody; any other, with work queued behind it, asks a sysmon that would not look soon to
+ * look now.
+ */
+#include "runtime.h"
+
+#define SHORT_RUN 16u
+#define SCORE_LONG 64u
+#define LONG_NS 50000 /* a handed-off call shorter than this was not worth the hand-off */
+
+/* ---- sites that callers do not bring ------------------------------------------------------------------- */
+
+#define NSITES 1024u
+static gs_site sites[NSITES];
+
+/* By address, for gs_cgocall and the bare brackets.  Two keys may share an entry: they then share
+ * what was learned, which costs speed, never correctness. */
+gs_site *site_of(const void *key) {
+  uintptr_t h = (uintptr_t)key;
+  h = (h >> 4) * (uintptr_t)0x9e3779b97f4a7c15u;
+  return &sites[(h >> 40) % NSITES];
+}
+
+/* ---- entering ------------------------------------------------------------------------------------------- */
+
+void entersyscall(M *m, G *g, gs_site *site) {
+  P *p = m->p;
+  uint32_t fenced = SC_FENCE_NOW;
+  bool poke = false;
+  g->site = site;
+  if (unlikely((load_rlx(&site->score) | (load_rlx(&site->flags) & GS_SITE_BLOCKING)) != 0)) {
+    if (p_has_work(p)) {
+      entersyscallblock(m, g);
+      return;
+    }
+    fenced = SC_FENCED;
+  } else if (unlikely(load_rlx(&site->shorts) < SHORT_RUN)) {
+    poke = p_has_work(p) && load_rlx(&gs_sched.sysmon_slow);
+  }
+#if GS_TORTURE
+  if ((++g->callseq & 3) == 0) {
+    entersyscallblock(m, g);
+    return;
+  }
+#endif
+  store_rlx(&g->status, Gsyscall);
+  store_rlx(&p->status, Psyscall);
+  m->oldp = p;
+  m->p = &gs_nop;
+  uint64_t sc = sc_next(m->sc, SC_CALL | fenced);
+  store_rel(&m->sc, sc); /* all that we wrote to the P is before this */
+  compiler_fence();
+  if (unlikely(poke)) sysmon_poke(m, sc);
+}
+
+/* For calls that will block: the P goes on at once. */
+void entersyscallblock(M *m, G *g) {
+  store_rlx(&g->status, Gsyscall);
+  bump(&m->p->syscalltick);
+  g->handed_at = os_now();
+  P *p = releasep(m);
+  m->oldp = &gs_nop;
+  add_rlx(&gs_sched.nhandoff_entry, 1);
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_HANDOFF, p->id, p);
+  handoffp(p);
+  store_rel(&m->sc, sc_next(m->sc, SC_CALL));
+  compiler_fence();
+}
+
+/* ---- coming back ------------------------------------------------------------------------------------------ */
+
+static void learn_short(G *g, gs_site *site) {
+  uint32_t score = load_rlx(&site->score);
+  if (unlikely(score != 0)) {
+    /* Known long, and yet it kept its P: nobody was waiting.  Neither long nor short is proved. */
+    if (g->handed_at == 0) store_rlx(&site->score, score - 1);
+    return;
+  }
+  uint32_t shorts = load_rlx(&site->shorts);
+  if (unlikely(shorts < SHORT_RUN)) store_rlx(&site->shorts, shorts + 1);
+}
+
+/* After a hand-off at entry. */
+static void learn_handed(G *g, gs_site *site) {
+  int64_t took = os_now() - g->handed_at;
+  g->handed_at = 0;
+  uint32_t score = load_rlx(&site->score);
+  if (took >= LONG_NS)
+    store_rlx(&site->score, SCORE_LONG);
+  else
+    store_rlx(&site->score, score > 8 ? score - 8 : 0);
+}
+
+static inline M *back_with_p(M *m, G *g) {
+  store_rlx(&g->status, Grunning);
+  if (unlikely(g->released)) m = hook_switch_in(m, g);
+  return m;
+}
+
+/* The P is gone.  An idle one will do; else the G queues, and its M rests until it has something to
+ * run.  stay: the G must come back on this M (its frames hold this thread's addresses). */
+M *reacquire(M *m, G *g, bool stay) {
+  m->p = m->oldp = &gs_nop;
+  P *p = pidleget_try(g->d);
+  if (p) {
+    acquirep(m, p);
+    bump(&m->nexit_idle);
+    return back_with_p(m, g);
+  }
+  bump(&m->nexit_slow);
+  hook_release(m, g); /* nobody waits for a P while holding the binding's lock */
+  bool pinned = stay && !g->lockedm;
+  if (pinned) {
+    g->lockedm = m;
+    m->lockedg = g;
+  }
+  m = requeue_self(m, g);
+  if (pinned) {
+    g->lockedm = NULL;
+    m->lockedg = NULL;
+  }
+  return m;
+}
+
+M *exitsyscall(M *m, G *g, bool stay) {
+  gs_site *site = (gs_site *)(uintptr_t)g->site;
+  P *p = m->oldp;
+  sc_enter(m, m->sc);
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p) && !wait_unlocked(m, p)) {
+    if (g->handed_at) learn_handed(g, site);
+    return reacquire(m, g, stay);
+  }
+  m->oldp = &gs_nop;
+  m->p = p;
+  store_rlx(&p->status, Prunning);
+  bump(&p->syscalltick);
+  bump(&m->nexit_fast);
+  learn_short(g, site);
+  return back_with_p(m, g);
+}
+
+/* ---- enter()'s other half ------------------------------------------------------------------------------------- */
+
+/* pw is not what the M believes.  old is sc as it was before enter() changed it. */
+GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
+  if ((old & SC_MODE) == SC_CALL || m->incgo) {
+    /* Inside a foreign call, or between brackets: not allowed.  Put the mode back; a retaker that
+     * looked in between sees another word and gives up, which is as good. */
+    store_rel(&m->sc, sc_next(m->sc, old & (SC_MODE | SC_FENCED)));
+    return NULL;
+  }
+  if ((old & SC_MODE) == SC_INSIDE) throw_("the runtime was entered from inside");
+  if (wait_unlocked(m, m->p)) return m;
+  /* It was taken while the G was in user code (see retake). */
+  return reacquire(m, m->curg, false);
+}
+
+/* ---- the binding's hooks ------------------------------------------------------------------------------------------- */
+
+/* Makes the G's language state current on this thread.  May block for the interpreter's lock, and so
+ * runs outside; sysmon keeps off (inhook), because a wait for the lock is no reason to move the P. */
+M *hook_switch_in(M *m, G *g) {
+  Domain *d = g->d;
+  g->released = 0;
+  if (!d->ops.switch_in) return m;
+  m->inhook = 1;
+  sc_leave(m, SC_USER);
+  d->ops.switch_in(d->ud, g->data);
+  uint64_t s = m->sc;
+  sc_enter(m, s);
+  m->inhook = 0;
+  if (likely(load_acq(&m->pw) == (uintptr_t)m->p) || wait_unlocked(m, m->p)) return m;
+  return reacquire(m, g, false);
+}
+
+/* The other way; m is inside, with or without a P. */
+void hook_release(M *m, G *g) {
+  Domain *d = g->d;
+  if (g->released || !d->ops.release) return;
+  g->released = 1;
+  m->inhook = 1;
+  sc_leave(m, SC_USER);
+  d->ops.release(d->ud, g->data);
+  sc_enter(m, m->sc);
+  m->inhook = 0;
+  /* If the P went meanwhile, the next comparison of pw finds it. */
+}
+
+/* ---- bare brackets ----------------------------------------------------------------------------------------------------- */
+
+static void bracket(bool block, const void *from, uintptr_t sp) {
+  M *m = enter();
+  if (!m) return;
+  G *g = m->curg;
+  g->bracket = 1;
+  g->syscallsp = sp;
+  g->site = site_of(from);
+  hook_release(m, g);
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)m->p) && !wait_unlocked(m, m->p)) {
+    m->p = &gs_nop;
+    g->handed_at = os_now();
+    store_rel(&m->sc, sc_next(m->sc, SC_CALL));
+    return;
+  }
+  if (block)
+    entersyscallblock(m, g);
+  else
+    entersyscall(m, g, (gs_site *)(uintptr_t)g->site);
+}
+
+GS_NOINLINE void gs_entersyscall(void) {
+  bracket(false, __builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa());
+}
+GS_NOINLINE void gs_entersyscallblock(void) {
+  bracket(true, __builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa());
+}
+
+GS_NOINLINE void gs_exitsyscall(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (!g || !g->bracket || m->incgo) return;
+  if ((uintptr_t)__builtin_dwarf_cfa() > g->syscallsp) /* called from further up the stack */
+    throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
+  int e = *m->errno_at;
+  g->bracket = 0;
+  m = exitsyscall(m, g, true);
+  *m->errno_at = e;
+  leave(m);
+}

@@ -1,0 +1,128 @@
+/* timer.c: times at which parked Gs are woken.
+ *
+ * Every P has a heap of its own, 4-ary (half as deep as a binary one, and the four children share a
+ * cache line or two), with a mutex: a deadline that is not reached is removed by the G that set it,
+ * from whatever P it is on by then.  A timer knows its place in the heap, so removal is O(log n) and
+ * nothing dead stays behind.  The earliest time of each heap can be read without the mutex.
+ *
+ * What a timer does is always the same: it claims its G.  That happens under the heap's mutex, so
+ * that a G that has removed its timer knows that no claim of that timer is still to come.  The
+ * claimed Gs are made runnable afterwards, without the mutex.
+ *
+ * Any thread may run any heap: the owner of the P, a P that looks for work, the poller, sysmon.
+ */
+#include <stdlib.h>
+
+#include "runtime.h"
+
+static inline void place(Timers *ts, Timer *t, uint32_t slot) {
+  ts->heap[slot] = t;
+  t->slot = slot;
+}
+
+static void up(Timers *ts, Timer *t, uint32_t i) {
+  while (i > 0) {
+    uint32_t parent = (i - 1) / 4;
+    if (ts->heap[parent]->when <= t->when) break;
+    place(ts, ts->heap[parent], i);
+    i = parent;
+  }
+  place(ts, t, i);
+}
+
+static void down(Timers *ts, Timer *t, uint32_t i) {
+  for (;;) {
+    uint32_t first = 4 * i + 1, best = first;
+    if (first >= ts->len) break;
+    for (uint32_t c = first + 1; c < first + 4 && c < ts->len; c++)
+      if (ts->heap[c]->when < ts->heap[best]->when) best = c;
+    if (ts->heap[best]->when >= t->when) break;
+    place(ts, ts->heap[best], i);
+    i = best;
+  }
+  place(ts, t, i);
+}
+
+static void publish_next(Timers *ts) {
+  /* seq_cst: one half of the pair with poll_wait, which publishes that somebody polls and then
+   * reads this. */
+  store_sc(&ts->next, ts->len ? ts->heap[0]->when : INT64_MAX);
+}
+
+static void remove_at(Timers *ts, uint32_t i) {
+  Timer *t = ts->heap[i], *last = ts->heap[--ts->len];
+  store_rel(&t->ts, NULL);
+  if (t == last) return;
+  if (i > 0 && ts->heap[(i - 1) / 4]->when > last->when)
+    up(ts, last, i);
+  else
+    down(ts, last, i);
+}
+
+void timers_add(Timers *ts, Timer *t, int64_t when) {
+  lock(&ts->lock);
+  if (ts->len == ts->cap) {
+    uint32_t cap = ts->cap ? ts->cap * 2 : 64;
+    Timer **heap = realloc(ts->heap, cap * sizeof *heap);
+    if (!heap) throw_("out of memory for timers");
+    ts->heap = heap;
+    ts->cap = cap;
+  }
+  t->when = when;
+  store_rel(&t->ts, ts);
+  ts->len++;
+  up(ts, t, ts->len - 1);
+  if (ts->heap[0] == t) publish_next(ts);
+  unlock(&ts->lock);
+}
+
+void timers_del(Timer *t) {
+  Timers *ts = load_acq(&t->ts);
+  if (!ts) return;
+  lock(&ts->lock);
+  if (t->ts == ts) {
+    bool first = t->slot == 0;
+    remove_at(ts, t->slot);
+    if (first) publish_next(ts);
+  }
+  unlock(&ts->lock);
+}
+
+G *timers_run(Timers *ts, int64_t now) {
+  G *head = NULL, **tail = &head;
+  if (load_rlx(&ts->next) > now) return NULL;
+  lock(&ts->lock);
+  while (ts->len && ts->heap[0]->when <= now) {
+    Timer *t = ts->heap[0];
+    G *g = (G *)(void *)((char *)t - offsetof(G, timer));
+    remove_at(ts, 0);
+    if (claim(g, GS_ETIMEOUT)) {
+      *tail = g;
+      tail = &g->schedlink;
+      g->schedlink = NULL;
+    }
+  }
+  publish_next(ts);
+  unlock(&ts->lock);
+  return head;
+}
+
+int64_t timers_next(void) {
+  int64_t next = INT64_MAX;
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++) {
+      int64_t t = load_sc(&d->allp[i]->timers.next);
+      if (t < next) next = t;
+    }
+  return next;
+}
+
+G *timers_run_all(int64_t now) {
+  G *head = NULL, **tail = &head;
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++) {
+      *tail = timers_run(&d->allp[i]->timers, now);
+      while (*tail) tail = &(*tail)->schedlink;
+    }
+  return head;
+}

@@ -1,0 +1,1 @@
+"""The parts of examples/demo.py: the libraries it calls, the runner, the server, the report."""

@@ -1,0 +1,350 @@
+/* cdecl.c: gs_ffi_cdef, C declarations as they stand in a header.
+ *
+ * The entry points of the parser, its handling of tokens and errors, and the outermost level of
+ * the grammar.  All of a text is taken or nothing: the first error rolls everything back.  Headers
+ * are written for preprocessed text, so there are no macros; constants come from enums.
+ *
+ * The parser recurses, so it runs on the thread's own full-size stack and counts its levels.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <time.h>
+#include <wchar.h>
+
+#include "cparse.h"
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+static gsf_token fetch(gsf_parser *p) {
+  if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return p->tok;
+  return gsf_lex(&p->lexer);
+}
+
+void gsf_next(gsf_parser *p) {
+  p->tok = p->has_ahead ? p->ahead : fetch(p);
+  p->has_ahead = false;
+}
+
+const gsf_token *gsf_ahead(gsf_parser *p) {
+  if (!p->has_ahead) p->ahead = fetch(p);
+  p->has_ahead = true;
+  return &p->ahead;
+}
+
+bool gsf_accept(gsf_parser *p, int kind) {
+  if (p->tok.kind != kind) return false;
+  gsf_next(p);
+  return true;
+}
+
+bool gsf_expect(gsf_parser *p, int kind, const char *what) {
+  return gsf_accept(p, kind) || gsf_expected(p, what);
+}
+
+static void start(gsf_parser *p, gs_ffi *ffi, const char *source, gs_ffi_error *err) {
+  *p = (gsf_parser){.ffi = ffi, .err = err, .tok = {.kind = ';'}};
+  *err = (gs_ffi_error){.code = GS_OK};
+  gsf_lex_start(&p->lexer, source, &p->scratch);
+  gsf_next(p);
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+bool gsf_fail(gsf_parser *p, int code, int line, int column, const char *format, ...) {
+  gs_ffi_error *e = p->err;
+  if (e->code) return false;
+  *e = (gs_ffi_error){.code = code, .line = line, .column = column};
+  int n = snprintf(e->text, sizeof(e->text), "line %d, column %d: ", line, column);
+  va_list ap;
+  va_start(ap, format);
+  vsnprintf(e->text + n, sizeof(e->text) - (size_t)n, format, ap);
+  va_end(ap);
+  return false;
+}
+
+bool gsf_oom(gsf_parser *p) {
+  if (!p->err->code) gsf_nomem(p->err);
+  return false;
+}
+
+bool gsf_expected(gsf_parser *p, const char *what) {
+  const gsf_token *t = &p->tok;
+  if (p->lexer.nomem) return gsf_oom(p);
+  if (t->kind == TK_ERROR) return gsf_fail(p, GS_EDECL, t->line, t->column, "found %s", t->text);
+  if (t->kind == TK_END)
+    return gsf_fail(p, GS_EDECL, t->line, t->column,
+                    "found the end of the declarations, expected %s", what);
+  int shown = t->length > 60 ? 60 : (int)t->length;
+  return gsf_fail(p, GS_EDECL, t->line, t->column, "found '%.*s'%s, expected %s", shown, t->source,
+                  t->length > 60 ? "…" : "", what);
+}
+
+bool gsf_enter(gsf_parser *p) {
+  if (p->nesting >= GSF_MAX_NESTING)
+    return gsf_fail(p, GS_EDECL, p->tok.line, p->tok.column,
+                    "found more than %d levels of nesting, expected fewer", GSF_MAX_NESTING);
+  p->nesting++;
+  return true;
+}
+
+void gsf_leave(gsf_parser *p) { p->nesting--; }
+
+/* ---- declarations ---------------------------------------------------------------------------- */
+
+/* Whether a second declaration says the same as the first. */
+static bool agrees(const gs_decl *old, const gs_decl *d) {
+  return old->what == d->what && gs_type_same(old->type, d->type) &&
+         strcmp(old->symbol, d->symbol) == 0;
+}
+
+static const char *word_for(gs_decl_kind what) {
+  switch (what) {
+    case GS_DECL_TYPEDEF: return "the type";
+    case GS_DECL_FUNCTION: return "a function";
+    case GS_DECL_VARIABLE: return "a variable";
+    default: return "a constant";
+  }
+}
+
+static bool remember(gsf_parser *p, const gs_decl *d, const gsf_declarator *at) {
+  const gs_decl *old = gsf_find_decl(p->ffi, d->name);
+  if (old && !old->predefined)
+    return agrees(old, d) ||
+           gsf_fail(p, GS_EDECL, at->line, at->column,
+                    "found '%.50s' as %s '%.50s', expected what it is declared as before: "
+                    "%s '%.50s'",
+                    d->name, word_for(d->what), d->type->name, word_for(old->what),
+                    old->type->name);
+  return gsf_add_decl(p->ffi, d) || gsf_oom(p);
+}
+
+static bool declare(gsf_parser *p, const gsf_specifiers *specs, const gsf_attributes *attributes,
+                    const gsf_declarator *at) {
+  const char *name = gsf_copy(&p->ffi->arena, at->name, strlen(at->name));
+  if (!name) return gsf_oom(p);
+  gs_decl d = {.name = name,
+               .type = at->type,
+               .what = GS_DECL_VARIABLE,
+               .symbol = attributes->symbol ? attributes->symbol : name};
+  if (specs->is_typedef) {
+    if (attributes->align)
+      return gsf_fail(p, GS_ETYPE, at->line, at->column,
+                      "typedef '%.60s' is aligned: supported only behind a struct's '}'", name);
+    d.what = GS_DECL_TYPEDEF;
+    d.symbol = name;
+    d.type = gsf_alias(&p->ffi->arena, at->type, name);
+    if (!d.type) return gsf_oom(p);
+  } else if (at->type->kind == GS_KIND_FUNCTION) {
+    d.what = GS_DECL_FUNCTION;
+  } else if (at->type->kind == GS_KIND_VOID) {
+    return gsf_fail(p, GS_ETYPE, at->line, at->column,
+                    "variable '%.60s' has type void, expected another type", name);
+  }
+  return remember(p, &d, at);
+}
+
+static bool read_declarations(gsf_parser *p, int end);
+
+/* extern "C", with or without braces. */
+static bool read_linkage(gsf_parser *p) {
+  gsf_next(p);
+  if (strcmp(p->tok.text, "C") != 0) return gsf_expected(p, "\"C\"");
+  gsf_next(p);
+  if (!gsf_accept(p, '{')) return true;
+  if (!gsf_enter(p)) return false;
+  bool ok = read_declarations(p, '}') && gsf_expect(p, '}', "'}'");
+  gsf_leave(p);
+  return ok;
+}
+
+static bool read_declaration(gsf_parser *p) {
+  gsf_specifiers specs;
+  if (p->tok.kind == TK_EXTERN && gsf_ahead(p)->kind == TK_STRING) return read_linkage(p);
+  if (!gsf_read_specifiers(p, true, &specs)) return false;
+  if (p->tok.kind == ';' && specs.defines && !specs.is_typedef) {
+    gsf_next(p);
+    return true;
+  }
+  do {
+    gsf_declarator d;
+    gsf_attributes attributes = specs.attributes;
+    if (!gsf_read_declarator(p, specs.type, GSF_NAMED, false, &d)) return false;
+    if (!gsf_read_attributes(p, &attributes) || !declare(p, &specs, &attributes, &d)) return false;
+  } while (gsf_accept(p, ','));
+  return gsf_expect(p, ';',
+                    p->tok.kind == '{'   ? "';' (function bodies are not read)"
+                    : p->tok.kind == '=' ? "';' (initialisers are not read; use an enum "
+                                           "for constants)"
+                                         : "',' or ';'");
+}
+
+static bool read_declarations(gsf_parser *p, int end) {
+  while (p->tok.kind != end && p->tok.kind != TK_END) {
+    if (gsf_accept(p, ';')) continue;
+    if (!read_declaration(p)) return false;
+  }
+  return true;
+}
+
+/* ---- entry points ---------------------------------------------------------------------------- */
+
+typedef struct job {
+  gs_ffi *ffi;
+  const char *source;
+  gs_ffi_error *err;
+  const gs_type *type; /* of gs_ffi_type */
+} job;
+
+/* Ends a parse: keeps what was read, or nothing of it. */
+static void finish(gsf_parser *p, const gsf_transaction *tx, bool ok) {
+  if (ok)
+    gsf_commit(p->ffi);
+  else
+    gsf_rollback(p->ffi, tx);
+  gsf_arena_free(&p->scratch);
+}
+
+static void run_cdef(void *arg) {
+  job *j = arg;
+  gsf_parser p;
+  gsf_transaction tx = gsf_begin(j->ffi);
+  start(&p, j->ffi, j->source, j->err);
+  finish(&p, &tx, read_declarations(&p, TK_END));
+}
+
+static void run_type(void *arg) {
+  job *j = arg;
+  gsf_parser p;
+  gsf_transaction tx = gsf_begin(j->ffi);
+  start(&p, j->ffi, j->source, j->err);
+  j->type = gsf_read_type_name(&p);
+  bool ok = j->type && (p.tok.kind == TK_END || gsf_expected(&p, "the end of the type"));
+  finish(&p, &tx, ok);
+}
+
+int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err) {
+  gs_ffi_error unwanted;
+  if (!ffi || !decls)
+    return gsf_error(err, GS_EINVAL, "%s is NULL, expected %s", ffi ? "decls" : "ffi",
+                     ffi ? "C declarations" : "a gs_ffi");
+  job j = {ffi, decls, err ? err : &unwanted, NULL};
+  gsf_on_big_stack(run_cdef, &j);
+  return j.err->code;
+}
+
+int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err) {
+  gs_ffi_error unwanted;
+  if (!ffi || !ctype || !out)
+    return gsf_error(err, GS_EINVAL, "%s is NULL", !ffi ? "ffi" : !ctype ? "ctype" : "out");
+  job j = {ffi, ctype, err ? err : &unwanted, NULL};
+  gsf_on_big_stack(run_type, &j);
+  if (j.err->code == GS_OK) *out = j.type;
+  return j.err->code;
+}
+
+/* ---- what every text may use ----------------------------------------------------------------- */
+
+#define BASIC_OF(T)                      \
+  _Generic((T)0, char                    \
+           : B_CHAR, signed char         \
+           : B_SCHAR, unsigned char      \
+           : B_UCHAR, short              \
+           : B_SHORT, unsigned short     \
+           : B_USHORT, int               \
+           : B_INT, unsigned             \
+           : B_UINT, long                \
+           : B_LONG, unsigned long       \
+           : B_ULONG, long long          \
+           : B_LLONG, unsigned long long \
+           : B_ULLONG)
+#define TYPEDEF(T) \
+  { #T, BASIC_OF(T) }
+
+static const struct predefined {
+  const char *name;
+  gsf_basic basic;
+} predefined[] = {
+    {"bool", B_BOOL},
+    TYPEDEF(int8_t),
+    TYPEDEF(int16_t),
+    TYPEDEF(int32_t),
+    TYPEDEF(int64_t),
+    TYPEDEF(uint8_t),
+    TYPEDEF(uint16_t),
+    TYPEDEF(uint32_t),
+    TYPEDEF(uint64_t),
+    TYPEDEF(int_least8_t),
+    TYPEDEF(int_least16_t),
+    TYPEDEF(int_least32_t),
+    TYPEDEF(int_least64_t),
+    TYPEDEF(uint_least8_t),
+    TYPEDEF(uint_least16_t),
+    TYPEDEF(uint_least32_t),
+    TYPEDEF(uint_least64_t),
+    TYPEDEF(int_fast8_t),
+    TYPEDEF(int_fast16_t),
+    TYPEDEF(int_fast32_t),
+    TYPEDEF(int_fast64_t),
+    TYPEDEF(uint_fast8_t),
+    TYPEDEF(uint_fast16_t),
+    TYPEDEF(uint_fast32_t),
+    TYPEDEF(uint_fast64_t),
+    TYPEDEF(intmax_t),
+    TYPEDEF(uintmax_t),
+    TYPEDEF(intptr_t),
+    TYPEDEF(uintptr_t),
+    TYPEDEF(ptrdiff_t),
+    TYPEDEF(size_t),
+    TYPEDEF(ssize_t),
+    TYPEDEF(wchar_t),
+    TYPEDEF(wint_t),
+    {"char16_t", BASIC_OF(uint_least16_t)},
+    {"char32_t", BASIC_OF(uint_least32_t)},
+    TYPEDEF(off_t),
+    {"off64_t", BASIC_OF(int64_t)},
+    TYPEDEF(time_t),
+    TYPEDEF(clock_t),
+    TYPEDEF(clockid_t),
+    TYPEDEF(suseconds_t),
+    TYPEDEF(useconds_t),
+    TYPEDEF(pid_t),
+    TYPEDEF(uid_t),
+    TYPEDEF(gid_t),
+    TYPEDEF(id_t),
+    TYPEDEF(mode_t),
+    TYPEDEF(dev_t),
+    TYPEDEF(ino_t),
+    TYPEDEF(nlink_t),
+    TYPEDEF(blksize_t),
+    TYPEDEF(blkcnt_t),
+    {"socklen_t", B_UINT},
+    {"uint", B_UINT},
+    {"ushort", B_USHORT},
+    {"ulong", B_ULONG},
+    {"u_char", B_UCHAR},
+    {"u_short", B_USHORT},
+    {"u_int", B_UINT},
+    {"u_long", B_ULONG},
+};
+
+static const char predefined_text[] =
+    "typedef struct _IO_FILE FILE;"
+#if defined(__x86_64__)
+    "typedef struct __va_list_tag { unsigned gp_offset, fp_offset;"
+    " void *overflow_arg_area, *reg_save_area; } __builtin_va_list[1];"
+#else
+    "typedef struct __va_list { void *stack, *gr_top, *vr_top; int gr_offs, vr_offs; }"
+    " __builtin_va_list;"
+#endif
+    "typedef __builtin_va_list va_list;";
+
+int gsf_predefine(gs_ffi *ffi) {
+  for (size_t i = 0; i < sizeof(predefined) / sizeof(predefined[0]); i++) {
+    const char *name = predefined[i].name;
+    const gs_type *t = gsf_alias(&ffi->arena, &gsf_basics[predefined[i].basic], name);
+    gs_decl d = {.name = name, .symbol = name, .what = GS_DECL_TYPEDEF, .type = t};
+    if (!t || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;
+  }
+  return gs_ffi_cdef(ffi, predefined_text, NULL);
+}

@@ -1,0 +1,276 @@
+/* cspec.c: declaration specifiers, the words before the declarators.
+ *
+ * C takes the words for a type in any order ("long unsigned int long"), mixed with storage classes,
+ * qualifiers and attributes.  Words are counted and the count is looked up in a table.  A name is
+ * a type only while no other type has been seen: "typedef int T; void f(int T)" names a parameter.
+ */
+#include <string.h>
+
+#include "cparse.h"
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+/* Attributes that change a layout or a call in ways this parser does not follow. */
+static bool changes_the_abi(const char *name) {
+  static const char *const names[] = {
+      "mode",    "vector_size", "transparent_union",    "ms_abi",   "stdcall", "fastcall",
+      "regparm", "vectorcall",  "scalar_storage_order", "ms_struct"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    if (strcmp(name, names[i]) == 0) return true;
+  return false;
+}
+
+/* The name without the underscores of "__packed__". */
+static void bare_name(const gsf_token *t, char *out, size_t size) {
+  const char *from = t->source;
+  size_t n = t->length;
+  if (n > 4 && strncmp(from, "__", 2) == 0 && strncmp(from + n - 2, "__", 2) == 0) {
+    from += 2;
+    n -= 4;
+  }
+  if (n >= size) n = size - 1;
+  memcpy(out, from, n);
+  out[n] = 0;
+}
+
+/* Skips to the ')' that closes an already open '(', and over it. */
+static bool skip_parentheses(gsf_parser *p) {
+  for (int open = 1; open > 0; gsf_next(p)) {
+    if (p->tok.kind == '(') open++;
+    if (p->tok.kind == ')') open--;
+    if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, "')'");
+  }
+  return true;
+}
+
+static bool read_align(gsf_parser *p, gsf_attributes *out) {
+  gsf_token at = p->tok;
+  size_t n;
+  if (!gsf_size_expression(p, 1u << 15, "an alignment", &n)) return false;
+  if (n == 0 || (n & (n - 1)) != 0)
+    return gsf_fail(p, GS_EDECL, at.line, at.column,
+                    "an alignment is %zu, expected a power of 2 up to 32768", n);
+  if (n > out->align) out->align = n;
+  return true;
+}
+
+static bool read_attribute(gsf_parser *p, gsf_attributes *out) {
+  gsf_token at = p->tok;
+  char name[40];
+  bare_name(&at, name, sizeof(name));
+  gsf_next(p);
+  if (changes_the_abi(name))
+    return gsf_fail(p, GS_ETYPE, at.line, at.column, "attribute '%s' is not supported", name);
+  if (strcmp(name, "packed") == 0) out->packed = true;
+  bool aligned = strcmp(name, "aligned") == 0;
+  if (!gsf_accept(p, '(')) {
+    if (aligned) out->align = _Alignof(max_align_t);
+    return true;
+  }
+  if (aligned) return read_align(p, out) && gsf_expect(p, ')', "')'");
+  return skip_parentheses(p);
+}
+
+static bool read_asm(gsf_parser *p, gsf_attributes *out) {
+  gsf_next(p);
+  if (!gsf_expect(p, '(', "'('")) return false;
+  char symbol[512];
+  size_t n = 0;
+  if (p->tok.kind != TK_STRING) return gsf_expected(p, "a symbol's name in quotes");
+  for (; p->tok.kind == TK_STRING; gsf_next(p)) {
+    size_t more = strlen(p->tok.text);
+    if (n + more >= sizeof(symbol)) return gsf_expected(p, "a symbol's name below 512 bytes");
+    memcpy(symbol + n, p->tok.text, more);
+    n += more;
+  }
+  out->symbol = gsf_copy(&p->ffi->arena, symbol, n);
+  if (!out->symbol) return gsf_oom(p);
+  return gsf_expect(p, ')', "')'");
+}
+
+bool gsf_read_attributes(gsf_parser *p, gsf_attributes *out) {
+  for (;;) {
+    if (p->tok.kind == TK_ASM) {
+      if (!read_asm(p, out)) return false;
+    } else if (p->tok.kind == TK_ATTRIBUTE) {
+      gsf_next(p);
+      if (!gsf_expect(p, '(', "'(('") || !gsf_expect(p, '(', "'(('")) return false;
+      while (p->tok.kind != ')') {
+        if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, "'))'");
+        if (!gsf_accept(p, ',') && !read_attribute(p, out)) return false;
+      }
+      gsf_next(p);
+      if (!gsf_expect(p, ')', "'))'")) return false;
+    } else {
+      return true;
+    }
+  }
+}
+
+/* ---- the words for types --------------------------------------------------------------------- */
+
+/* Words are counted in digits of one number, so that each combination has a value of its own. */
+enum {
+  W_VOID = 1,
+  W_BOOL = 1 << 1,
+  W_CHAR = 1 << 2,
+  W_SHORT = 1 << 3,
+  W_INT = 1 << 4,
+  W_LONG = 1 << 5, /* counts to 2 */
+  W_FLOAT = 1 << 7,
+  W_DOUBLE = 1 << 8,
+  W_SIGNED = 1 << 9,
+  W_UNSIGNED = 1 << 10,
+};
+
+static int word_of(int kind) {
+  switch (kind) {
+    case TK_VOID: return W_VOID;
+    case TK_BOOL: return W_BOOL;
+    case TK_CHAR: return W_CHAR;
+    case TK_SHORT: return W_SHORT;
+    case TK_INT: return W_INT;
+    case TK_LONG: return W_LONG;
+    case TK_FLOAT: return W_FLOAT;
+    case TK_DOUBLE: return W_DOUBLE;
+    case TK_SIGNED: return W_SIGNED;
+    case TK_UNSIGNED: return W_UNSIGNED;
+    default: return 0;
+  }
+}
+
+/* The type that the words make, or NULL if C knows no such combination. */
+static const gs_type *basic_of(int words) {
+  bool is_unsigned = words & W_UNSIGNED;
+  int sign = words & (W_SIGNED | W_UNSIGNED);
+  if (sign == (W_SIGNED | W_UNSIGNED)) return NULL;
+  int rest = words & ~sign;
+  switch (rest) {
+    case W_VOID: return sign ? NULL : &gsf_basics[B_VOID];
+    case W_BOOL: return sign ? NULL : &gsf_basics[B_BOOL];
+    case W_FLOAT: return sign ? NULL : &gsf_basics[B_FLOAT];
+    case W_DOUBLE: return sign ? NULL : &gsf_basics[B_DOUBLE];
+    case W_LONG | W_DOUBLE: return sign ? NULL : &gsf_basics[B_LDOUBLE];
+    case W_CHAR: return &gsf_basics[is_unsigned ? B_UCHAR : sign ? B_SCHAR : B_CHAR];
+    case W_SHORT:
+    case W_SHORT | W_INT: return &gsf_basics[is_unsigned ? B_USHORT : B_SHORT];
+    case 0:
+    case W_INT: return &gsf_basics[is_unsigned ? B_UINT : B_INT];
+    case W_LONG:
+    case W_LONG | W_INT: return &gsf_basics[is_unsigned ? B_ULONG : B_LONG];
+    case 2 * W_LONG:
+    case 2 * W_LONG | W_INT: return &gsf_basics[is_unsigned ? B_ULLONG : B_LLONG];
+    default: return NULL;
+  }
+}
+
+static const gs_type *typedef_of(gsf_parser *p, const gsf_token *t) {
+  const gs_decl *d = t->kind == TK_NAME ? gsf_find_decl(p->ffi, t->text) : NULL;
+  return d && d->what == GS_DECL_TYPEDEF ? d->type : NULL;
+}
+
+static unsigned qualifier_of(int kind) {
+  return kind == TK_CONST ? GS_TYPE_CONST : kind == TK_VOLATILE ? GS_TYPE_VOLATILE : 0;
+}
+
+static bool is_qualifier(int kind) {
+  return kind == TK_CONST || kind == TK_VOLATILE || kind == TK_RESTRICT;
+}
+
+unsigned gsf_read_qualifiers(gsf_parser *p) {
+  unsigned qualifiers = 0;
+  for (; is_qualifier(p->tok.kind); gsf_next(p)) qualifiers |= qualifier_of(p->tok.kind);
+  return qualifiers;
+}
+
+bool gsf_starts_type(gsf_parser *p, const gsf_token *t) {
+  switch (t->kind) {
+    case TK_STRUCT:
+    case TK_UNION:
+    case TK_ENUM:
+    case TK_EXTENSION:
+    case TK_STORAGE:
+    case TK_COMPLEX: return true;
+    default: return word_of(t->kind) || is_qualifier(t->kind) || typedef_of(p, t);
+  }
+}
+
+/* Storage classes and words that do not concern types.  Reads one, or leaves the token alone. */
+static bool read_storage(gsf_parser *p, bool allowed, gsf_specifiers *out, bool *read) {
+  *read = true;
+  switch (p->tok.kind) {
+    case TK_TYPEDEF:
+    case TK_EXTERN:
+    case TK_STATIC:
+    case TK_FUNCTION_SPECIFIER:
+      if (!allowed) return gsf_expected(p, "a type name");
+      out->is_typedef |= p->tok.kind == TK_TYPEDEF;
+      break;
+    case TK_STORAGE:
+    case TK_EXTENSION: break;
+    default: *read = false; return true;
+  }
+  gsf_next(p);
+  return true;
+}
+
+static bool read_alignas(gsf_parser *p, gsf_attributes *out) {
+  gsf_next(p);
+  if (!gsf_expect(p, '(', "'('")) return false;
+  if (!gsf_starts_type(p, &p->tok)) return read_align(p, out) && gsf_expect(p, ')', "')'");
+  const gs_type *t = gsf_read_type_name(p);
+  if (!t) return false;
+  if (t->canon->align > out->align) out->align = t->canon->align;
+  return gsf_expect(p, ')', "')'");
+}
+
+/* struct, union or enum, from that word on. */
+static bool read_tagged(gsf_parser *p, gsf_specifiers *out) {
+  int kind = p->tok.kind;
+  if (!gsf_enter(p)) return false;
+  gsf_next(p);
+  out->type =
+      kind == TK_ENUM ? gsf_read_enum(p) : gsf_read_struct(p, kind == TK_UNION ? GS_TYPE_UNION : 0);
+  out->defines = true;
+  gsf_leave(p);
+  return out->type != NULL;
+}
+
+bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
+  unsigned qualifiers = 0;
+  int words = 0;
+  *out = (gsf_specifiers){.type = NULL};
+  for (;;) {
+    bool read;
+    if (!read_storage(p, storage, out, &read)) return false;
+    if (read) continue;
+    int word = word_of(p->tok.kind);
+    if (word) {
+      if (out->type) return gsf_expected(p, "a name");
+      bool again = words & word && (word != W_LONG || words & 2 * W_LONG);
+      words += word;
+      if (again || !basic_of(words))
+        return gsf_expected(p, "a combination of type words that C has");
+      gsf_next(p);
+    } else if (is_qualifier(p->tok.kind)) {
+      qualifiers |= gsf_read_qualifiers(p);
+    } else if (p->tok.kind == TK_ATTRIBUTE) {
+      if (!gsf_read_attributes(p, &out->attributes)) return false;
+    } else if (p->tok.kind == TK_ALIGNAS) {
+      if (!read_alignas(p, &out->attributes)) return false;
+    } else if (p->tok.kind == TK_COMPLEX) {
+      return gsf_fail(p, GS_ETYPE, p->tok.line, p->tok.column, "complex types are not supported");
+    } else if (words || out->type) {
+      break;
+    } else if (p->tok.kind == TK_STRUCT || p->tok.kind == TK_UNION || p->tok.kind == TK_ENUM) {
+      if (!read_tagged(p, out)) return false;
+    } else {
+      out->type = typedef_of(p, &p->tok);
+      if (!out->type) return gsf_expected(p, "a type name");
+      gsf_next(p);
+    }
+  }
+  if (words) out->type = basic_of(words);
+  out->type = gsf_qualified(&p->ffi->arena, out->type, qualifiers);
+  return out->type || gsf_oom(p);
+}

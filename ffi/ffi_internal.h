@@ -1,0 +1,247 @@
+/* ffi_internal.h: what the files of ffi/ share.
+ *
+ *   arena.c    memory that goes away together, or back to a mark
+ *   types.c    gs_type: the built-in ones, derived ones, how they are spelled and compared
+ *   layout.c   sizes and offsets of structs and unions
+ *   abi.c      a gs_type as libffi wants to see it
+ *   decls.c    gs_ffi: the names it knows, and taking a failed cdef back
+ *   clex.c     characters to tokens        cexpr.c  constant expressions
+ *   cspec.c    declaration specifiers: struct, union, enum, attributes and the words for types
+ *   cdecl.c    declarators and declarations: what gs_ffi_cdef does
+ *   site.c     call sites, which must outlive the functions that use them
+ *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
+ *
+ * Types are made once and then only read, except that a struct gets its members when it is defined
+ * and its libffi form when it is first passed by value; both happen on the one thread that declares
+ * and loads.  Calls on other threads see them finished, because they need the gs_func first.
+ */
+#ifndef GS_FFI_INTERNAL_H
+#define GS_FFI_INTERNAL_H
+
+#include <ffi.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gosched_ffi.h"
+
+/* ---- arena.c --------------------------------------------------------------------------------- */
+
+typedef struct gsf_chunk gsf_chunk;
+typedef struct gsf_arena {
+  gsf_chunk *top; /* the newest chunk; older ones hang below it */
+} gsf_arena;
+typedef struct gsf_mark {
+  gsf_chunk *top;
+  size_t used;
+} gsf_mark;
+
+/* Zeroed and aligned for anything; NULL if memory is exhausted. */
+void *gsf_alloc(gsf_arena *a, size_t size);
+char *gsf_copy(gsf_arena *a, const char *text, size_t length); /* with a NUL behind it */
+gsf_mark gsf_arena_mark(const gsf_arena *a);
+/* Frees what was allocated after the mark was taken. */
+void gsf_arena_rollback(gsf_arena *a, gsf_mark mark);
+void gsf_arena_free(gsf_arena *a);
+
+/* ---- errors (decls.c) ------------------------------------------------------------------------ */
+
+/* Fills *err (may be NULL) without a place and returns code. */
+int gsf_error(gs_ffi_error *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int gsf_nomem(gs_ffi_error *err);
+
+/* ---- types.c --------------------------------------------------------------------------------- */
+
+#define GSF_QUALIFIERS (GS_TYPE_CONST | GS_TYPE_VOLATILE)
+#define GSF_MAX_DEPTH 200 /* of types made of types: bounds every recursion over them */
+#define GSF_MAX_SIZE ((size_t)PTRDIFF_MAX / 16) /* of one type: positions in bits cannot overflow \
+                                                 */
+#define GSF_MAX_ARGS 255
+
+typedef enum gsf_basic {
+  B_VOID,
+  B_BOOL,
+  B_CHAR,
+  B_SCHAR,
+  B_UCHAR,
+  B_SHORT,
+  B_USHORT,
+  B_INT,
+  B_UINT,
+  B_LONG,
+  B_ULONG,
+  B_LLONG,
+  B_ULLONG,
+  B_FLOAT,
+  B_DOUBLE,
+  B_LDOUBLE,
+  B_COUNT
+} gsf_basic;
+
+struct gs_field {
+  const char *name; /* NULL: an anonymous struct or union, or padding bits */
+  const gs_type *type;
+  size_t offset;
+  unsigned bit_first, bit_width; /* width 0: not a bit-field */
+  bool is_bits;                  /* a bit-field, also one of width 0 */
+  size_t align;                  /* asked for by an attribute; 0: the type's own */
+  int line, column;              /* where it is declared, for errors */
+};
+
+/* A type, or a spelling of one: a typedef name or a qualified variant has a record of its own
+ * whose canon is the type itself.  All but kind, flags & GSF_QUALIFIERS and name is read there. */
+struct gs_type {
+  gs_kind kind;
+  unsigned flags;
+  unsigned depth; /* longest chain of types below this one */
+  size_t size, align;
+  const char *name; /* as C spells it without a name … */
+  size_t hole;      /* … and where in it the name would stand */
+  const gs_type *canon;
+  const gs_type *target;  /* pointer, array: of what; function: its result */
+  size_t length;          /* array: elements; struct: members; function: parameters */
+  gs_field *fields;       /* struct */
+  const gs_type **params; /* function */
+  const char *tag;        /* struct, enum: NULL is anonymous */
+  ffi_type *ffi;          /* libffi's form; of a struct NULL until it is passed by value */
+};
+
+extern const gs_type gsf_basics[B_COUNT];
+
+/* Derived types.  NULL: out of memory, or (pointer, array, function) too deep; gsf_too_deep tells.
+ */
+const gs_type *gsf_qualified(gsf_arena *a, const gs_type *t, unsigned qualifiers);
+const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name);
+const gs_type *gsf_pointer(gsf_arena *a, const gs_type *target);
+const gs_type *gsf_array(gsf_arena *a, const gs_type *element, size_t length, bool incomplete);
+const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type **params, size_t n,
+                            bool variadic);
+/* A struct or union (flags & GS_TYPE_UNION) without members yet; tag NULL: anonymous. */
+gs_type *gsf_struct(gsf_arena *a, unsigned flags, const char *tag);
+gs_type *gsf_enum(gsf_arena *a, const char *tag);
+/* Makes an enum of the integer type that C compilers choose for these extremes. */
+void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most);
+
+static inline bool gsf_complete(const gs_type *t) {
+  return t->kind != GS_KIND_VOID && t->kind != GS_KIND_FUNCTION &&
+         !(t->canon->flags & GS_TYPE_INCOMPLETE);
+}
+static inline bool gsf_too_deep(const gs_type *t) { return t->canon->depth >= GSF_MAX_DEPTH; }
+bool gsf_same_unqualified(const gs_type *a, const gs_type *b);
+bool gsf_same_members(const gs_type *a, const gs_type *b);
+/* The type that an argument of type t has in a variadic place. */
+const gs_type *gsf_promoted(const gs_type *t);
+
+/* ---- layout.c -------------------------------------------------------------------------------- */
+
+/* Gives t its members (kept, not copied), their offsets, and its size.  align is what an attribute
+ * asks for (0: nothing).  Errors: GS_ETYPE (*bad is the member at fault). */
+int gsf_layout(gs_type *t, gs_field *fields, size_t n, size_t align, bool packed, size_t *bad);
+void gsf_unlayout(gs_type *t); /* incomplete again */
+
+/* ---- abi.c ----------------------------------------------------------------------------------- */
+
+/* libffi's form of t for an argument or a result.  role is for the text of errors: "argument 2". */
+int gsf_ffi_type(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type **out,
+                 gs_ffi_error *err);
+
+/* ---- decls.c --------------------------------------------------------------------------------- */
+
+struct gs_decl {
+  const char *name; /* first: what the search trees compare */
+  gs_decl_kind what;
+  const gs_type *type;
+  const char *symbol;        /* exported name: asm("…") or name itself */
+  int64_t value;             /* of a constant */
+  bool predefined;           /* may be declared anew, and then is hidden */
+  bool is_unsigned, is_long; /* of a constant: its type in expressions */
+};
+
+typedef struct gsf_tag {
+  const char *name; /* first: what the search trees compare */
+  gs_type *type;
+} gsf_tag;
+
+/* A journal entry: a struct that got its members, or a predefined name that was hidden. */
+typedef struct gsf_undo {
+  struct gsf_undo *next;
+  gs_type *completed;
+  gs_decl *hidden;
+} gsf_undo;
+
+typedef struct gsf_decl_list {
+  gs_decl **at;
+  size_t n, cap;
+} gsf_decl_list;
+
+typedef struct gsf_tag_list {
+  gsf_tag **at;
+  size_t n, cap;
+} gsf_tag_list;
+
+struct gs_ffi {
+  gsf_arena arena;     /* types, names, declarations */
+  gsf_decl_list decls; /* in order, the predefined ones first */
+  size_t npredefined;
+  gsf_tag_list tags;
+  void *decl_tree, *tag_tree; /* tsearch(3) over what the lists hold */
+  gsf_undo *journal;          /* since gsf_begin, newest first */
+  gs_lib *libs;
+  gs_func *funcs;
+};
+
+typedef struct gsf_transaction {
+  gsf_mark mark;
+  size_t ndecls, ntags;
+} gsf_transaction;
+
+gsf_transaction gsf_begin(gs_ffi *ffi);
+void gsf_commit(gs_ffi *ffi);
+void gsf_rollback(gs_ffi *ffi, const gsf_transaction *tx);
+
+gs_decl *gsf_find_decl(const gs_ffi *ffi, const char *name);
+gsf_tag *gsf_find_tag(const gs_ffi *ffi, const char *name);
+/* Adds a copy of *decl (its strings are kept, not copied).  The name must be free or predefined. */
+gs_decl *gsf_add_decl(gs_ffi *ffi, const gs_decl *decl);
+gsf_tag *gsf_add_tag(gs_ffi *ffi, const char *name, gs_type *type);
+/* Notes that t got its members, so that a roll-back takes them away.  false: out of memory. */
+bool gsf_note_completed(gs_ffi *ffi, gs_type *t);
+
+/* ---- site.c ---------------------------------------------------------------------------------- */
+
+gs_site *gsf_site_new(const char *name, unsigned flags); /* name is copied */
+void gsf_site_release(gs_site *site);
+
+/* ---- call.c, library.c ----------------------------------------------------------------------- */
+
+struct gs_func {
+  gs_site *site;
+  void (*fn)(void);
+  ffi_cif cif;
+  const gs_type *ret;
+  const gs_type **args; /* behind this struct, and libffi's forms behind them */
+  size_t nargs;         /* with this shape's variadic ones */
+  size_t nfixed;
+  bool variadic;
+  unsigned char widened; /* libffi widens the result: its true size, 1..7; 0: it does not */
+  gs_ffi *ffi;
+  gs_func *next, **link; /* in the ffi's list, or a shape in its function's */
+  gs_func *shapes;
+};
+
+/* gs_func_prepare into a list, with a variadic function's own shape (no further arguments) allowed.
+ */
+int gsf_func_make(gs_ffi *ffi, gs_func **list, const char *name, void *addr, const gs_type *ret,
+                  const gs_type *const *args, size_t nargs, size_t nfixed, bool variadic,
+                  unsigned site_flags, gs_func **func, gs_ffi_error *err);
+/* Runs fn(arg) on a full-size stack with the scheduler's turn kept. */
+void gsf_on_big_stack(void (*fn)(void *), void *arg);
+void gsf_libs_free(gs_ffi *ffi);
+
+/* ---- cdecl.c --------------------------------------------------------------------------------- */
+
+int gsf_predefine(gs_ffi *ffi);
+
+#endif

@@ -1,0 +1,174 @@
+/* gosched_ffi.h: C functions by declaration, called as foreign calls of the scheduler.
+ *
+ *   gs_ffi *ffi = gs_ffi_new();
+ *   gs_ffi_error err;
+ *   gs_ffi_cdef(ffi, "int usleep(unsigned usec);", &err);
+ *   gs_lib *libc;  gs_ffi_load(ffi, "libc.so.6", &libc, &err);
+ *   gs_func *f;    gs_ffi_func(libc, "usleep", &f, &err);
+ *   unsigned us = 1000; void *args[] = {&us}; int ret, e;
+ *   gs_ffi_call(f, &ret, args, &e);
+ *
+ * Objects are not locked: one thread at a time declares and loads on a gs_ffi.  gs_ffi_call of a
+ * prepared function is safe from any number of green threads at once.
+ */
+#ifndef GOSCHED_FFI_H
+#define GOSCHED_FFI_H
+
+#include "gosched.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct gs_ffi gs_ffi;     /* declarations */
+typedef struct gs_lib gs_lib;     /* a loaded library */
+typedef struct gs_func gs_func;   /* a prepared function */
+typedef struct gs_type gs_type;   /* a C type */
+typedef struct gs_decl gs_decl;   /* a declared name: a typedef, function, variable or constant */
+typedef struct gs_field gs_field; /* a member of a struct or union */
+
+/* Where and why a call failed. */
+typedef struct gs_ffi_error {
+  int code;         /* GS_E… */
+  int line, column; /* 1-based, in the declarations (GS_EDECL, GS_ETYPE); 0: not about a place */
+  char text[256];   /* a sentence: what was found, what was expected, what to do */
+} gs_ffi_error;
+
+/* What a gs_type is, for bindings that convert values. */
+typedef enum gs_kind {
+  GS_KIND_VOID,
+  GS_KIND_BOOL,
+  GS_KIND_INT,  /* signed, any width; plain char where it is signed; enums with a negative member */
+  GS_KIND_UINT, /* unsigned; enums without a negative member, as C compilers have it */
+  GS_KIND_FLOAT, /* float, double, long double by size */
+  GS_KIND_POINTER,
+  GS_KIND_STRUCT,   /* struct or union by value */
+  GS_KIND_ARRAY,    /* only as a member, a variable or what a pointer points to */
+  GS_KIND_FUNCTION, /* only as what a pointer points to, or of a declaration */
+} gs_kind;
+
+/* What else is known of a type, as bits. */
+enum {
+  GS_TYPE_CONST = 1,
+  GS_TYPE_VOLATILE = 2,
+  GS_TYPE_CHAR = 4, /* plain char: pointers to it are strings by convention */
+  GS_TYPE_ENUM = 8,
+  GS_TYPE_UNION = 16,      /* GS_KIND_STRUCT that is a union */
+  GS_TYPE_INCOMPLETE = 32, /* a struct, union or array without a size: behind pointers only */
+  GS_TYPE_VARIADIC = 64,   /* a function type with "..." */
+  GS_TYPE_PACKED = 128,    /* laid out without padding */
+  GS_TYPE_BITFIELDS = 256, /* a struct with bit-fields among its own members */
+  GS_TYPE_FLEXIBLE = 512,  /* a struct that ends in an array without a size */
+};
+
+/* What a declared name stands for. */
+typedef enum gs_decl_kind {
+  GS_DECL_TYPEDEF,
+  GS_DECL_FUNCTION,
+  GS_DECL_VARIABLE,
+  GS_DECL_CONSTANT, /* an enumerator */
+} gs_decl_kind;
+
+/* NULL if out of memory. */
+GS_API gs_ffi *gs_ffi_new(void);
+GS_API void gs_ffi_free(gs_ffi *ffi); /* its libs and funcs too; no call may be under way */
+
+/* Parses C declarations as they stand in a header and remembers them.  Either all of decls is
+ * taken or nothing.  Errors: GS_EDECL, GS_ETYPE (both with line and column), GS_ENOMEM,
+ * GS_EINVAL.  err may be NULL. */
+GS_API int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err);
+
+/* The type that ctype spells, as in a cast: "const char *", "struct point", "int (*)(void)".
+ * Owned by ffi.  Errors: as gs_ffi_cdef; nothing is remembered then. */
+GS_API int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err);
+
+/* The names declared through gs_ffi_cdef, in order; i < gs_ffi_ndecls, else NULL.  find: NULL if
+ * there is no such name (predefined typedefs such as size_t are found, but not counted). */
+GS_API size_t gs_ffi_ndecls(const gs_ffi *ffi);
+GS_API const gs_decl *gs_ffi_decl(const gs_ffi *ffi, size_t i);
+GS_API const gs_decl *gs_ffi_find(const gs_ffi *ffi, const char *name);
+GS_API const char *gs_decl_name(const gs_decl *decl);
+GS_API gs_decl_kind gs_decl_what(const gs_decl *decl);
+GS_API const gs_type *gs_decl_type(const gs_decl *decl);
+GS_API int64_t gs_decl_value(const gs_decl *decl); /* of a constant; else 0 */
+
+/* dlopen; soname NULL is the process itself.  Errors: GS_ENOLIB (text has dlerror's), GS_ENOMEM. */
+GS_API int gs_ffi_load(gs_ffi *ffi, const char *soname, gs_lib **lib, gs_ffi_error *err);
+
+/* The function `name` of lib: signature from the declarations, address from dlsym, prepared.
+ * Owned by the gs_ffi; asking twice gives the same.  Errors: GS_ETYPE (not declared, or not a
+ * function), GS_ENOSYM, GS_ENOMEM. */
+GS_API int gs_ffi_func(gs_lib *lib, const char *name, gs_func **func, gs_ffi_error *err);
+
+/* The address of what lib exports under a declared name (a variable, a function).  A name that is
+ * not declared is looked up as it stands.  Errors: GS_ENOSYM, GS_EINVAL. */
+GS_API int gs_lib_symbol(gs_lib *lib, const char *name, void **addr, gs_ffi_error *err);
+GS_API const char *gs_lib_name(const gs_lib *lib); /* as given to gs_ffi_load, or "the process" */
+
+/* A function declared with "..." for a call with these further arguments.  They are promoted as C
+ * does it (float to double, what is narrower than int to int): gs_func_arg of the new function
+ * tells which types gs_ffi_call wants.  Kept per shape: asking twice gives the same; freed with
+ * func.  Errors: GS_EINVAL, GS_ETYPE (func is not variadic; a type that cannot be passed),
+ * GS_ENOMEM. */
+GS_API int gs_func_variadic_shape(gs_func *func, const gs_type *const *extra, size_t nextra,
+                                  gs_func **out, gs_ffi_error *err);
+
+/* Built-in types, for bindings that parse elsewhere: "int8" … "uint64", "bool", "float", "double",
+ * "longdouble", "pointer", "void".  Static; NULL for an unknown name. */
+GS_API const gs_type *gs_type_builtin(const char *name);
+
+/* A struct type from its members in order (layout by the C ABI; no bit-fields).  Owned by ffi.
+ * Errors: GS_EINVAL, GS_ENOMEM, GS_ETYPE. */
+GS_API int gs_type_struct(gs_ffi *ffi, const gs_type *const *members, size_t n, const gs_type **out,
+                          gs_ffi_error *err);
+
+/* A prepared function from an address and types.  nfixed < nargs: a variadic call of this shape,
+ * whose arguments from nfixed on are promoted as in gs_func_variadic_shape; nfixed is at least 1.
+ * name is copied, shown in traces; site_flags are GS_SITE_….  Freed by gs_func_free or with ffi.
+ * Errors: GS_EINVAL, GS_ETYPE, GS_ENOMEM. */
+GS_API int gs_func_prepare(gs_ffi *ffi, const char *name, void *addr, const gs_type *ret,
+                           const gs_type *const *args, size_t nargs, size_t nfixed,
+                           unsigned site_flags, gs_func **func, gs_ffi_error *err);
+GS_API void gs_func_free(gs_func *func);
+
+/* Calls it: as a foreign call on the system stack if a green thread calls (it may come back on
+ * another OS thread), in place if not.
+ *   ret          room for the result, of the size of the return type (integers narrower than int
+ *                are stored in their own size); may be NULL for void
+ *   args         one pointer per argument to a value of the argument's C type
+ *   saved_errno  errno as the function left it (NULL: not wanted); errno is 0 before the call
+ * Errors: GS_EINVAL (func or args NULL), GS_EPERM (inside a foreign call). */
+GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
+
+/* Looking at a prepared function and at types. */
+GS_API const char *gs_func_name(const gs_func *func);
+GS_API size_t gs_func_nargs(const gs_func *func);
+GS_API int gs_func_variadic(const gs_func *func); /* 1: declared with "…" */
+GS_API const gs_type *gs_func_arg(const gs_func *func, size_t i);
+GS_API const gs_type *gs_func_ret(const gs_func *func);
+GS_API gs_kind gs_type_kind(const gs_type *type);
+GS_API unsigned gs_type_flags(const gs_type *type); /* GS_TYPE_… */
+GS_API size_t gs_type_size(const gs_type *type);    /* 0: void, incomplete, a function */
+GS_API size_t gs_type_align(const gs_type *type);
+GS_API const char *gs_type_name(const gs_type *type); /* as declared, e.g. "const char *" */
+/* What a pointer points to, an array consists of, a function returns; else NULL. */
+GS_API const gs_type *gs_type_target(const gs_type *type);
+GS_API size_t gs_type_length(const gs_type *type); /* elements, members or parameters; else 0 */
+GS_API const gs_type *gs_type_param(const gs_type *type, size_t i); /* of a function, or NULL */
+/* 1 if both are the same C type, whatever typedefs spell them; qualifiers count. */
+GS_API int gs_type_same(const gs_type *a, const gs_type *b);
+
+GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
+GS_API const char *gs_field_name(const gs_field *field); /* NULL: an anonymous struct or union */
+GS_API const gs_type *gs_field_type(const gs_field *field);
+GS_API size_t gs_field_offset(const gs_field *field); /* bytes from the start of its struct */
+/* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
+GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);
+
+/* Sets the hints (GS_SITE_…) and returns the old ones.  Any thread, also while calls run. */
+GS_API unsigned gs_func_set_hints(gs_func *func, unsigned site_flags);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

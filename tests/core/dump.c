@@ -1,0 +1,203 @@
+/* dump.c: gs_dump, the picture of everything for a person in need.
+ *
+ * It names every green thread with its id and what it does, from anywhere: a green thread, a
+ * foreign call, a thread that the runtime never saw.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "gosched_domain.h"
+
+enum { PROCS = 2 };
+
+static char text[1 << 20];
+
+/* Into a temporary file: a pipe might be too small for all of it. */
+static void take_dump(void) {
+  FILE *file = tmpfile();
+  CHECK(file != NULL);
+  if (file == NULL) return;
+  gs_dump(fileno(file));
+  rewind(file);
+  text[fread(text, 1, sizeof text - 1, file)] = '\0';
+  fclose(file);
+}
+
+/* The line that speaks of this green thread. */
+static const char *line_of(uint64_t id, const char *name) {
+  static char line[1024];
+  char number[32];
+  snprintf(number, sizeof number, "G%llu", (unsigned long long)id);
+  for (const char *at = text; (at = strstr(at, number)) != NULL; at++) {
+    char after = at[strlen(number)];
+    if (after >= '0' && after <= '9') continue;
+    const char *begin = at, *end = at + strcspn(at, "\n");
+    while (begin > text && begin[-1] != '\n') begin--;
+    snprintf(line, sizeof line, "%.*s", (int)(end - begin), begin);
+    if (name == NULL || strstr(line, name) != NULL) return line;
+  }
+  CHECK(!"a green thread is missing in the dump");
+  fprintf(stderr, "no %s (%s) in:\n%.4000s\n", number, name ? name : "", text);
+  return "";
+}
+
+static void expect_line(uint64_t id, const char *name, const char *state) {
+  const char *line = line_of(id, name);
+  if (strstr(line, state) == NULL) {
+    CHECK(!"a green thread's state is missing in the dump");
+    fprintf(stderr, "no \"%s\" in the line \"%s\"\n", state, line);
+  }
+}
+
+static void wait_in_recv(void *arg) {
+  CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_ECLOSED);
+}
+
+static void sleep_for_good(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_sleep(GS_FOREVER), GS_ECANCELED);
+}
+
+static atomic_int inside, leave;
+
+static int stay_inside(void *arg) {
+  (void)arg;
+  atomic_store(&inside, 1);
+  return block_until(&leave);
+}
+
+static void call(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_cgocall(stay_inside, NULL, NULL), GS_OK);
+}
+
+static int dump_in_a_call(void *arg) {
+  (void)arg;
+  take_dump();
+  return 0;
+}
+
+static void *dump_on_a_thread(void *arg) {
+  take_dump();
+  atomic_store((atomic_int *)arg, 1);
+  return NULL;
+}
+
+static void dump_all(void *arg) {
+  (void)arg;
+  gs_chan *c = chan_new(0, 0);
+  gs_handle *receiver = go_named("the receiver", wait_in_recv, c);
+  gs_handle *sleeper = go_named("the sleeper", sleep_for_good, NULL);
+  gs_handle *caller = go_named("a name of more than thirty-one characters, to be cut", call, NULL);
+  while (!atomic_load(&inside)) gs_sleep(MS(1));
+  gs_sleep(MS(5)); /* until the others have parked too */
+
+  for (int i = 0; i < 3; i++) {
+    memset(text, 0, sizeof text);
+    if (i == 0) take_dump();
+    if (i == 1) CHECK_CODE(gs_cgocall(dump_in_a_call, NULL, NULL), GS_OK);
+    if (i == 2) {
+      atomic_int done = 0;
+      pthread_t thread;
+      CHECK_INT(pthread_create(&thread, NULL, dump_on_a_thread, &done), 0);
+      while (!atomic_load(&done)) gs_sleep(MS(1));
+      pthread_join(thread, NULL);
+    }
+    expect_line(gs_handle_id(receiver), "the receiver", "waiting");
+    expect_line(gs_handle_id(sleeper), "the sleeper", "waiting");
+    expect_line(gs_handle_id(caller), "a name of more than thirty-one ", "syscall");
+    CHECK(strstr(text, "thirty-one c") == NULL);
+    line_of(gs_self(), NULL);
+    CHECK(strstr(text, "M0") != NULL);
+    CHECK(strstr(text, "P0") != NULL);
+    CHECK(strstr(text, "P1") != NULL);
+  }
+  atomic_store(&leave, 1);
+  CHECK_CODE(gs_chan_close(c), GS_OK);
+  CHECK_CODE(gs_cancel(sleeper), GS_OK);
+  join(receiver);
+  join(sleeper);
+  join(caller);
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+}
+
+static void test_dump(void **state) {
+  (void)state;
+  run_procs(PROCS, dump_all, NULL);
+}
+
+static void test_dump_without_a_run(void **state) {
+  (void)state;
+  take_dump();
+  assert_int_equal(checks_failed(), 0);
+}
+
+/* While everything moves: whatever it prints, it ends and harms nobody. */
+static void move(void *arg) {
+  atomic_int *stop = arg;
+  while (!atomic_load(stop)) {
+    int ms = 0;
+    gs_yield();
+    gs_cgocall(block_ms, &ms, NULL);
+    gs_sleep(US(10));
+  }
+}
+
+static void dump_while_all_move(void *arg) {
+  (void)arg;
+  atomic_int stop = 0;
+  gs_handle *h[30];
+  for (size_t i = 0; i < COUNT(h); i++) h[i] = go_named("mover", move, &stop);
+  for (int i = 0; i < SCALE(100); i++) {
+    take_dump();
+    CHECK(strstr(text, "mover") != NULL);
+    gs_yield();
+  }
+  atomic_store(&stop, 1);
+  for (size_t i = 0; i < COUNT(h); i++) join(h[i]);
+}
+
+static void test_dump_while_all_move(void **state) {
+  (void)state;
+  run_procs(PROCS, dump_while_all_move, NULL);
+}
+
+static void identity_on_g(void *arg) {
+  (void)arg;
+  CHECK(gs_mid() >= 0);
+  CHECK(gs_gdata() != NULL);
+  void **slot = gs_gdata();
+  *slot = &inside;
+  gs_sleep(US(100));
+  gs_yield();
+  CHECK(gs_gdata() == slot);
+  CHECK(*gs_gdata() == &inside);
+}
+
+static void identities(void *arg) {
+  (void)arg;
+  CHECK_INT(gs_mid(), 0);
+  for (int i = 0; i < 20; i++) join(go_named("has a word of its own", identity_on_g, NULL));
+}
+
+static void test_identities(void **state) {
+  (void)state;
+  assert_int_equal(gs_mid(), -1);
+  assert_null(gs_gdata());
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.procs = PROCS;
+  cfg.flags = GS_RUN_LOCK_MAIN;
+  run_config(&cfg, identities, NULL);
+  assert_null(gs_gdata());
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_dump_without_a_run),  cmocka_unit_test(test_dump),
+      cmocka_unit_test(test_dump_while_all_move), cmocka_unit_test(test_identities),
+      cmocka_unit_test(test_dump_without_a_run),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

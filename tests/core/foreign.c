@@ -1,0 +1,307 @@
+/* foreign.c: what a foreign call is like for the one who makes it.
+ *
+ * Its result and its errno come back, also after the green thread has moved to another thread.
+ * It has a full-size stack.  Inside it the runtime refuses what would park.  Short calls cost no
+ * threads.  foreign_blocking.c is about what everybody else does meanwhile.
+ */
+#include "support.h"
+
+#include <pthread.h>
+
+enum { PROCS = 2 };
+
+/* ---- results ---- */
+
+static int add_one(void *arg) {
+  return *(int *)arg + 1;
+}
+
+static void results(void *arg) {
+  (void)arg;
+  int value = 41, result = 0;
+  gs_site site = {.name = "add_one"};
+  CHECK_CODE(gs_cgocall(add_one, &value, &result), GS_OK);
+  CHECK_INT(result, 42);
+  CHECK_CODE(gs_cgocall(add_one, &value, NULL), GS_OK);
+  result = 0;
+  CHECK_CODE(gs_cgocall_site(&site, add_one, &value, &result), GS_OK);
+  CHECK_INT(result, 42);
+  result = 0;
+  CHECK_CODE(gs_cgocall_site(NULL, add_one, &value, &result), GS_OK);
+  CHECK_INT(result, 42);
+  result = 7;
+  CHECK_CODE(gs_cgocall(NULL, &value, &result), GS_EINVAL);
+  CHECK_CODE(gs_cgocall_site(&site, NULL, &value, &result), GS_EINVAL);
+  CHECK_INT(result, 7);
+}
+
+static void test_results(void **state) {
+  (void)state;
+  run_procs(PROCS, results, NULL);
+}
+
+/* ---- errno ---- */
+
+typedef struct failing {
+  int code, ms;
+} failing;
+
+static int fail_with(void *arg) {
+  failing *f = arg;
+  if (f->ms > 0) block_ms(&f->ms);
+  errno = f->code;
+  return -1;
+}
+
+static void errno_stays_mine(void *arg) {
+  int me = *(int *)arg;
+  for (int i = 0; i < SCALE(200); i++) {
+    failing f = {1000 + me * 1000 + i, i % 50 == 0};
+    int result = 0;
+    int code = gs_cgocall(fail_with, &f, &result);
+    int seen = gs_errno();
+    CHECK_CODE(code, GS_OK);
+    CHECK_INT(result, -1);
+    CHECK_INT(seen, f.code);
+    for (int j = 0; j < 3; j++) {
+      gs_yield();
+      CHECK_INT(gs_errno(), f.code);
+    }
+    if (i % 10 == 0) {
+      gs_sleep(US(50));
+      CHECK_INT(gs_errno(), f.code);
+    }
+  }
+}
+
+static void errno_of_many(void *arg) {
+  (void)arg;
+  int numbers[20];
+  gs_handle *h[20];
+  for (int i = 0; i < 20; i++) {
+    numbers[i] = i;
+    h[i] = go_named("fails", errno_stays_mine, &numbers[i]);
+  }
+  for (int i = 0; i < 20; i++) join(h[i]);
+}
+
+static void test_errno(void **state) {
+  (void)state;
+  run_procs(PROCS, errno_of_many, NULL);
+}
+
+/* ---- on a thread that runs no green thread: in place ---- */
+
+static int tid_of_call(void *arg) {
+  *(long *)arg = my_tid();
+  errno = 77;
+  return 3;
+}
+
+static void *call_in_place(void *arg) {
+  (void)arg;
+  long tid = 0;
+  int result = 0;
+  CHECK_CODE(gs_cgocall(tid_of_call, &tid, &result), GS_OK);
+  CHECK_INT(errno, 77);
+  CHECK_INT(result, 3);
+  CHECK_INT(tid, my_tid());
+  CHECK_CODE(gs_cgocall(NULL, NULL, NULL), GS_EINVAL);
+  return NULL;
+}
+
+static int join_thread(void *arg) {
+  return pthread_join(*(pthread_t *)arg, NULL);
+}
+
+static void call_from_a_thread(void *arg) {
+  (void)arg;
+  pthread_t thread;
+  CHECK_INT(pthread_create(&thread, NULL, call_in_place, NULL), 0);
+  CHECK_CODE(gs_cgocall(join_thread, &thread, NULL), GS_OK);
+}
+
+static void test_in_place(void **state) {
+  (void)state;
+  call_in_place(NULL); /* no runtime is running */
+  assert_int_equal(checks_failed(), 0);
+  run_procs(PROCS, call_from_a_thread, NULL);
+}
+
+/* ---- what is refused inside ---- */
+
+typedef struct inside {
+  gs_chan *empty, *full;
+  gs_handle *never_ends;
+  atomic_int ran;
+} inside;
+
+static void count(void *arg) {
+  atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static int try_everything(void *arg) {
+  inside *in = arg;
+  int value = 1;
+  CHECK_CODE(gs_sleep(MS(1)), GS_EPERM);
+  CHECK_CODE(gs_chan_recv(in->empty, &value, GS_FOREVER), GS_EPERM);
+  CHECK_CODE(gs_chan_recv(in->empty, &value, in_ms(1)), GS_EPERM);
+  CHECK_CODE(gs_chan_send(in->full, &value, GS_FOREVER), GS_EPERM);
+  CHECK_CODE(gs_join(in->never_ends, GS_FOREVER), GS_EPERM);
+  CHECK_CODE(gs_cgocall(add_one, &value, &value), GS_EPERM);
+  CHECK_CODE(gs_cgocall_site(NULL, add_one, &value, &value), GS_EPERM);
+  CHECK_INT(value, 1);
+  gs_yield();
+  gs_entersyscall();
+  gs_exitsyscall();
+  /* What never parks works. */
+  CHECK_CODE(gs_chan_try_recv(in->empty, &value), GS_EWOULDBLOCK);
+  CHECK_CODE(gs_chan_try_send(in->full, &value), GS_EWOULDBLOCK);
+  CHECK_CODE(gs_chan_try_send(in->empty, &value), GS_OK);
+  CHECK_CODE(gs_chan_try_recv(in->empty, &value), GS_OK);
+  CHECK_CODE(gs_go(count, &in->ran), GS_OK);
+  CHECK(gs_now() > 0);
+  return 8;
+}
+
+static void sleep_for_good(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_sleep(GS_FOREVER), GS_ECANCELED);
+}
+
+static void refused_inside(void *arg) {
+  (void)arg;
+  inside in = {.empty = chan_new(sizeof(int), 1), .full = chan_new(sizeof(int), 1)};
+  int value = 0, result = 0;
+  CHECK_CODE(gs_chan_try_send(in.full, &value), GS_OK);
+  in.never_ends = go_named("never ends", sleep_for_good, NULL);
+  CHECK_CODE(gs_cgocall(try_everything, &in, &result), GS_OK);
+  CHECK_INT(result, 8);
+  /* Outside again, everything works again. */
+  CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  CHECK_CODE(gs_chan_recv(in.full, &value, GS_FOREVER), GS_OK);
+  CHECK_CODE(gs_cgocall(add_one, &value, &result), GS_OK);
+  CHECK_CODE(gs_cancel(in.never_ends), GS_OK);
+  join(in.never_ends);
+  for (int64_t end = gs_now() + PATIENCE; !atomic_load(&in.ran) && gs_now() < end;) gs_yield();
+  CHECK_INT(atomic_load(&in.ran), 1);
+  CHECK_CODE(gs_chan_free(in.empty), GS_OK);
+  CHECK_CODE(gs_chan_free(in.full), GS_OK);
+}
+
+static void test_refused_inside(void **state) {
+  (void)state;
+  run_procs(PROCS, refused_inside, NULL);
+}
+
+/* ---- stack ---- */
+
+static int use_1_mib(void *arg) {
+  volatile char room[1 << 20];
+  for (size_t i = 0; i < sizeof room; i += 512) room[i] = 1;
+  *(const char **)arg = (const char *)room;
+  return room[512];
+}
+
+static void call_with_a_large_frame(void *arg) {
+  const char *where = NULL, *here = (const char *)&where;
+  for (int i = 0; i < 5; i++) {
+    int result = 0;
+    CHECK_CODE(gs_cgocall(use_1_mib, &where, &result), GS_OK);
+    CHECK_INT(result, 1);
+    CHECK(where > here || here - where > 64 * 1024); /* not on this stack */
+    gs_sleep(US(100));
+  }
+  wg_done(arg);
+}
+
+static void large_frames(void *arg) {
+  (void)arg;
+  wait_group wg;
+  wg_init(&wg);
+  for (int i = 0; i < 20; i++) go(call_with_a_large_frame, &wg);
+  wg_wait(&wg, 20);
+}
+
+static void test_calls_have_a_large_stack(void **state) {
+  (void)state;
+  run_procs(PROCS, large_frames, NULL);
+}
+
+/* ---- short calls ---- */
+
+static int nothing(void *arg) {
+  (void)arg;
+  return 0;
+}
+
+static void call_often(void *arg) {
+  gs_site *site = arg;
+  for (int i = 0; i < SCALE(250000); i++) gs_cgocall_site(site, nothing, NULL, NULL);
+}
+
+static void short_calls(void *arg) {
+  (void)arg;
+  static gs_site normal = {.name = "normal"};
+  gs_metrics before = metrics();
+  gs_handle *h[3];
+  for (int i = 0; i < 3; i++) h[i] = go_named("calls often", call_often, &normal);
+  call_often(&normal);
+  for (int i = 0; i < 3; i++) join(h[i]);
+  gs_metrics after = metrics();
+  uint64_t calls = (uint64_t)4 * (uint64_t)SCALE(250000);
+  CHECK_INT(after.cgocalls - before.cgocalls, calls);
+  CHECK(after.threads_created - before.threads_created <= 8);
+  CHECK_INT(after.exits_fast - before.exits_fast + after.exits_idle_p - before.exits_idle_p +
+                after.exits_slow - before.exits_slow,
+            calls);
+  CHECK_INT(after.incgo, 0);
+}
+
+static void test_short_calls_make_no_threads(void **state) {
+  (void)state;
+  run_procs(PROCS, short_calls, NULL);
+}
+
+static int park_attempt(void *arg) {
+  CHECK_CODE(gs_sleep(MS(1)), GS_EPERM);
+  CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_EPERM);
+  CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_EPERM);
+  return 0;
+}
+
+static void critical_calls(void *arg) {
+  (void)arg;
+  static gs_site critical = {.name = "critical", .flags = GS_SITE_CRITICAL};
+  int result = 0;
+  failing f = {78, 0};
+  const char *where = NULL;
+  CHECK_CODE(gs_cgocall_site(&critical, fail_with, &f, &result), GS_OK);
+  CHECK_INT(gs_errno(), 78);
+  CHECK_INT(result, -1);
+  CHECK_CODE(gs_cgocall_site(&critical, use_1_mib, &where, &result), GS_OK);
+  CHECK_INT(result, 1);
+  gs_chan *c = chan_new(0, 0);
+  CHECK_CODE(gs_cgocall_site(&critical, park_attempt, c, NULL), GS_OK);
+  CHECK_CODE(gs_sleep(US(10)), GS_OK);
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+  call_often(&critical);
+}
+
+static void test_critical_calls(void **state) {
+  (void)state;
+  run_procs(PROCS, critical_calls, NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_in_place),
+      cmocka_unit_test(test_results),
+      cmocka_unit_test(test_errno),
+      cmocka_unit_test(test_refused_inside),
+      cmocka_unit_test(test_calls_have_a_large_stack),
+      cmocka_unit_test(test_short_calls_make_no_threads),
+      cmocka_unit_test(test_critical_calls),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,129 @@
+/* sleep.c: timers.
+ *
+ * A sleep never ends early, ends in the order of its deadline, and costs no thread.  How much
+ * later than asked it ends is not tested: that depends on the machine's load.
+ */
+#include "support.h"
+
+enum { PROCS = 2 };
+
+static void sleep_some(void *arg) {
+  (void)arg;
+  static const int64_t durations[] = {1, US(1), US(50), MS(1), MS(3), MS(20)};
+  for (size_t i = 0; i < COUNT(durations); i++) {
+    int64_t before = gs_now();
+    CHECK_CODE(gs_sleep(durations[i]), GS_OK);
+    CHECK(gs_now() - before >= durations[i]);
+  }
+  for (int i = 0; i < 100; i++) {
+    CHECK_CODE(gs_sleep(0), GS_OK);
+    CHECK_CODE(gs_sleep(-1), GS_OK);
+    CHECK_CODE(gs_sleep(INT64_MIN), GS_OK);
+  }
+}
+
+static void test_never_early(void **state) {
+  (void)state;
+  run_procs(PROCS, sleep_some, NULL);
+}
+
+typedef struct sleeper {
+  int64_t wake_at, woke_at;
+  wait_group *wg;
+} sleeper;
+
+static void sleep_until(void *arg) {
+  sleeper *s = arg;
+  CHECK_CODE(gs_sleep(s->wake_at - gs_now()), GS_OK);
+  s->woke_at = gs_now();
+  wg_done(s->wg);
+}
+
+enum { SLEEPERS = 1000 };
+
+static void sleep_side_by_side(void *arg) {
+  (void)arg;
+  static sleeper s[SLEEPERS];
+  int count = SCALE(SLEEPERS);
+  uint64_t threads = metrics().threads_created, seed = 88172645463325252u;
+  wait_group wg;
+  wg_init(&wg);
+  for (int i = 0; i < count; i++) {
+    s[i].wake_at = in_ms(1) + (int64_t)(random_next(&seed) % (uint64_t)MS(50));
+    s[i].wg = &wg;
+    go(sleep_until, &s[i]);
+  }
+  wg_wait(&wg, (size_t)count);
+  for (int i = 0; i < count; i++) CHECK(s[i].woke_at >= s[i].wake_at);
+  CHECK(metrics().threads_created - threads <= 8);
+}
+
+static void test_many_sleep_at_once(void **state) {
+  (void)state;
+  run_procs(PROCS, sleep_side_by_side, NULL);
+}
+
+/* The sleeps lie 30 ms apart: only a machine that stops for that long could swap two of them. */
+typedef struct order {
+  gs_chan *woken;
+  int number;
+} order;
+
+static void sleep_in_order(void *arg) {
+  order *o = arg;
+  CHECK_CODE(gs_sleep(MS(30) * o->number), GS_OK);
+  CHECK_CODE(gs_chan_send(o->woken, &o->number, GS_FOREVER), GS_OK);
+}
+
+static void wake_in_order(void *arg) {
+  (void)arg;
+  static const int numbers[] = {5, 2, 7, 1, 3, 6, 4};
+  order o[COUNT(numbers)];
+  gs_chan *woken = chan_new(sizeof(int), 0);
+  for (size_t i = 0; i < COUNT(numbers); i++) {
+    o[i] = (order){woken, numbers[i]};
+    go(sleep_in_order, &o[i]);
+  }
+  for (int expected = 1; expected <= (int)COUNT(numbers); expected++) {
+    int number = 0;
+    CHECK_CODE(gs_chan_recv(woken, &number, GS_FOREVER), GS_OK);
+    CHECK_INT(number, expected);
+  }
+  CHECK_CODE(gs_chan_free(woken), GS_OK);
+}
+
+static void test_order(void **state) {
+  (void)state;
+  run_procs(PROCS, wake_in_order, NULL);
+}
+
+/* A short sleep that begins while everybody waits for a long one must not wait for that. */
+static void sleep_long(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_sleep(MS(600000)), GS_ECANCELED);
+}
+
+static void short_after_long(void *arg) {
+  (void)arg;
+  int64_t before = gs_now();
+  gs_handle *h = go_named("long", sleep_long, NULL);
+  for (int i = 0; i < 20; i++) CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  CHECK(gs_now() - before < MS(300000));
+  CHECK_CODE(gs_cancel(h), GS_OK);
+  join(h);
+}
+
+static void test_short_after_long(void **state) {
+  (void)state;
+  run_procs(PROCS, short_after_long, NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_never_early),
+      cmocka_unit_test(test_many_sleep_at_once),
+      cmocka_unit_test(test_order),
+      cmocka_unit_test(test_short_after_long),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

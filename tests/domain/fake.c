@@ -1,0 +1,197 @@
+/* fake.c: the interpreter of fake.h, and its hooks.
+ *
+ * The lock is a flag under a mutex, so that one can see who holds it and hand it over on purpose.
+ * Hooks run on many threads; everything that only the holder of the lock may touch is plain
+ * memory, so that a thread sanitizer notices a second one inside.
+ */
+#include "fake.h"
+
+/* What the domain's word of a thread says. */
+static char is_attached, is_detached;
+
+static void lock_take(fake *vm, fake_state *state) {
+  pthread_mutex_lock(&vm->mutex);
+  vm->waiters++;
+  while (vm->locked) pthread_cond_wait(&vm->changed, &vm->mutex);
+  vm->waiters--;
+  vm->locked = 1;
+  vm->takings++;
+  pthread_cond_broadcast(&vm->changed);
+  pthread_mutex_unlock(&vm->mutex);
+  CHECK_INT(atomic_exchange(&vm->holder, my_tid()), 0);
+  vm->current = state;
+}
+
+static void lock_give(fake *vm) {
+  vm->current = NULL;
+  CHECK_INT(atomic_exchange(&vm->holder, 0), my_tid());
+  pthread_mutex_lock(&vm->mutex);
+  vm->locked = 0;
+  pthread_cond_broadcast(&vm->changed);
+  pthread_mutex_unlock(&vm->mutex);
+}
+
+static int lock_is_mine(fake *vm) { return atomic_load(&vm->holder) == my_tid(); }
+
+/* ---- hooks ---- */
+
+static void attach(void *ud) {
+  fake *vm = ud;
+  void **word = gs_mdata(vm->domain);
+  CHECK(word != NULL);
+  if (word != NULL) {
+    CHECK(*word == NULL || *word == &is_detached);
+    *word = &is_attached;
+  }
+  CHECK(!lock_is_mine(vm));
+  atomic_fetch_add(&vm->attached, 1);
+  atomic_fetch_add(&vm->attaches, 1);
+}
+
+static void detach(void *ud) {
+  fake *vm = ud;
+  void **word = gs_mdata(vm->domain);
+  CHECK(word != NULL);
+  if (word != NULL) {
+    CHECK(*word == &is_attached);
+    *word = &is_detached;
+  }
+  if (lock_is_mine(vm)) lock_give(vm);
+  atomic_fetch_sub(&vm->attached, 1);
+  atomic_fetch_add(&vm->detaches, 1);
+}
+
+static void switch_in(void *ud, void *gdata) {
+  fake *vm = ud;
+  void **word = gs_mdata(vm->domain);
+  CHECK(word != NULL && *word == &is_attached);
+  CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  if (lock_is_mine(vm)) {
+    vm->current = gdata;
+  } else {
+    lock_take(vm, gdata);
+  }
+  atomic_fetch_add(&vm->switch_ins, 1);
+}
+
+static void release(void *ud, void *gdata) {
+  fake *vm = ud;
+  CHECK(lock_is_mine(vm));
+  CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  if (lock_is_mine(vm)) {
+    CHECK(vm->current == gdata);
+    lock_give(vm);
+  }
+  atomic_fetch_add(&vm->releases, 1);
+}
+
+static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
+  fake *vm = ud;
+  fake_state *state = __atomic_load_n((fake_state *const *)gdata, __ATOMIC_ACQUIRE);
+  atomic_fetch_add(&vm->questions, 1);
+  CHECK(outside_ns >= 0);
+  if (state == NULL) return GS_RETAKE_NO;
+  CHECK(state->vm == vm);
+  if (atomic_load(&state->unlocked)) return GS_RETAKE_BLOCKED;
+  return waiting ? GS_RETAKE_HOG : GS_RETAKE_NO;
+}
+
+/* ---- life ---- */
+
+void fake_init(fake *vm, const char *name) {
+  memset(vm, 0, sizeof *vm);
+  pthread_mutex_init(&vm->mutex, NULL);
+  pthread_cond_init(&vm->changed, NULL);
+  const gs_domain_ops ops = {sizeof ops, attach, detach, switch_in, release, may_retake};
+  int code = gs_domain_new(name, 1, 0, &ops, vm, &vm->domain);
+  if (code != GS_OK) print_error("%s; %s\n", gs_strerror(code), gs_error_detail());
+  assert_int_equal(code, GS_OK);
+  assert_non_null(vm->domain);
+}
+
+static void run_with_flags(fake *vm, int procs, unsigned flags, body_fn body, void *arg) {
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.procs = procs;
+  cfg.domain = vm->domain;
+  cfg.flags = flags;
+  run_config(&cfg, body, arg);
+}
+
+void fake_run(fake *vm, int procs, body_fn body, void *arg) {
+  run_with_flags(vm, procs, 0, body, arg);
+}
+
+void fake_run_locked(fake *vm, int procs, body_fn body, void *arg) {
+  run_with_flags(vm, procs, GS_RUN_LOCK_MAIN, body, arg);
+}
+
+void fake_assert_quiet(fake *vm) {
+  int ms = 1;
+  for (int64_t end = gs_now() + PATIENCE; gs_now() < end; block_ms(&ms)) {
+    if (atomic_load(&vm->attached) == 0 && atomic_load(&vm->holder) == 0) break;
+  }
+  assert_int_equal(atomic_load(&vm->holder), 0);
+  assert_int_equal(atomic_load(&vm->attached), 0);
+  assert_int_equal(atomic_load(&vm->attaches), atomic_load(&vm->detaches));
+  assert_true(atomic_load(&vm->attaches) > 0);
+  assert_int_equal(gs_domain_waiting(vm->domain), 0);
+  assert_int_equal(checks_failed(), 0);
+}
+
+/* ---- for its green threads ---- */
+
+fake_state *fake_begin(fake *vm) {
+  int used = atomic_fetch_add(&vm->states_used, 1);
+  CHECK(used < FAKE_STATES);
+  fake_state *state = &vm->states[used % FAKE_STATES];
+  state->vm = vm;
+  atomic_store(&state->unlocked, 0);
+  CHECK(lock_is_mine(vm)); /* switch_in came first */
+  CHECK(vm->current == NULL);
+  CHECK(*gs_gdata() == NULL);
+  __atomic_store_n((fake_state **)gs_gdata(), state, __ATOMIC_RELEASE);
+  vm->current = state;
+  return state;
+}
+
+void fake_end(fake_state *state) {
+  fake_check(state, "the end");
+  __atomic_store_n((fake_state **)gs_gdata(), NULL, __ATOMIC_RELEASE);
+  state->vm->current = NULL;
+}
+
+void fake_check(fake_state *state, const char *after) {
+  fake *vm = state->vm;
+  int mine = lock_is_mine(vm), right = mine && vm->current == state && *gs_gdata() == state;
+  CHECK(right);
+  if (!right) fprintf(stderr, "  after %s: the lock is %smine\n", after, mine ? "" : "not ");
+}
+
+void fake_count(fake_state *state) {
+  fake_check(state, "counting");
+  state->vm->guarded++;
+}
+
+void fake_unlocked(fake_state *state, int (*fn)(void *), void *arg) {
+  fake *vm = state->vm;
+  fake_check(state, "letting go");
+  lock_give(vm);
+  atomic_store(&state->unlocked, 1);
+  fn(arg);
+  lock_take(vm, state);
+  atomic_store(&state->unlocked, 0);
+}
+
+void fake_breathe(fake_state *state) {
+  fake *vm = state->vm;
+  pthread_mutex_lock(&vm->mutex);
+  int wanted = vm->waiters > 0;
+  uint64_t takings = vm->takings;
+  pthread_mutex_unlock(&vm->mutex);
+  if (!wanted) return;
+  lock_give(vm);
+  pthread_mutex_lock(&vm->mutex);
+  while (vm->takings == takings) pthread_cond_wait(&vm->changed, &vm->mutex);
+  pthread_mutex_unlock(&vm->mutex);
+  lock_take(vm, state);
+}

@@ -1,0 +1,70 @@
+/* fake.h: an interpreter that is nothing but its lock.
+ *
+ * It has what every interpreter with a global lock has: the lock, taken and given up by threads,
+ * and a notion of whose state is current on the thread that holds it.  It checks in every hook
+ * and wherever its green threads ask it to that exactly the right thread is inside with exactly
+ * the right state.  Its green threads can do what code of extensions does: let the lock go around
+ * something that blocks without telling the scheduler, or compute and hold it all the time.
+ */
+#ifndef TESTS_DOMAIN_FAKE_H
+#define TESTS_DOMAIN_FAKE_H
+
+#include <pthread.h>
+
+#include "gosched_domain.h"
+#include "support.h"
+
+enum { FAKE_STATES = 4096 };
+
+struct fake;
+
+/* The state of one green thread.  Never freed while the program runs: sysmon may look at one of a
+ * green thread that has just ended. */
+typedef struct fake_state {
+  struct fake *vm;
+  atomic_int unlocked; /* its green thread let the lock go by itself */
+} fake_state;
+
+typedef struct fake {
+  gs_domain *domain;
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  int locked;          /* under mutex */
+  int waiters;         /* under mutex: threads that want the lock */
+  uint64_t takings;    /* under mutex: how often it was taken */
+  atomic_long holder;  /* tid of the thread that has the lock, 0: nobody; written by the holder */
+  fake_state *current; /* only by the holder */
+  int64_t guarded;     /* only by the holder: a plain counter that races would spoil */
+
+  atomic_int attached; /* threads between attach and detach */
+  atomic_ulong attaches, detaches, switch_ins, releases, questions;
+
+  fake_state states[FAKE_STATES];
+  atomic_int states_used;
+} fake;
+
+/* Makes the interpreter and its domain of one P; asserts on failure. */
+void fake_init(fake *vm, const char *name);
+
+/* Runs body(arg) as main green thread of the domain. */
+void fake_run(fake *vm, int procs, body_fn body, void *arg);
+/* The same, locked to the caller's thread as an interpreter's main thread is. */
+void fake_run_locked(fake *vm, int procs, body_fn body, void *arg);
+
+/* Waits until no thread has or wants anything of the interpreter any more, and asserts it. */
+void fake_assert_quiet(fake *vm);
+
+/* ---- for its green threads ---- */
+
+fake_state *fake_begin(fake *vm); /* first: makes a state and makes it current */
+void fake_end(fake_state *state); /* last */
+void fake_check(fake_state *state, const char *after);
+void fake_count(fake_state *state); /* guarded++, and a check */
+
+/* Lets the lock go, waits in fn(arg), takes it again; says nothing to the scheduler. */
+void fake_unlocked(fake_state *state, int (*fn)(void *), void *arg);
+/* What an interpreter's loop does between two instructions: if others want the lock, let one of
+ * them have it. */
+void fake_breathe(fake_state *state);
+
+#endif

@@ -1,0 +1,107 @@
+# shellcheck shell=sh
+# What the tests in this folder share.  ctest gives them SOURCE, BUILD, VERSION and the rest of
+# the environment in CMakeLists.txt.
+set -eu
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+prefix=$scratch/prefix
+
+# Nothing of the tree, or of another installation, may help.
+unset CPATH LIBRARY_PATH LD_LIBRARY_PATH PYTHONPATH LUA_PATH LUA_CPATH TCLLIBPATH \
+  PKG_CONFIG_PATH CMAKE_PREFIX_PATH DESTDIR
+cd "$scratch"
+
+fail() {
+  printf 'FAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+# same WHAT GOT WANTED
+same() {
+  [ "$2" = "$3" ] || fail "$1 is '$2', and should be '$3'"
+  printf '%s: %s\n' "$1" "$2"
+}
+
+install_into() { sh "$SOURCE/tools/install_prefix.sh" install "$BUILD" "$1" >install.log; }
+uninstall_from() { sh "$SOURCE/tools/install_prefix.sh" uninstall "$1"; }
+
+# built LANGUAGE PATH: whether this build has the binding; if not, says why.
+built() {
+  [ ! -e "$BUILD/$2" ] || return 0
+  printf '%s is not tested: %s\n' "$1" \
+    "$(grep -i "$1" "$BUILD/left-out.txt" || echo "the build has no $2")"
+  return 1
+}
+
+# A C program that says which version it was compiled against and which it runs with.
+c_program() {
+  cat <<'TXT'
+#include <gosched.h>
+#include <gosched_domain.h>
+#include <gosched_ffi.h>
+#include <stdio.h>
+
+static int work(void *arg) {
+  *(int *)arg = 42;
+  return 7;
+}
+
+static int body(void *arg) {
+  int result = 0;
+  return gs_cgocall(work, arg, &result) == GS_OK ? result : -1;
+}
+
+int main(void) {
+  gs_config config = GS_CONFIG_DEFAULT;
+  int seen = 0, result = 0;
+  int status = gs_run(&config, body, &seen, &result);
+  if (status != GS_OK || seen != 42 || result != 7) {
+    printf("gs_run: %s, seen %d, result %d\n", gs_strerror(status), seen, result);
+    return 1;
+  }
+  gs_ffi_free(gs_ffi_new());
+  printf("%s %s %d\n", GS_VERSION, gs_version(), GS_VERSION_NUMBER);
+  return 0;
+}
+TXT
+}
+
+# One foreign call and the version, in each language.
+python_program() {
+  cat <<'TXT'
+import gosched
+
+
+def main():
+    libc = gosched.dlopen(None, "int abs(int);")
+    ch = gosched.Chan(1)
+    gosched.go(lambda: ch.send(libc.abs(-3)))
+    return ch.recv()
+
+
+assert gosched.run(main) == 3
+print(gosched.__version__)
+TXT
+}
+
+lua_program() {
+  cat <<'TXT'
+local gosched = require "gosched"
+gosched.ffi.cdef "int abs(int);"
+local seen
+gosched.run(function() seen = gosched.ffi.C.abs(-3) end)
+assert(seen == 3, "abs(-3) is " .. tostring(seen))
+print(gosched._VERSION)
+TXT
+}
+
+tcl_program() {
+  cat <<'TXT'
+set version [package require gosched]
+gosched::cdef {int abs(int x);}
+set libc [gosched::load libc.so.6]
+if {[${libc}::abs -3] != 3} {error "abs(-3) is wrong"}
+puts $version
+TXT
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Installed into a prefix, every language works away from the tree, told only where the prefix is.
+. "$(dirname "$0")/common.sh"
+install_into "$prefix"
+
+c_program >main.c
+"$CC" main.c -I"$prefix/include" -L"$prefix/$LIBDIR" -lgosched -Wl,-rpath,"$prefix/$LIBDIR" -o main
+same C "$(./main)" "$VERSION $VERSION $(./main | cut -d ' ' -f 3)"
+
+if built python python/gosched; then
+  python_program >main.py
+  same Python "$(PYTHONPATH=$prefix/$PYTHON_DIR "$PYTHON" main.py)" "$VERSION"
+fi
+if built lua lua/gosched.so; then
+  lua_program >main.lua
+  same Lua "$(LUA_CPATH="$prefix/$LUA_DIR/?.so" lua5.4 main.lua)" "$VERSION"
+fi
+if built tcl tcl/gosched/pkgIndex.tcl; then
+  tcl_program >main.tcl
+  same Tcl "$(TCLLIBPATH="{$prefix/${TCL_DIR%/*}}" tclsh main.tcl)" "$VERSION"
+fi
+
+# A module that found its library in the build tree would not prove anything.
+for module in "$prefix/$PYTHON_DIR"/gosched/*.so "$prefix/$LUA_DIR"/*.so "$prefix/$TCL_DIR"/*.so; do
+  [ -e "$module" ] || continue
+  used=$(ldd "$module" | sed -n 's/.*libgosched.so.* => \(.*\) (.*/\1/p')
+  case $used in
+    '' | "$prefix"/*) ;;
+    *) fail "$module uses $used" ;;
+  esac
+  case $(readelf -d "$module") in
+    *"$BUILD"*) fail "$module has the build tree in its search path" ;;
+  esac
+done

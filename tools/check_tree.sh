@@ -1,0 +1,51 @@
+#!/bin/sh
+# Rules of the tree that no other linter knows.  Prints each finding; fails if there is one.
+set -eu
+cd "$(dirname "$0")/.."
+
+list() { git ls-files --cached --others --exclude-standard --deduplicate -- "$@"; }
+found=0
+finding() {
+  printf '%s\n' "$1" "$2"
+  found=1
+}
+
+# A source file is a room one can know by heart.
+long=$(list '*.c' '*.h' '*.S' '*.py' '*.lua' '*.tcl' '*.sh' | while read -r file; do
+  [ ! -f "$file" ] || awk -v file="$file" 'END { if (NR > 800) print file ": " NR " lines" }' "$file"
+done)
+[ -z "$long" ] || finding "Longer than 800 lines; split it by subject:" "$long"
+
+# Text ends with a newline, has no trailing blanks, and no tabs outside assembly and patches.
+blanks=$(list ':!*.patch' ':!*.svg' ':!*.png' | while read -r file; do
+  [ ! -f "$file" ] || ! grep -Iq . "$file" || grep -HnE '[[:blank:]]+$' "$file" || true
+done)
+[ -z "$blanks" ] || finding "Trailing blanks:" "$blanks"
+endless=$(list ':!*.png' | while read -r file; do
+  if [ -s "$file" ] && grep -Iq . "$file" && [ -n "$(tail -c 1 "$file")" ]; then echo "$file"; fi
+done)
+[ -z "$endless" ] || finding "No newline at the end of:" "$endless"
+
+# The layers: core knows nobody; bindings know the public headers alone.
+layers=$(
+  list 'core/*.c' 'core/*.h' 'core/*.S' | while read -r file; do
+    grep -HnE '#include .*(gosched_ffi|ffi\.h|Python\.h|lua\.h|tcl\.h)' "$file" || true
+  done
+  list 'ffi/*.c' 'ffi/*.h' 'bindings/*.c' 'bindings/*.h' | while read -r file; do
+    grep -HnE '#include .*(runtime\.h|core/)' "$file" || true
+  done
+)
+[ -z "$layers" ] || finding "A layer includes what it must not know:" "$layers"
+
+# Work that is left goes into an issue, not into the source.
+left=$(list '*.c' '*.h' '*.S' '*.py' '*.lua' '*.tcl' '*.cmake' | while read -r file; do
+  [ ! -f "$file" ] || grep -HnE '\b(TODO|FIXME|XXX|HACK)\b' "$file" || true
+done)
+[ -z "$left" ] || finding "Left-overs:" "$left"
+
+# The version is written in VERSION alone.
+version=$(cat VERSION)
+grep -q "^## $version" CHANGELOG.md ||
+  finding "CHANGELOG.md has no section for this version:" "$version"
+
+exit $found

@@ -1,0 +1,16 @@
+# shellcheck shell=sh
+# ./dev demo [--postgres] […]: the main job on real input; arguments go to examples/demo.py.
+
+dev_demo() {
+  set_up_build
+  need_or_say demo "the SQLite and zlib parts of the demo are"
+  for gs_argument in "$@"; do
+    [ "$gs_argument" != --postgres ] || need_or_say postgres "the PostgreSQL part of the demo is"
+  done
+  [ -n "$GS_PY" ] || die "the demo is a Python program, and there is no Python: $GS_PY_WHY"
+  build release
+  say_left_out
+  use_build
+  cd "$GS_CALLED_FROM"
+  exec "$GS_PY" "$GS_ROOT/examples/demo.py" "$@"
+}

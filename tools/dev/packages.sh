@@ -1,0 +1,146 @@
+# shellcheck shell=sh
+# System packages: what each group of commands needs, how to see whether it is there, and the
+# Debian package that brings it.  What is missing is installed with apt-get when that is possible
+# (root, or sudo); otherwise it is named, and what needs it is left out.
+
+# GROUP  DEBIAN PACKAGE  PROBE
+#   cmd:X    a program X on PATH            pc:X     pkg-config knows X
+#   lib:X    the dynamic linker finds X     dir:X    a directory matching X
+# The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, test, git, lint, bench.
+GS_PACKAGES='
+build    gcc            cmd:cc
+build    libc6-dev      pc:libc
+build    binutils       cmd:ld
+build    cmake          cmd:cmake
+build    ninja-build    cmd:ninja
+build    pkg-config     cmd:pkg-config
+build    libffi-dev     pc:libffi
+lua      lua5.4         cmd:lua5.4
+lua      liblua5.4-dev  pc:lua5.4
+tcl      tcl            cmd:tclsh
+tcl      tcl-dev        pc:tcl
+demo     libsqlite3-0   lib:libsqlite3.so.0
+demo     zlib1g         lib:libz.so.1
+postgres postgresql     dir:/usr/lib/postgresql/*/bin
+postgres libpq5         lib:libpq.so.5
+test     libcmocka-dev  pc:cmocka
+test     patch          cmd:patch
+git      git            cmd:git
+bench    golang-go      cmd:go
+lint     shellcheck     cmd:shellcheck
+lint     lua-check      cmd:luacheck
+'
+
+# have PROBE: whether it is there.
+have() {
+  gs_what=${1#*:}
+  case $1 in
+    cmd:*) command -v "$gs_what" >/dev/null 2>&1 ;;
+    pc:libc) [ -e /usr/include/stdio.h ] ;;
+    pc:*) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$gs_what" ;;
+    lib:*) { ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -q "[[:space:]]$gs_what " ;;
+    dir:*)
+      for gs_dir in $gs_what; do
+        [ ! -d "$gs_dir" ] || return 0
+      done
+      return 1
+      ;;
+  esac
+}
+
+# missing GROUP…: the Debian packages of these groups that are not there, one a line.
+missing() {
+  printf '%s\n' "$GS_PACKAGES" | while read -r gs_group gs_package gs_probe; do
+    [ -n "$gs_group" ] || continue
+    case " $* " in
+      *" $gs_group "*) have "$gs_probe" || printf '%s\n' "$gs_package" ;;
+    esac
+  done
+}
+
+# How to become root here, in GS_SUDO; fails when there is no way, with the reason in GS_WHY_NOT.
+may_install() {
+  GS_SUDO=
+  if [ "${GOSCHED_DEV_INSTALL:-1}" = 0 ]; then
+    GS_WHY_NOT="GOSCHED_DEV_INSTALL is 0"
+  elif ! command -v apt-get >/dev/null 2>&1; then
+    GS_WHY_NOT="this system has no apt-get; the names are those of Debian's packages"
+  elif [ "$(id -u)" -eq 0 ]; then
+    return 0
+  elif ! command -v sudo >/dev/null 2>&1; then
+    GS_WHY_NOT="not root, and there is no sudo"
+  elif sudo -n true 2>/dev/null; then
+    GS_SUDO="sudo -n"
+    return 0
+  elif [ -t 0 ]; then
+    GS_SUDO=sudo
+    say "  sudo is used to install packages and may ask for your password"
+    sudo -v && return 0
+    GS_WHY_NOT="sudo did not work"
+  else
+    GS_WHY_NOT="sudo asks for a password"
+  fi
+  return 1
+}
+
+apt() { $GS_SUDO env DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
+
+# All at once, and if that fails one by one, so that one package that is not to be had does not
+# take the others with it.
+apt_install() {
+  apt update || echo "apt-get update failed; trying with the lists that are there"
+  apt install --no-install-recommends "$@" && return 0
+  for gs_package in "$@"; do
+    apt install --no-install-recommends "$gs_package" || echo "could not install $gs_package"
+  done
+}
+
+# install_packages PACKAGE…: one try per run of ./dev for each.
+install_packages() {
+  if may_install; then
+    say "  installing $*"
+    step packages apt_install "$@" || true
+    hash -r
+  else
+    note "cannot install $* here: $GS_WHY_NOT"
+  fi
+}
+
+# need GROUP…: installs what the groups lack.  Fails if something is missing afterwards.
+need() {
+  gs_missing=$(missing "$@")
+  [ -n "$gs_missing" ] || return 0
+  # shellcheck disable=SC2086
+  install_packages $gs_missing
+  # pkg-config itself may have been what was missing, so what it can see is asked again.
+  gs_missing=$(missing "$@")
+  if [ -n "$gs_missing" ] && [ "${gs_tried:-}" != "$gs_missing" ] && [ -z "${GS_WHY_NOT:-}" ]; then
+    gs_tried=$gs_missing
+    # shellcheck disable=SC2086
+    install_packages $gs_missing
+    gs_missing=$(missing "$@")
+  fi
+  [ -z "$gs_missing" ]
+}
+
+# How a person installs what is still missing.
+install_hint() {
+  # shellcheck disable=SC2086
+  echo "apt-get install" $gs_missing
+}
+
+# The packages without which nothing can be built, and a CMake that is new enough.
+need_build_tools() {
+  need build || die "a build needs these packages, as root: $(install_hint)"
+  gs_cmake=$(cmake --version | sed -n 's/^cmake version //p')
+  case $gs_cmake in
+    [012].* | 3.[0-9] | 3.[0-9].* | 3.1[0-9]* | 3.2[0-4]*)
+      die "CMake 3.25 or newer is needed, and this is $gs_cmake; 'pip install cmake' has a newer one"
+      ;;
+  esac
+}
+
+# need_or_say GROUP WHAT: for things that can be gone without.
+need_or_say() {
+  need "$1" || note "$2 left out; it needs: $(install_hint)"
+}
