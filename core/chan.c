@@ -206,7 +206,8 @@ int gs_chan_try_send(gs_chan *c, const void *elem) {
   if (!c || (!elem && c->elem_size)) return GS_EINVAL;
   M *m = enter();
   lock(&c->lock);
-  return finish(m, c, send_now(c, elem, &woken), woken);
+  int r = send_now(c, elem, &woken);
+  return finish(m, c, r, woken);
 }
 
 int gs_chan_try_recv(gs_chan *c, void *elem) {
@@ -214,7 +215,8 @@ int gs_chan_try_recv(gs_chan *c, void *elem) {
   if (!c) return GS_EINVAL;
   M *m = enter();
   lock(&c->lock);
-  return finish(m, c, recv_now(c, elem, &woken), woken);
+  int r = recv_now(c, elem, &woken);
+  return finish(m, c, r, woken);
 }
 
 int gs_chan_close(gs_chan *c) {

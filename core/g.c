@@ -73,6 +73,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   G *g = gfree_take(m);
   if (!g && !(g = g_alloc())) return NULL;
   g->d = d;
+  g->hooked = d->ops.switch_in || d->ops.release;
   g->fn = fn;
   g->arg = arg;
   g->goid = add_rlx(&gs_sched.goid, 1) + 1;

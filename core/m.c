@@ -23,7 +23,7 @@
 /* The caller owns p; m is inside and holds none. */
 void acquirep(M *m, P *p) {
   gs_assert(m->p == &gs_nop && load_rlx(&m->pw) == 0);
-  store_rlx(&p->m, m);
+  store_rel(&p->m, m);
   store_rlx(&p->status, Prunning);
   m->p = p;
   store_rel(&m->pw, (uintptr_t)p);
@@ -274,6 +274,16 @@ void start_poller(void) {
     store_rel(&gs_sched.poll_starting, 0);
 }
 
+/* Somebody took this M off the list; what for is on the way.  The note may have been set for
+ * another reason (gs_notify, the end of the main green thread), so it alone proves nothing. */
+static void await_orders(M *m) {
+  for (;;) {
+    note_clear(&m->note);
+    if (load_acq(&m->nextp) || load_rlx(&m->topoll)) return;
+    note_sleep(&m->note);
+  }
+}
+
 void stopm(M *m) {
   Sched *s = &gs_sched;
   gs_assert(m->p == &gs_nop && !m->spinning);
@@ -289,20 +299,15 @@ void stopm(M *m) {
    * list.  startm sets starved after pidleput; here the M is listed before it reads starved. */
   fence_sc();
   P *p = load_sc(&s->starved) ? starved_work() : NULL;
-  if (!p) {
-    note_sleep(&m->note);
-  }
+  if (!p) note_sleep(&m->note);
   lock(&s->lock);
-  if (m->idle)
-    mdrop(m);
-  else if (p) {
-    /* Somebody has chosen this M meanwhile: its wake is on the way. */
-    unlock(&s->lock);
-    note_sleep(&m->note);
-    lock(&s->lock);
-  }
+  bool chosen = !m->idle;
+  if (!chosen) mdrop(m);
   unlock(&s->lock);
-  note_clear(&m->note);
+  if (chosen)
+    await_orders(m);
+  else
+    note_clear(&m->note);
   if (m->topoll) {
     m->topoll = 0;
     store_rel(&s->poll_starting, 0);
@@ -406,11 +411,11 @@ void m_detach(M *m) {
   if (likely(!d)) return;
   m->attached = NULL;
   if (!d->ops.detach) return;
-  m->inhook = 1;
+  store_rlx(&m->inhook, 1);
   sc_leave(m, SC_CALL);
   d->ops.detach(d->ud);
   sc_enter(m, m->sc);
-  m->inhook = 0;
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   if (m->p != &gs_nop && unlikely(load_acq(&m->pw) != (uintptr_t)m->p) &&
       !wait_unlocked(m, m->p))
     m->p = &gs_nop;
@@ -424,11 +429,11 @@ bool m_attach(M *m) {
   if (!d->ops.attach && !d->ops.detach) return true;
   m->attached = d;
   if (!d->ops.attach) return true;
-  m->inhook = 1;
+  store_rlx(&m->inhook, 1);
   sc_leave(m, SC_CALL);
   d->ops.attach(d->ud);
   sc_enter(m, m->sc);
-  m->inhook = 0;
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   if (likely(load_acq(&m->pw) == (uintptr_t)m->p) || wait_unlocked(m, m->p)) return true;
   m->p = &gs_nop;
   m_detach(m);

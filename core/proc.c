@@ -316,7 +316,7 @@ M *resumed(G *g) {
   store_rlx(&g->park, PARK_NO);
   bump(&m->nswitch);
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
-  if (unlikely(g->d->ops.switch_in != NULL)) {
+  if (unlikely(g->hooked)) {
     m->attached = g->d;
     m = hook_switch_in(m, g);
   }
@@ -329,7 +329,7 @@ static inline void trace_stop_(M *m, G *g) {
 
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason) {
   G *g = m->curg;
-  g->waitreason = reason;
+  store_rlx(&g->waitreason, reason);
   m->commit = commit;
   m->commit_arg = arg;
   m->park_deadline = deadline;
@@ -353,7 +353,7 @@ _Noreturn void g_leave_dead(M *m, G *g) {
 /* The G has no P and cannot go on.  Returns when it has one again, maybe on another M. */
 M *requeue_self(M *m, G *g) {
   gs_assert(m->p == &gs_nop);
-  g->waitreason = "waiting for a P";
+  store_rlx(&g->waitreason, "waiting for a P");
   m->prevg = g;
   m->prev = PREV_GLOBAL;
   trace_stop_(m, g);
@@ -414,7 +414,7 @@ static M *yield_now(M *m) {
     if (load_rlx(&p->timers.next) != INT64_MAX) ready_list(m, timers_run(&p->timers, os_now()));
     if (!p_has_work(p)) return m;
   }
-  g->waitreason = "yielded";
+  store_rlx(&g->waitreason, "yielded");
   m->prevg = g;
   m->prev = PREV_YIELD;
   trace_stop_(m, g);

@@ -141,7 +141,9 @@ void note_wake(Note *n);               /* idempotent; async-signal-safe */
 void note_sleep(Note *n);              /* until set; leaves it set */
 int note_sleep_intr(Note *n);          /* as above; 1 if a signal handler ran first */
 bool note_sleep_until(Note *n, int64_t when_ns); /* true: set, false: the time came */
-static inline void note_clear(Note *n) { store_rlx(&n->word, 0); }
+/* An xchg: the words that the note is paired with are read after the clear is seen by wakers, or a
+ * wake-up between the two would be lost. */
+static inline void note_clear(Note *n) { (void)xchg(&n->word, 0); }
 
 /* ---- timers (timer.c) ------------------------------------------------------------------------ */
 
@@ -210,6 +212,7 @@ struct gs_g {
   uint8_t main;        /* the G of gs_run */
   uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
   uint8_t released;    /* the binding's release was called, switch_in not yet; owner */
+  uint8_t hooked;      /* its domain has switch_in or release; write-once */
   int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
   char name[32];
 #if GS_TSAN
@@ -224,8 +227,10 @@ struct gs_g {
 
 #if GS_TORTURE
 #define RUNQ_SIZE 4u
+#define GS_TORTURE_ON 1
 #else
 #define RUNQ_SIZE 256u
+#define GS_TORTURE_ON 0
 #endif
 
 struct gs_p {
@@ -540,6 +545,13 @@ M *enter_slow(M *m, uint64_t old);
 void entersyscall(M *m, G *g, gs_site *site);
 void entersyscallblock(M *m, G *g);
 M *exitsyscall(M *m, G *g, bool stay);
+M *exitsyscall_lost(M *m, G *g, P *p, bool stay); /* pw was not p */
+#define SHORT_RUN 16u /* so many short calls in a row make a site known short */
+/* Nothing to decide at entry: known short, no hints. */
+static inline bool site_is_short(const gs_site *site) {
+  return (load_rlx(&site->flags) | load_rlx(&site->score)) == 0 &&
+         load_rlx(&site->shorts) >= SHORT_RUN;
+}
 M *reacquire(M *m, G *g, bool stay); /* the P was lost: another one, or the queue */
 gs_site *site_of(const void *key);   /* for callers that have none of their own */
 M *hook_switch_in(M *m, G *g);

@@ -19,7 +19,6 @@
  */
 #include "runtime.h"
 
-#define SHORT_RUN 16u
 #define SCORE_LONG 64u
 #define LONG_NS 50000 /* a handed-off call shorter than this was not worth the hand-off */
 
@@ -42,7 +41,7 @@ void entersyscall(M *m, G *g, gs_site *site) {
   P *p = m->p;
   uint32_t fenced = SC_FENCE_NOW;
   bool poke = false;
-  g->site = site;
+  store_rlx(&g->site, site);
   if (unlikely((load_rlx(&site->score) | (load_rlx(&site->flags) & GS_SITE_BLOCKING)) != 0)) {
     if (p_has_work(p)) {
       entersyscallblock(m, g);
@@ -137,14 +136,7 @@ M *reacquire(M *m, G *g, bool stay) {
   return m;
 }
 
-M *exitsyscall(M *m, G *g, bool stay) {
-  gs_site *site = (gs_site *)(uintptr_t)g->site;
-  P *p = m->oldp;
-  sc_enter(m, m->sc);
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p) && !wait_unlocked(m, p)) {
-    if (g->handed_at) learn_handed(g, site);
-    return reacquire(m, g, stay);
-  }
+static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
   m->oldp = &gs_nop;
   m->p = p;
   store_rlx(&p->status, Prunning);
@@ -152,6 +144,22 @@ M *exitsyscall(M *m, G *g, bool stay) {
   bump(&m->nexit_fast);
   learn_short(g, site);
   return back_with_p(m, g);
+}
+
+M *exitsyscall(M *m, G *g, bool stay) {
+  gs_site *site = (gs_site *)(uintptr_t)g->site;
+  P *p = m->oldp;
+  sc_enter(m, m->sc);
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return exitsyscall_lost(m, g, p, stay);
+  return exit_fast(m, g, p, site);
+}
+
+/* The other side of the race: LOCKed for a moment, or taken. */
+GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
+  gs_site *site = (gs_site *)(uintptr_t)g->site;
+  if (wait_unlocked(m, p)) return exit_fast(m, g, p, site);
+  if (g->handed_at) learn_handed(g, site);
+  return reacquire(m, g, stay);
 }
 
 /* ---- enter()'s other half ------------------------------------------------------------------------------------- */
@@ -178,12 +186,12 @@ M *hook_switch_in(M *m, G *g) {
   Domain *d = g->d;
   g->released = 0;
   if (!d->ops.switch_in) return m;
-  m->inhook = 1;
+  store_rlx(&m->inhook, 1);
   sc_leave(m, SC_USER);
   d->ops.switch_in(d->ud, g->data);
   uint64_t s = m->sc;
   sc_enter(m, s);
-  m->inhook = 0;
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   if (likely(load_acq(&m->pw) == (uintptr_t)m->p) || wait_unlocked(m, m->p)) return m;
   return reacquire(m, g, false);
 }
@@ -193,11 +201,11 @@ void hook_release(M *m, G *g) {
   Domain *d = g->d;
   if (g->released || !d->ops.release) return;
   g->released = 1;
-  m->inhook = 1;
+  store_rlx(&m->inhook, 1);
   sc_leave(m, SC_USER);
   d->ops.release(d->ud, g->data);
   sc_enter(m, m->sc);
-  m->inhook = 0;
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   /* If the P went meanwhile, the next comparison of pw finds it. */
 }
 
@@ -209,7 +217,7 @@ static void bracket(bool block, const void *from, uintptr_t sp) {
   G *g = m->curg;
   g->bracket = 1;
   g->syscallsp = sp;
-  g->site = site_of(from);
+  store_rlx(&g->site, site_of(from));
   hook_release(m, g);
   if (unlikely(load_acq(&m->pw) != (uintptr_t)m->p) && !wait_unlocked(m, m->p)) {
     m->p = &gs_nop;

@@ -72,8 +72,10 @@ void timers_add(Timers *ts, Timer *t, int64_t when) {
   store_rel(&t->ts, ts);
   ts->len++;
   up(ts, t, ts->len - 1);
-  if (ts->heap[0] == t) publish_next(ts);
+  bool first = ts->heap[0] == t;
+  if (first) publish_next(ts);
   unlock(&ts->lock);
+  if (first) poll_break(when);
 }
 
 void timers_del(Timer *t) {
