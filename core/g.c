@@ -76,6 +76,9 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->hooked = d->ops.switch_in || d->ops.release;
   g->fn = fn;
   g->arg = arg;
+  /* As a thread does, it starts with its maker's floating-point environment: not with that of
+   * whoever happened to run before it on the thread where it starts. */
+  gs_arch_controls(&g->controls);
   g->goid = add_rlx(&gs_sched.goid, 1) + 1;
   g->handle = NULL;
   g->data = NULL;
@@ -113,10 +116,12 @@ void g_recycle(M *m, G *g) {
   store_rlx(&g->status, Gdead);
   gfree_give(m, g);
   if (unlikely(main)) {
+    /* Its thread may be the poller, or parked in stopm, or on its way there.  Once main_done is set
+     * it may have left gs_run already, and main_m is NULL then. */
+    M *runner = load_acq(&gs_sched.main_m);
     store_sc(&gs_sched.main_done, 1);
-    /* Its thread may be the poller, or parked in stopm, or on its way there. */
     poll_break(INT64_MIN);
-    note_wake(&gs_sched.main_m->note);
+    note_wake(&runner->note);
   }
 }
 
@@ -134,6 +139,7 @@ static void heavy_barrier(void) {
 /* True: it was parked and is the caller's to make runnable. */
 bool g_cancel(G *g) {
   store_sc(&g->cancelled, 1);
+  torture_window();
   heavy_barrier();
   return load_sc(&g->park) == PARKED && claim(g, GS_ECANCELED);
 }
@@ -174,7 +180,7 @@ static M *drain(M *m, G *g) {
 
 _Noreturn void g_exit(M *m) {
   G *g = m->curg;
-  if (g->main && !(gs_sched.run_flags & GS_RUN_ABANDON)) m = drain(m, g);
+  if (g->main && !(load_rlx(&gs_sched.run_flags) & GS_RUN_ABANDON)) m = drain(m, g);
   if (g->lockedm) {
     g->lockedm = NULL;
     m->lockedg = NULL;
@@ -189,6 +195,10 @@ _Noreturn void g_exit(M *m) {
     if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
   }
   g_leave_dead(m, g);
+}
+
+void gs_run_abandon(void) {
+  __atomic_fetch_or(&gs_sched.run_flags, (unsigned)GS_RUN_ABANDON, __ATOMIC_RELAXED);
 }
 
 void gs_goexit(void) {
@@ -225,12 +235,11 @@ static int check_opts(const gs_go_options *o) {
 int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle **handle) {
   if (!fn) return gs_fail(GS_EINVAL, "gs_go: fn is NULL; a function is needed");
   if (o && check_opts(o) != GS_OK) return GS_EINVAL;
-  bool on_m = gs_getm() != NULL;
-  M *m = enter();
-  if (on_m && !m) return gs_fail(GS_EPERM, "gs_go: not inside a foreign call");
-  if (!on_m && !load_acq(&gs_sched.running))
+  M *here = gs_getm();
+  if (!here && !load_acq(&gs_sched.running))
     return gs_fail(GS_EPERM, "gs_go: no gs_run is under way");
-  Domain *d = o && o->domain ? o->domain : m ? m->curg->d : &gs_native;
+  M *m = enter(); /* NULL also inside a foreign call: then it is as on any other thread */
+  Domain *d = o && o->domain ? o->domain : here && here->curg ? here->curg->d : &gs_native;
   gs_handle *h = NULL;
   int err = GS_ENOMEM;
   G *g = g_new(m, d, fn, arg);
@@ -282,6 +291,7 @@ void gs_unlock_os_thread(void) {
   M *m = gs_getm();
   G *g = m ? m->curg : NULL;
   if (!g || g->locks == 0) return;
+  if (g->locks == 1 && g->main && (gs_sched.run_flags & GS_RUN_LOCK_MAIN)) return; /* for good */
   if (--g->locks == 0) {
     g->lockedm = NULL;
     m->lockedg = NULL;

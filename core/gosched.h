@@ -98,6 +98,10 @@ typedef struct gs_config {
  * Blocks the calling thread.  Call it from any thread that is not itself one of the runtime's. */
 GS_API int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result);
 
+/* The gs_run under way does not wait: when its fn returns, what still runs is left running, as with
+ * GS_RUN_ABANDON.  Does nothing if none is under way.  Any thread, not in signal handlers. */
+GS_API void gs_run_abandon(void);
+
 /* Like gs_strerror for the last failure of gs_run, gs_go_opts, gs_domain_new on this thread: a
  * sentence naming the argument, what was given and what is accepted.  Valid until the next such
  * failure on this thread; "" if there was none. */

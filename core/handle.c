@@ -20,6 +20,7 @@ struct gs_handle {
   Lock lock;
   uint32_t refs;   /* atomic */
   uint32_t done;   /* 1: ended; written under lock, a futex of foreign joiners */
+  uint32_t foreign; /* threads that sleep on done, now or before; atomic */
   uint64_t goid;
   G *g;            /* until done; lock */
   Joiner *joiners; /* lock */
@@ -48,7 +49,8 @@ void handle_finish(M *m, gs_handle *h) {
   Joiner *j = h->joiners;
   h->joiners = NULL;
   h->g = NULL;
-  store_rel(&h->done, 1);
+  /* done, then foreign; a foreign joiner counts itself in foreign, then reads done. */
+  store_sc(&h->done, 1);
   /* The claims come under the lock: a joiner that gives up takes the lock to unlink itself, and its
    * entry is gone once it has returned. */
   G *woken = NULL, **tail = &woken;
@@ -59,7 +61,7 @@ void handle_finish(M *m, gs_handle *h) {
       j->g->schedlink = NULL;
     }
   unlock(&h->lock);
-  os_futex_wake_all(&h->done);
+  if (load_sc(&h->foreign)) os_futex_wake_all(&h->done);
   ready_list(m, woken);
   unref(h);
 }
@@ -71,7 +73,8 @@ static bool join_commit(G *g, void *lock_) {
 }
 
 static int join_foreign(gs_handle *h, int64_t deadline) {
-  while (!load_acq(&h->done))
+  add_sc(&h->foreign, 1);
+  while (!load_sc(&h->done))
     if (os_futex_wait_until(&h->done, 0, deadline) == 1 && !load_acq(&h->done)) return GS_ETIMEOUT;
   return GS_OK;
 }

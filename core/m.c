@@ -298,6 +298,7 @@ void stopm(M *m) {
   /* After mput, so that a P which is given back between the look and the sleep finds this M in the
    * list.  startm sets starved after pidleput; here the M is listed before it reads starved. */
   fence_sc();
+  torture_window();
   P *p = load_sc(&s->starved) ? starved_work() : NULL;
   if (!p) note_sleep(&m->note);
   lock(&s->lock);

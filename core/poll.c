@@ -33,6 +33,7 @@ bool poll_wait(M *m) {
   if (!CAS(&gs_sched.poller, NULL, m)) return false;
   note_clear(&gs_sched.poll_note);
   store_sc(&gs_sched.poll_until, INT64_MAX);
+  torture_window(); /* a timer that is added now sets the note */
   int64_t when = timers_next();
   if (when != INT64_MAX && !(m->runner && load_sc(&gs_sched.main_done))) {
     store_sc(&gs_sched.poll_until, when);

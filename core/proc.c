@@ -103,6 +103,7 @@ static G *retire(M *m) {
   pidleput(releasep(m));
   unlock(&d->lock);
   m_detach(m);
+  torture_window(); /* a submitter still sees this M spin */
   if (m->spinning) {
     stop_spinning(m, d);
     if (any_work(d)) {
@@ -146,6 +147,8 @@ static G *find_runnable(M *m, bool *inherit) {
       unlock(&d->lock);
       if (g) return g;
     }
+  } else {
+    p->fair--; /* here too: Gs of locked Ms never come through run_next */
   }
   if ((g = runqget(p, inherit))) return g;
   if (load_rlx(&d->runqsize)) {
@@ -240,6 +243,7 @@ static void park_commit(M *m, G *g) {
     store_rel(&g->park, word);
     compiler_fence();
   }
+  torture_window(); /* a canceller may set the flag before or after it sees PARKED */
   /* Before commit: after it the G may run again and take its timer out. */
   if (m->park_deadline != GS_FOREVER) {
     timers_add(&m->p->timers, &g->timer, m->park_deadline);
@@ -272,6 +276,7 @@ void finish_prev(M *m) {
   int what = m->prev;
   G *g = m->prevg;
   if (what == PREV_NONE) return;
+  torture_window(); /* nobody may resume the G that was left before this is done */
   m->prev = PREV_NONE;
   m->prevg = NULL;
   switch (what) {

@@ -54,6 +54,7 @@ void retake_batch(Retake *r, int n) {
       barrier = true;
     }
   }
+  torture_window(); /* the M may come in and see LOCK, or be seen */
   bool ordered = true;
   if (barrier) {
     add_rlx(&gs_sched.nbarriers, 1);

@@ -202,6 +202,7 @@ struct gs_g {
   void *arg;
   gs_handle *handle;
   void *cxa[2];      /* the C++ runtime's per-thread exception words over a switch; owner */
+  uint64_t controls; /* its maker's floating-point controls, to start with; its maker */
   uint64_t goid;
   size_t stack_want; /* bytes asked for; 0: the domain's */
   const gs_site *site; /* of the call it is in; owner */
@@ -444,7 +445,9 @@ void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 /* ---- arch/, switch.c -------------------------------------------------------------------------------------- */
 
 void gs_arch_switch(void **save_sp, void *load_sp);
-void *gs_arch_frame(void *top, void (*entry)(void)); /* a stack that starts at entry when loaded */
+void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
+/* A stack that starts at entry, with these controls, when it is loaded. */
+void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
 int gs_arch_call(int (*fn)(void *), void *arg, void *sp); /* calls fn(arg) on the stack below sp */
 
 M *gs_getm(void);
@@ -593,6 +596,16 @@ void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };
 void trace_event(M *m, int kind, uint64_t a, const void *b);
 void trace_m_init(M *m);
+
+/* ---- torture.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Stands where a comment names a race, between the two steps that somebody else may come between.
+ * The torture build stays there for a while now and then; other builds have nothing here. */
+#if GS_TORTURE
+void torture_window(void);
+#else
+static inline void torture_window(void) {}
+#endif
 
 /* ---- inside and outside -------------------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,9 @@
  * fault goes to the handler that was there before.  The handler runs on an alternate stack that
  * every M gets (the thread's own, if it has one).
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <execinfo.h>
 #include <signal.h>
 #include <stdio.h>

@@ -144,7 +144,7 @@ void g_first_frame(G *g, void (*entry)(void)) {
   /* Page-aligned tops would put the busiest lines of all stacks into the same few cache sets:
    * stagger them over a page's worth of lines. */
   uintptr_t top = (uintptr_t)g->stack->hi - (g->goid % 15) * 2 * GS_LINE;
-  g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry);
+  g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry, g->controls);
 }
 
 /* ---- foreign code on the thread's own stack ---------------------------------------------------------- */

@@ -64,6 +64,7 @@ void entersyscall(M *m, G *g, gs_site *site) {
   uint64_t sc = sc_next(m->sc, SC_CALL | fenced);
   store_rel(&m->sc, sc); /* all that we wrote to the P is before this */
   compiler_fence();
+  torture_window(); /* the P may be taken from here on */
   if (unlikely(poke)) sysmon_poke(m, sc);
 }
 

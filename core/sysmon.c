@@ -21,7 +21,9 @@
  *          after FORCE_PREEMPT_NS if work waits; it goes on without a P and queues at its next gs_
  *          call.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "runtime.h"
 
 #define MIN_DELAY_NS 20000
@@ -213,6 +215,7 @@ static bool deep_sleep(void) {
   if (load_sc(&gs_sched.starved)) return false;
   note_clear(&gs_sched.sysmon_note);
   store_sc(&gs_sched.sysmon_wait, 1);
+  torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
     int64_t until = load_sc(&gs_sched.poller) ? GS_FOREVER : timers_next();

@@ -1,8 +1,8 @@
 """Green threads of Python call blocking C libraries of this machine, hundreds at once.
 
-It loads libc, SQLite, zlib and, where a server is installed, PostgreSQL's libpq, and calls each
+It loads libc, SQLite, zlib and, where a server is installed, PostgreSQL's libpq.  First it traces a
+tenth of a second in which a few green threads use all of them, for the picture.  Then it calls each
 from hundreds of green threads at the same time, next to a ticker that wants to run every 10 ms.
-Then it traces a tenth of a second with all of them together, and draws it.
 
     ./dev demo                   the whole thing
     ./dev demo --postgres        installs a PostgreSQL server first, if there is none
@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import gosched
 from demolib import libraries
@@ -31,13 +31,15 @@ from demolib.errors import Mismatch, Unavailable
 from demolib.libraries import Workload
 from demolib.postgres import Server
 from demolib.report import Outcome, Progress, table
-from demolib.runner import Ticker, measure
+from demolib.runner import Ticker, measure, named
 from gosched import timeline
 
 NOTES = """\
  * from a sample of the same calls, made by one green thread alone; the results are compared
 ** the worst delay of a green thread that sleeps 10 ms at a time next to these calls
 """
+
+LOOK = 120_000.0  # microseconds of the trace that are drawn
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -101,19 +103,15 @@ def prepare(
     return found
 
 
-def named(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function under another name: green threads are called after what they run."""
-
-    def call(*args: Any) -> Any:
-        return function(*args)
-
-    call.__name__ = call.__qualname__ = name
-    return call
-
-
-def look_closer(workloads: dict[str, Workload], path: Path) -> None:
+def look_closely(workloads: dict[str, Workload], path: Path) -> None:
     """A trace of a tenth of a second in which a few green threads use all the libraries."""
-    plan = {"sqlite": (3, 4), "zlib": (3, 6), "usleep": (2, 1), "names": (1, 8), "postgres": (2, 1)}
+    plan = {
+        "sqlite": (3, 4),
+        "zlib": (3, 12),
+        "usleep": (2, 1),
+        "names": (1, 8),
+        "postgres": (2, 1),
+    }
 
     def repeat(workload: Workload, first: int, times: int) -> None:
         for i in range(first, first + times):
@@ -134,20 +132,21 @@ def look_closer(workloads: dict[str, Workload], path: Path) -> None:
 def work(
     options: argparse.Namespace, directory: Path, server: Server | None, progress: Progress
 ) -> list[Outcome]:
-    """The main green thread: every workload in turn, then the closer look."""
+    """The main green thread: a close look with the trace on, then every workload in turn."""
     workloads = prepare(options, directory, server, progress)
+    progress.step("a close look: a few green threads, all libraries, traced")
+    look_closely(workloads, directory / "trace.json")
     outcomes = []
     for number, workload in enumerate(workloads.values(), start=1):
         label = f"[{number}/{len(workloads)}] {workload.library}, {workload.what}"
         outcomes.append(measure(workload, label, progress))
-    progress.step("a closer look: a few green threads, all libraries, traced")
-    look_closer(workloads, directory / "trace.json")
     return outcomes
 
 
 def draw(options: argparse.Namespace, trace: Path) -> str:
     """Writes the picture; returns its text version."""
-    lines = timeline.load(trace)
+    whole = timeline.load(trace)
+    lines = whole.window(0, min(whole.end - whole.start, LOOK))
     title = "Green threads of Python inside blocking C libraries"
     options.picture.write_text(timeline.svg(lines, title=title), encoding="utf-8")
     if options.trace is not None:

@@ -9,9 +9,10 @@
  *     in a vector register (amd64; arm64 takes integer registers for both);
  *   - what is larger than any of these rules reaches goes by memory, whatever is in it.
  *
- * Size and alignment are given to libffi as they are, so it never works them out from the words.
- * What it cannot be told is refused: packed members at odd places, members with more than their
- * type's alignment, long double under a union.
+ * A struct of one long double travels as a long double does; libffi gets its result right only when
+ * it is called that.  Size and alignment are given to libffi as they are, so it never works them
+ * out from the words. What it cannot be told is refused: packed members at odd places, members with
+ * more than their type's alignment, long double under a union.
  */
 #include <string.h>
 
@@ -60,6 +61,7 @@ static void look_bits(survey *s, const gs_field *f, size_t at) {
 static void look(survey *s, const gs_type *t, size_t at) {
   const gs_type *c = t->canon;
   if (s->looked++ >= PATIENCE) return;
+  if (gsf_align(t) > c->align) s->odd = true;
   if (c->kind == GS_KIND_ARRAY) {
     for (size_t i = 0; i < c->length && c->target->canon->size; i++)
       look(s, c->target, at + i * c->target->canon->size);
@@ -127,6 +129,10 @@ static int struct_form(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type
     if (s.long_double && s.several && c->size <= 2 * sizeof(long double) && c->size <= 16)
       return refuse(err, t, role, "is a union with a long double: not supported by value");
     if (s.looked > PATIENCE) return refuse(err, t, role, "has too many members to pass by value");
+    if (s.only == &gsf_basics[B_LDOUBLE] && c->size == sizeof(long double)) {
+      *out = c->ffi = &ffi_type_longdouble;
+      return GS_OK;
+    }
     words(&s, c->size, elements);
   }
   size_t n = 0;
@@ -152,6 +158,8 @@ int gsf_ffi_type(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type **out
                   c->kind == GS_KIND_ARRAY      ? "is an array"
                   : c->kind == GS_KIND_FUNCTION ? "is a function"
                                                 : "is not defined, only declared");
+  if (gsf_align(t) > c->align)
+    return refuse(err, t, role, "is aligned by an attribute: not supported by value");
   if (c->ffi) {
     *out = c->ffi;
     return GS_OK;

@@ -191,7 +191,7 @@ int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_er
     long double floating; /* an unwanted one must still be taken off the processor's stack */
   } room;
   call c = {.func = func, .ret = ret, .args = (void **)args};
-  if (func->widened || (!ret && func->ret->canon->kind != GS_KIND_STRUCT)) c.ret = &room;
+  if (func->widened || (!ret && func->ret->canon->size <= sizeof(room))) c.ret = &room;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
   if (e != GS_OK) return e;
   if (func->widened && ret) narrow(ret, room.integer, func->widened);

@@ -80,6 +80,20 @@ bool gsf_expected(gsf_parser *p, const char *what) {
                   t->length > 60 ? "…" : "", what);
 }
 
+bool gsf_skip(gsf_parser *p, int open, int close, const char *what) {
+  for (int depth = 1; depth > 0; gsf_next(p)) {
+    if (p->tok.kind == open) depth++;
+    if (p->tok.kind == close) depth--;
+    if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, what);
+  }
+  return true;
+}
+
+bool gsf_skip_assertion(gsf_parser *p) {
+  gsf_next(p);
+  return gsf_expect(p, '(', "'('") && gsf_skip(p, '(', ')', "')'");
+}
+
 bool gsf_enter(gsf_parser *p) {
   if (p->nesting >= GSF_MAX_NESTING)
     return gsf_fail(p, GS_EDECL, p->tok.line, p->tok.column,
@@ -92,10 +106,11 @@ void gsf_leave(gsf_parser *p) { p->nesting--; }
 
 /* ---- declarations ---------------------------------------------------------------------------- */
 
-/* Whether a second declaration says the same as the first. */
+/* Whether a second declaration says the same as the first.  One of them may add asm("…"). */
 static bool agrees(const gs_decl *old, const gs_decl *d) {
   return old->what == d->what && gs_type_same(old->type, d->type) &&
-         strcmp(old->symbol, d->symbol) == 0;
+         (strcmp(old->symbol, d->symbol) == 0 || strcmp(old->symbol, old->name) == 0 ||
+          strcmp(d->symbol, d->name) == 0);
 }
 
 static const char *word_for(gs_decl_kind what) {
@@ -108,15 +123,33 @@ static const char *word_for(gs_decl_kind what) {
 }
 
 static bool remember(gsf_parser *p, const gs_decl *d, const gsf_declarator *at) {
-  const gs_decl *old = gsf_find_decl(p->ffi, d->name);
-  if (old && !old->predefined)
-    return agrees(old, d) ||
-           gsf_fail(p, GS_EDECL, at->line, at->column,
+  gs_decl *old = gsf_find_decl(p->ffi, d->name);
+  if (!old || old->predefined) return gsf_add_decl(p->ffi, d) || gsf_oom(p);
+  if (!agrees(old, d))
+    return gsf_fail(p, GS_EDECL, at->line, at->column,
                     "found '%.50s' as %s '%.50s', expected what it is declared as before: "
                     "%s '%.50s'",
                     d->name, word_for(d->what), d->type->name, word_for(old->what),
                     old->type->name);
-  return gsf_add_decl(p->ffi, d) || gsf_oom(p);
+  bool renames = strcmp(d->symbol, d->name) != 0 && strcmp(d->symbol, old->symbol) != 0;
+  return !renames || gsf_rename(p->ffi, old, d->symbol) || gsf_oom(p);
+}
+
+/* The integer type of t's sign that attribute mode asks for; NULL: an error. */
+static const gs_type *of_mode(gsf_parser *p, const gs_type *t, size_t size,
+                              const gsf_declarator *at) {
+  bool sign = t->kind == GS_KIND_INT;
+  if (sign || t->kind == GS_KIND_UINT) {
+    switch (size) {
+      case 1: return &gsf_basics[sign ? B_SCHAR : B_UCHAR];
+      case 2: return &gsf_basics[sign ? B_SHORT : B_USHORT];
+      case 4: return &gsf_basics[sign ? B_INT : B_UINT];
+      default: return &gsf_basics[sign ? B_LONG : B_ULONG];
+    }
+  }
+  gsf_fail(p, GS_ETYPE, at->line, at->column,
+           "attribute mode with '%.80s', expected an integer type", t->name);
+  return NULL;
 }
 
 static bool declare(gsf_parser *p, const gsf_specifiers *specs, const gsf_attributes *attributes,
@@ -127,13 +160,11 @@ static bool declare(gsf_parser *p, const gsf_specifiers *specs, const gsf_attrib
                .type = at->type,
                .what = GS_DECL_VARIABLE,
                .symbol = attributes->symbol ? attributes->symbol : name};
+  if (attributes->mode && !(d.type = of_mode(p, d.type, attributes->mode, at))) return false;
   if (specs->is_typedef) {
-    if (attributes->align)
-      return gsf_fail(p, GS_ETYPE, at->line, at->column,
-                      "typedef '%.60s' is aligned: supported only behind a struct's '}'", name);
     d.what = GS_DECL_TYPEDEF;
     d.symbol = name;
-    d.type = gsf_alias(&p->ffi->arena, at->type, name);
+    d.type = gsf_alias(&p->ffi->arena, d.type, name, attributes->align);
     if (!d.type) return gsf_oom(p);
   } else if (at->type->kind == GS_KIND_FUNCTION) {
     d.what = GS_DECL_FUNCTION;
@@ -161,6 +192,7 @@ static bool read_linkage(gsf_parser *p) {
 static bool read_declaration(gsf_parser *p) {
   gsf_specifiers specs;
   if (p->tok.kind == TK_EXTERN && gsf_ahead(p)->kind == TK_STRING) return read_linkage(p);
+  if (p->tok.kind == TK_STATIC_ASSERT) return gsf_skip_assertion(p) && gsf_expect(p, ';', "';'");
   if (!gsf_read_specifiers(p, true, &specs)) return false;
   if (p->tok.kind == ';' && specs.defines && !specs.is_typedef) {
     gsf_next(p);
@@ -170,10 +202,14 @@ static bool read_declaration(gsf_parser *p) {
     gsf_declarator d;
     gsf_attributes attributes = specs.attributes;
     if (!gsf_read_declarator(p, specs.type, GSF_NAMED, false, &d)) return false;
-    if (!gsf_read_attributes(p, &attributes) || !declare(p, &specs, &attributes, &d)) return false;
+    if (!gsf_read_attributes(p, &attributes)) return false;
+    /* A function defined in the header itself: nothing that a library exports. */
+    if (specs.is_local && d.type->kind == GS_KIND_FUNCTION && gsf_accept(p, '{'))
+      return gsf_skip(p, '{', '}', "'}'");
+    if (!declare(p, &specs, &attributes, &d)) return false;
   } while (gsf_accept(p, ','));
   return gsf_expect(p, ';',
-                    p->tok.kind == '{'   ? "';' (function bodies are not read)"
+                    p->tok.kind == '{'   ? "';' (bodies only of static and inline functions)"
                     : p->tok.kind == '=' ? "';' (initialisers are not read; use an enum "
                                            "for constants)"
                                          : "',' or ';'");
@@ -330,6 +366,8 @@ static const struct predefined {
 
 static const char predefined_text[] =
     "typedef struct _IO_FILE FILE;"
+    "typedef float _Float32; typedef double _Float64, _Float32x; typedef long double _Float64x;"
+    "typedef struct _Float128 _Float128;" /* libffi does not know it: not to be called with */
 #if defined(__x86_64__)
     "typedef struct __va_list_tag { unsigned gp_offset, fp_offset;"
     " void *overflow_arg_area, *reg_save_area; } __builtin_va_list[1];"
@@ -342,7 +380,7 @@ static const char predefined_text[] =
 int gsf_predefine(gs_ffi *ffi) {
   for (size_t i = 0; i < sizeof(predefined) / sizeof(predefined[0]); i++) {
     const char *name = predefined[i].name;
-    const gs_type *t = gsf_alias(&ffi->arena, &gsf_basics[predefined[i].basic], name);
+    const gs_type *t = gsf_alias(&ffi->arena, &gsf_basics[predefined[i].basic], name, 0);
     gs_decl d = {.name = name, .symbol = name, .what = GS_DECL_TYPEDEF, .type = t};
     if (!t || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;
   }

@@ -47,26 +47,15 @@ static void append(steps *list, step *s) {
 
 /* ---- suffixes -------------------------------------------------------------------------------- */
 
-/* A parameter's outermost array becomes a pointer, so what is in its brackets (a size, "static 4",
- * another parameter's name) does not matter. */
-static bool skip_brackets(gsf_parser *p) {
-  for (int open = 1; open > 0; gsf_next(p)) {
-    if (p->tok.kind == '[') open++;
-    if (p->tok.kind == ']') open--;
-    if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, "']'");
-  }
-  return true;
-}
-
 static bool read_array(gsf_parser *p, steps *list, bool parameter) {
   step *s = new_step(p, '[');
   if (!s) return false;
   gsf_next(p);
   bool outermost = list->first == NULL;
   append(list, s);
-  if (parameter && outermost) {
+  if (parameter && outermost) { /* becomes a pointer, so what is in the brackets does not matter */
     s->incomplete = true;
-    return skip_brackets(p);
+    return gsf_skip(p, '[', ']', "']'");
   }
   if (gsf_accept(p, ']')) {
     s->incomplete = true;

@@ -53,7 +53,7 @@ static bool measure(gsf_parser *p, gsf_value *out) {
   if (!t || !gsf_expect(p, ')', "')'")) return false;
   if (!gsf_complete(t))
     return gsf_fail(p, GS_ETYPE, at.line, at.column, "'%.80s' has no size", t->name);
-  size_t n = size ? t->canon->size : t->canon->align;
+  size_t n = size ? t->canon->size : gsf_align(t);
   *out = (gsf_value){.bits = n, .is_unsigned = true, .is_long = sizeof(size_t) > 4};
   return true;
 }

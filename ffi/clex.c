@@ -2,8 +2,8 @@
  *
  * Reads C's tokens with their places.  A backslash before a line's end joins two lines anywhere,
  * also inside a word, so all reading goes through peek and next, which never show the join.
- * Comments are blanks.  Lines "# 12 "file"", which preprocessors leave behind, are skipped; any
- * other directive is an error, because there is no preprocessor here.
+ * Comments are blanks.  Lines "# 12 "file"" and most pragmas, which preprocessors leave behind, are
+ * skipped; any other directive is an error, because there is no preprocessor here.
  */
 #include "clex.h"
 
@@ -52,6 +52,8 @@ static const struct keyword {
     {"__signed__", TK_SIGNED},
     {"sizeof", TK_SIZEOF},
     {"static", TK_STATIC},
+    {"_Static_assert", TK_STATIC_ASSERT},
+    {"static_assert", TK_STATIC_ASSERT},
     {"register", TK_STORAGE},
     {"auto", TK_STORAGE},
     {"_Thread_local", TK_STORAGE},
@@ -142,6 +144,17 @@ static void keep(gsf_lexer *lx, gsf_token *t, int kind, const char *text, size_t
   }
 }
 
+/* Whether the directive here is one that a preprocessor leaves behind and that changes nothing: a
+ * line marker, or a pragma that is not about packing. */
+static bool is_harmless(const gsf_lexer *lx) {
+  const char *p = place(lx, 1);
+  p += strspn(p, " \t");
+  if (is_digit((unsigned char)*p)) return true;
+  if (strncmp(p, "pragma", 6) != 0) return false;
+  p += 6 + strspn(p + 6, " \t");
+  return strncmp(p, "pack", 4) != 0;
+}
+
 /* Skips blanks, comments and line markers; false (and *t is an error) if a comment has no end. */
 static bool skip_blanks(gsf_lexer *lx, gsf_token *t) {
   for (;;) {
@@ -162,7 +175,7 @@ static bool skip_blanks(gsf_lexer *lx, gsf_token *t) {
         return false;
       }
       next(lx);
-    } else if (c == '#' && (d == ' ' || is_digit(d)) && lx->column == 1) {
+    } else if (c == '#' && is_harmless(lx)) {
       while (peek(lx) && peek(lx) != '\n') next(lx);
     } else {
       return true;
@@ -217,6 +230,16 @@ static bool read_suffix(const char *p, gsf_value *v) {
   return false;
 }
 
+/* The rest of a constant such as 1.5e-3f, whose first word has been read. */
+static void lex_floating(gsf_lexer *lx, gsf_token *t, int last) {
+  for (int c = peek(lx);; c = peek(lx)) {
+    bool sign = (c == '+' || c == '-') && last && strchr("eEpP", last);
+    if (c == 0 || !(is_letter(c) || is_digit(c) || c == '.' || sign)) break;
+    last = next(lx);
+  }
+  t->kind = TK_FLOATING;
+}
+
 static void lex_number(gsf_lexer *lx, gsf_token *t) {
   char text[LONGEST + 1];
   int n = read_word(lx, text);
@@ -224,8 +247,10 @@ static void lex_number(gsf_lexer *lx, gsf_token *t) {
     fail(t, "a number of more than 1023 characters");
     return;
   }
-  if (peek(lx) == '.') {
-    fail(t, "a floating constant; expected an integer");
+  bool hex = n > 1 && (text[1] | 0x20) == 'x';
+  bool exponent = strpbrk(text, hex ? "pP" : "eE") != NULL;
+  if (peek(lx) == '.' || exponent) {
+    lex_floating(lx, t, text[n - 1]);
     return;
   }
   const char *p = text;
@@ -351,6 +376,8 @@ gsf_token gsf_lex(gsf_lexer *lx) {
     lex_name(lx, &t);
   else if (is_digit(c))
     lex_number(lx, &t);
+  else if (c == '.' && is_digit(peek2(lx)))
+    lex_floating(lx, &t, 0);
   else if (c == '\'')
     lex_char(lx, &t);
   else if (c == '"')

@@ -9,7 +9,8 @@ enum {
   TK_END = 0, /* the end of the declarations */
   TK_ERROR = 256,
   TK_NAME,
-  TK_NUMBER, /* an integer or character constant */
+  TK_NUMBER,   /* an integer or character constant */
+  TK_FLOATING, /* a floating constant; its value is of no use here */
   TK_STRING,
   TK_ELLIPSIS,
   TK_SHL,
@@ -42,6 +43,7 @@ enum {
   TK_SIGNED,
   TK_SIZEOF,
   TK_STATIC,
+  TK_STATIC_ASSERT,
   TK_STORAGE, /* register, auto, _Thread_local: of no concern here */
   TK_STRUCT,
   TK_TYPEDEF,

@@ -25,6 +25,7 @@ typedef struct gsf_parser {
 typedef struct gsf_attributes {
   bool packed;
   size_t align;       /* 0: nothing said */
+  size_t mode;        /* an integer type's size in bytes; 0: nothing said */
   const char *symbol; /* NULL: nothing said */
 } gsf_attributes;
 
@@ -32,7 +33,8 @@ typedef struct gsf_attributes {
 typedef struct gsf_specifiers {
   const gs_type *type;
   bool is_typedef;
-  bool defines; /* a struct, union or enum is declared or defined here, so no name need follow */
+  bool is_local; /* static or inline: a function's body may follow */
+  bool defines;  /* a struct, union or enum is declared or defined here, so no name need follow */
   gsf_attributes attributes;
 } gsf_specifiers;
 
@@ -56,6 +58,10 @@ bool gsf_expected(gsf_parser *p, const char *what);
 bool gsf_fail(gsf_parser *p, int code, int line, int column, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 bool gsf_oom(gsf_parser *p);
+/* From behind an opening bracket to behind the one that closes it; `what` names that one. */
+bool gsf_skip(gsf_parser *p, int open, int close, const char *what);
+/* _Static_assert(…) from that word to behind the ')'. */
+bool gsf_skip_assertion(gsf_parser *p);
 /* Around everything that recurses: enter is false when it is too deep. */
 bool gsf_enter(gsf_parser *p);
 void gsf_leave(gsf_parser *p);

@@ -13,8 +13,8 @@
 /* Attributes that change a layout or a call in ways this parser does not follow. */
 static bool changes_the_abi(const char *name) {
   static const char *const names[] = {
-      "mode",    "vector_size", "transparent_union",    "ms_abi",   "stdcall", "fastcall",
-      "regparm", "vectorcall",  "scalar_storage_order", "ms_struct"};
+      "vector_size", "transparent_union",    "ms_abi",   "stdcall", "fastcall", "regparm",
+      "vectorcall",  "scalar_storage_order", "ms_struct"};
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     if (strcmp(name, names[i]) == 0) return true;
   return false;
@@ -33,14 +33,27 @@ static void bare_name(const gsf_token *t, char *out, size_t size) {
   out[n] = 0;
 }
 
-/* Skips to the ')' that closes an already open '(', and over it. */
-static bool skip_parentheses(gsf_parser *p) {
-  for (int open = 1; open > 0; gsf_next(p)) {
-    if (p->tok.kind == '(') open++;
-    if (p->tok.kind == ')') open--;
-    if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, "')'");
-  }
-  return true;
+/* mode(DI) and the like: the size of an integer type. */
+static bool read_mode(gsf_parser *p, gsf_attributes *out) {
+  static const struct {
+    const char *name;
+    size_t size;
+  } modes[] = {{"QI", 1},
+               {"byte", 1},
+               {"HI", 2},
+               {"SI", 4},
+               {"DI", 8},
+               {"word", sizeof(long)},
+               {"pointer", sizeof(void *)}};
+  char name[16];
+  bare_name(&p->tok, name, sizeof(name));
+  for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+    if (strcmp(name, modes[i].name) == 0) {
+      out->mode = modes[i].size;
+      gsf_next(p);
+      return true;
+    }
+  return gsf_expected(p, "QI, HI, SI, DI, word or pointer");
 }
 
 static bool read_align(gsf_parser *p, gsf_attributes *out) {
@@ -68,7 +81,8 @@ static bool read_attribute(gsf_parser *p, gsf_attributes *out) {
     return true;
   }
   if (aligned) return read_align(p, out) && gsf_expect(p, ')', "')'");
-  return skip_parentheses(p);
+  if (strcmp(name, "mode") == 0) return read_mode(p, out) && gsf_expect(p, ')', "')'");
+  return gsf_skip(p, '(', ')', "')'");
 }
 
 static bool read_asm(gsf_parser *p, gsf_attributes *out) {
@@ -205,6 +219,7 @@ static bool read_storage(gsf_parser *p, bool allowed, gsf_specifiers *out, bool 
     case TK_FUNCTION_SPECIFIER:
       if (!allowed) return gsf_expected(p, "a type name");
       out->is_typedef |= p->tok.kind == TK_TYPEDEF;
+      out->is_local |= p->tok.kind == TK_STATIC || p->tok.kind == TK_FUNCTION_SPECIFIER;
       break;
     case TK_STORAGE:
     case TK_EXTENSION: break;
@@ -220,7 +235,7 @@ static bool read_alignas(gsf_parser *p, gsf_attributes *out) {
   if (!gsf_starts_type(p, &p->tok)) return read_align(p, out) && gsf_expect(p, ')', "')'");
   const gs_type *t = gsf_read_type_name(p);
   if (!t) return false;
-  if (t->canon->align > out->align) out->align = t->canon->align;
+  if (gsf_align(t) > out->align) out->align = gsf_align(t);
   return gsf_expect(p, ')', "')'");
 }
 

@@ -76,9 +76,9 @@ static bool read_member(gsf_parser *p, const gsf_specifiers *specs, members *lis
   gsf_attributes attributes = specs->attributes;
   if (!gsf_read_attributes(p, &attributes)) return false;
   f.align = attributes.align;
-  if (attributes.packed && !f.is_bits)
+  if ((attributes.packed && !f.is_bits) || attributes.mode)
     return gsf_fail(p, GS_ETYPE, f.line, f.column,
-                    "a single packed member is not supported, expected packed behind the '}'");
+                    "attributes packed and mode are not supported for a single member");
   return add_member(p, list, &f);
 }
 
@@ -87,6 +87,7 @@ static bool read_members(gsf_parser *p, members *list) {
   gsf_token at = p->tok;
   gsf_specifiers specs;
   if (gsf_accept(p, ';')) return true;
+  if (p->tok.kind == TK_STATIC_ASSERT) return gsf_skip_assertion(p) && gsf_expect(p, ';', "';'");
   if (!gsf_read_specifiers(p, false, &specs)) return false;
   if (p->tok.kind == ';' && specs.defines) {
     const gs_type *c = specs.type->canon;
@@ -115,7 +116,7 @@ static bool check_names(gsf_parser *p, const gs_field *fields, size_t i) {
   return true;
 }
 
-/* The list as an array; NULL and an error if two members have one name. */
+/* The list as an array that outlives the parser; NULL and an error if two members have one name. */
 static gs_field *as_array(gsf_parser *p, const members *list, bool is_union) {
   gs_field *fields = gsf_alloc(&p->ffi->arena, (list->n ? list->n : 1) * sizeof(*fields));
   if (!fields) {
@@ -125,6 +126,11 @@ static gs_field *as_array(gsf_parser *p, const members *list, bool is_union) {
   size_t i = 0;
   for (const member *m = list->first; m; m = m->next, i++) {
     fields[i] = m->field;
+    const char *name = m->field.name;
+    if (name && !(fields[i].name = gsf_copy(&p->ffi->arena, name, strlen(name)))) {
+      gsf_oom(p);
+      return NULL;
+    }
     if (!check_names(p, fields, i)) return NULL;
     if (!gsf_complete(m->field.type) && (m->next || is_union)) {
       gsf_fail(p, GS_ETYPE, m->field.line, m->field.column,

@@ -5,9 +5,9 @@
  * the C library over it.
  *
  * A cdef is a transaction: what it adds stands at the ends of the lists and of the arena, and the
- * two changes it makes to older things are written to a journal: a struct that gets its members,
- * and a predefined name that a declaration hides.  Hiding exchanges the entry in its tree node, so
- * that rolling back allocates nothing and cannot fail.
+ * changes it makes to older things are written to a journal: a struct that gets its members, a
+ * declaration that gets an asm("…") name, a predefined name that is hidden.  Hiding exchanges the
+ * entry in its tree node, so that rolling back allocates nothing and cannot fail.
  */
 #include <search.h>
 #include <stdio.h>
@@ -59,13 +59,20 @@ static bool grow(void *list_at, size_t n, size_t *cap) {
   return true;
 }
 
-/* Puts d into its predefined namesake's place. */
-static bool hide(gs_ffi *ffi, void *node, gs_decl *d) {
+/* A new journal entry, or NULL. */
+static gsf_undo *note(gs_ffi *ffi) {
   gsf_undo *undo = gsf_alloc(&ffi->arena, sizeof(*undo));
-  if (!undo) return false;
-  undo->hidden = *(gs_decl **)node;
+  if (!undo) return NULL;
   undo->next = ffi->journal;
   ffi->journal = undo;
+  return undo;
+}
+
+/* Puts d into its predefined namesake's place. */
+static bool hide(gs_ffi *ffi, void *node, gs_decl *d) {
+  gsf_undo *undo = note(ffi);
+  if (!undo) return false;
+  undo->hidden = *(gs_decl **)node;
   *(gs_decl **)node = d;
   return true;
 }
@@ -91,11 +98,17 @@ gsf_tag *gsf_add_tag(gs_ffi *ffi, const char *name, gs_type *type) {
 }
 
 bool gsf_note_completed(gs_ffi *ffi, gs_type *t) {
-  gsf_undo *undo = gsf_alloc(&ffi->arena, sizeof(*undo));
+  gsf_undo *undo = note(ffi);
+  if (undo) undo->completed = t;
+  return undo;
+}
+
+bool gsf_rename(gs_ffi *ffi, gs_decl *d, const char *symbol) {
+  gsf_undo *undo = note(ffi);
   if (!undo) return false;
-  undo->completed = t;
-  undo->next = ffi->journal;
-  ffi->journal = undo;
+  undo->renamed = d;
+  undo->old_symbol = d->symbol;
+  d->symbol = symbol;
   return true;
 }
 
@@ -111,6 +124,7 @@ void gsf_commit(gs_ffi *ffi) { ffi->journal = NULL; }
 void gsf_rollback(gs_ffi *ffi, const gsf_transaction *tx) {
   for (gsf_undo *u = ffi->journal; u; u = u->next) {
     if (u->completed) gsf_unlayout(u->completed);
+    if (u->renamed) u->renamed->symbol = u->old_symbol;
     if (u->hidden) *(gs_decl **)tfind(u->hidden, &ffi->decl_tree, by_name) = u->hidden;
   }
   ffi->journal = NULL;

@@ -56,8 +56,9 @@ int gsf_nomem(gs_ffi_error *err);
 
 #define GSF_QUALIFIERS (GS_TYPE_CONST | GS_TYPE_VOLATILE)
 #define GSF_MAX_DEPTH 200 /* of types made of types: bounds every recursion over them */
-#define GSF_MAX_SIZE ((size_t)PTRDIFF_MAX / 16) /* of one type: positions in bits cannot overflow \
-                                                 */
+#define GSF_MAX_SIZE                                                           \
+  ((size_t)PTRDIFF_MAX / 16) /* of one type: positions in bits cannot overflow \
+                              */
 #define GSF_MAX_ARGS 255
 
 typedef enum gsf_basic {
@@ -95,10 +96,10 @@ struct gs_field {
 struct gs_type {
   gs_kind kind;
   unsigned flags;
-  unsigned depth; /* longest chain of types below this one */
-  size_t size, align;
-  const char *name; /* as C spells it without a name … */
-  size_t hole;      /* … and where in it the name would stand */
+  unsigned depth;     /* longest chain of types below this one */
+  size_t size, align; /* of a spelling: size is 0, and align is what an attribute asks for, or 0 */
+  const char *name;   /* as C spells it without a name … */
+  size_t hole;        /* … and where in it the name would stand */
   const gs_type *canon;
   const gs_type *target;  /* pointer, array: of what; function: its result */
   size_t length;          /* array: elements; struct: members; function: parameters */
@@ -113,7 +114,7 @@ extern const gs_type gsf_basics[B_COUNT];
 /* Derived types.  NULL: out of memory, or (pointer, array, function) too deep; gsf_too_deep tells.
  */
 const gs_type *gsf_qualified(gsf_arena *a, const gs_type *t, unsigned qualifiers);
-const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name);
+const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name, size_t align);
 const gs_type *gsf_pointer(gsf_arena *a, const gs_type *target);
 const gs_type *gsf_array(gsf_arena *a, const gs_type *element, size_t length, bool incomplete);
 const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type **params, size_t n,
@@ -127,6 +128,9 @@ void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most);
 static inline bool gsf_complete(const gs_type *t) {
   return t->kind != GS_KIND_VOID && t->kind != GS_KIND_FUNCTION &&
          !(t->canon->flags & GS_TYPE_INCOMPLETE);
+}
+static inline size_t gsf_align(const gs_type *t) {
+  return t->align > t->canon->align ? t->align : t->canon->align;
 }
 static inline bool gsf_too_deep(const gs_type *t) { return t->canon->depth >= GSF_MAX_DEPTH; }
 bool gsf_same_unqualified(const gs_type *a, const gs_type *b);
@@ -164,11 +168,14 @@ typedef struct gsf_tag {
   gs_type *type;
 } gsf_tag;
 
-/* A journal entry: a struct that got its members, or a predefined name that was hidden. */
+/* A journal entry: a struct that got its members, a predefined name that was hidden, or a
+ * declaration that got another symbol. */
 typedef struct gsf_undo {
   struct gsf_undo *next;
   gs_type *completed;
   gs_decl *hidden;
+  gs_decl *renamed;
+  const char *old_symbol;
 } gsf_undo;
 
 typedef struct gsf_decl_list {
@@ -208,6 +215,8 @@ gs_decl *gsf_add_decl(gs_ffi *ffi, const gs_decl *decl);
 gsf_tag *gsf_add_tag(gs_ffi *ffi, const char *name, gs_type *type);
 /* Notes that t got its members, so that a roll-back takes them away.  false: out of memory. */
 bool gsf_note_completed(gs_ffi *ffi, gs_type *t);
+/* Gives d the symbol, and notes its old one.  false: out of memory. */
+bool gsf_rename(gs_ffi *ffi, gs_decl *d, const char *symbol);
 
 /* ---- site.c ---------------------------------------------------------------------------------- */
 

@@ -157,6 +157,9 @@ GS_API size_t gs_type_length(const gs_type *type); /* elements, members or param
 GS_API const gs_type *gs_type_param(const gs_type *type, size_t i); /* of a function, or NULL */
 /* 1 if both are the same C type, whatever typedefs spell them; qualifiers count. */
 GS_API int gs_type_same(const gs_type *a, const gs_type *b);
+/* 1 if C passes a pointer of type `from` where one of type `to` is wanted, without a cast: to the
+ * same type but for more const or volatile, or void * on either side. */
+GS_API int gs_type_accepts(const gs_type *to, const gs_type *from);
 
 GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
 GS_API const char *gs_field_name(const gs_field *field); /* NULL: an anonymous struct or union */

@@ -41,7 +41,7 @@ static void place_bits(state *s, gs_field *f) {
 
 static void place(state *s, gs_field *f) {
   const gs_type *c = f->type->canon;
-  size_t align = s->packed ? 1 : c->align;
+  size_t align = s->packed ? 1 : gsf_align(f->type);
   if (f->align > align) align = f->align;
   s->bit = up(s->bit, (uint64_t)align * 8);
   f->offset = s->bit / 8;

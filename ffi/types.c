@@ -113,6 +113,7 @@ static gs_type *variant(gsf_arena *a, const gs_type *t, unsigned qualifiers) {
   v->flags = (t->flags & GSF_QUALIFIERS) | qualifiers;
   v->depth = t->depth;
   v->canon = t->canon;
+  v->align = t->canon == t ? 0 : t->align;
   return v;
 }
 
@@ -144,9 +145,10 @@ const gs_type *gsf_qualified(gsf_arena *a, const gs_type *t, unsigned qualifiers
   return spell(a, v, t, text, "") ? v : NULL;
 }
 
-const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name) {
+const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name, size_t align) {
   gs_type *v = variant(a, t, 0);
   if (!v) return NULL;
+  if (align > v->align) v->align = align;
   v->name = name;
   v->hole = strlen(name);
   return v;
@@ -172,9 +174,10 @@ const gs_type *gsf_pointer(gsf_arena *a, const gs_type *target) {
   t->ffi = &ffi_type_pointer;
   bool around =
       (target->kind == GS_KIND_ARRAY || target->kind == GS_KIND_FUNCTION) && !is_identifier(target);
-  bool tight = target->hole > 0 && target->name[target->hole - 1] == '*';
-  bool fits =
-      around ? spell(a, t, target, " (*", ")") : spell(a, t, target, tight ? "*" : " *", "");
+  char last = target->hole > 0 ? target->name[target->hole - 1] : 0;
+  const char *star = around ? " (*" : " *";
+  if (last == '*' || last == '(') star++;
+  bool fits = spell(a, t, target, star, around ? ")" : "");
   return fits ? t : NULL;
 }
 
@@ -184,7 +187,7 @@ const gs_type *gsf_array(gsf_arena *a, const gs_type *element, size_t length, bo
   t->kind = GS_KIND_ARRAY;
   t->flags = incomplete ? GS_TYPE_INCOMPLETE : 0;
   t->size = incomplete ? 0 : element->canon->size * length;
-  t->align = element->canon->align;
+  t->align = gsf_align(element);
   t->depth = element->canon->depth + 1;
   t->canon = t;
   t->target = element;
@@ -324,6 +327,13 @@ bool gsf_same_unqualified(const gs_type *a, const gs_type *b) {
   }
 }
 
+int gs_type_accepts(const gs_type *to, const gs_type *from) {
+  if (to->kind != GS_KIND_POINTER || from->kind != GS_KIND_POINTER) return 0;
+  const gs_type *t = to->canon->target, *f = from->canon->target;
+  if (f->flags & ~t->flags & GSF_QUALIFIERS) return 0;
+  return t->kind == GS_KIND_VOID || f->kind == GS_KIND_VOID || gsf_same_unqualified(t, f);
+}
+
 /* ---- looking at types ------------------------------------------------------------------------ */
 
 gs_kind gs_type_kind(const gs_type *type) { return type->kind; }
@@ -333,7 +343,7 @@ unsigned gs_type_flags(const gs_type *type) {
 }
 
 size_t gs_type_size(const gs_type *type) { return type->canon->size; }
-size_t gs_type_align(const gs_type *type) { return type->canon->align; }
+size_t gs_type_align(const gs_type *type) { return gsf_align(type); }
 const char *gs_type_name(const gs_type *type) { return type->name; }
 const gs_type *gs_type_target(const gs_type *type) { return type->canon->target; }
 size_t gs_type_length(const gs_type *type) { return type->canon->length; }

@@ -161,7 +161,13 @@ static void run_sleep(const bench_options *options, bench_result *out) {
 
 /* ---- waking another thread ---------------------------------------------------------------- */
 
-enum { WAKES_PER_SAMPLE = 10 };
+enum {
+  WAKES_PER_SAMPLE = 4,
+  NAP_NS = 50000000,
+  BACK_OFF_NS = 50000000,
+  IDLE_NS = 30000000,
+  BURST_NS = 500000,
+};
 
 struct waker {
   _Atomic uint32_t word; /* 0: wait; 1: woken; 2: end */
@@ -187,30 +193,50 @@ static void *wait_to_be_woken(void *arg) {
   }
 }
 
+static void nanosleep_for(int64_t ns) {
+  struct timespec pause = {ns / 1000000000, ns % 1000000000};
+  nanosleep(&pause, NULL);
+}
+
 /* A hand-off must at least wake a thread: from the wake to the woken thread's first instruction,
- * while the waker goes to sleep as a blocking call would. */
-static void run_wake(const bench_options *options, bench_result *out) {
+ * while the waker goes to sleep as a blocking call does.  How deeply the other CPU sleeps by then
+ * depends on what was before, so each state of handoff.c has a floor of its own. */
+static void run_wake(const bench_options *options, bench_result *out, int64_t compute,
+                     int64_t rest) {
   struct waker waker = {0};
-  struct timespec settle = {0, 2000000};
   pthread_t thread;
   int error = pthread_create(&thread, NULL, wait_to_be_woken, &waker);
   if (error != 0) {
     bench_die("pthread_create: %s", strerror(error));
   }
+  nanosleep_for(NAP_NS);
   for (int i = 0; i < options->samples * WAKES_PER_SAMPLE; i++) {
-    nanosleep(&settle, NULL);
+    nanosleep_for(rest);
+    bench_spin(compute);
     atomic_store(&waker.ran, 0);
     int64_t start = bench_now();
     atomic_store(&waker.word, 1);
     futex(&waker.word, FUTEX_WAKE_PRIVATE, 1);
     do {
-      nanosleep(&settle, NULL);
+      nanosleep_for(NAP_NS);
     } while (atomic_load(&waker.ran) == 0);
     bench_push(out, (double)(atomic_load(&waker.ran) - start) / 1e3);
   }
   atomic_store(&waker.word, 2);
   futex(&waker.word, FUTEX_WAKE_PRIVATE, 1);
   pthread_join(thread, NULL);
+}
+
+static void run_wake_backed_off(const bench_options *options, bench_result *out) {
+  run_wake(options, out, BACK_OFF_NS, 0);
+}
+
+static void run_wake_idle(const bench_options *options, bench_result *out) {
+  run_wake(options, out, 0, IDLE_NS);
+}
+
+static void run_wake_burst(const bench_options *options, bench_result *out) {
+  run_wake(options, out, BURST_NS, 0);
 }
 
 /* ---- blocking calls, a thread each -------------------------------------------------------- */
@@ -265,7 +291,9 @@ const bench_row bench_rows_floor[] = {
     {"floor.switch.two", "ns", run_switch_two},
     {"floor.switch.ring", "ns", run_switch_ring},
     {"floor.sleep.1ms", "us", run_sleep},
-    {"floor.wake", "us", run_wake},
+    {"floor.wake.backedoff", "us", run_wake_backed_off},
+    {"floor.wake.idle", "us", run_wake_idle},
+    {"floor.wake.burst", "us", run_wake_burst},
     {"floor.block.100", "ms", run_pthreads_100},
     {"floor.block.1000", "ms", run_pthreads_1000},
     {"floor.block.10000", "ms", run_pthreads_10000},

@@ -91,6 +91,13 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
+def quotient(value: float | None) -> str:
+    """A ratio, with three decimals where two would hide it."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}x" if value < 0.1 else f"{value:.2f}x"
+
+
 def line(*cells: str) -> str:
     """One line of the table.  A cell that is too long for its column moves the others."""
     padded = [cell.ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)]
@@ -109,7 +116,7 @@ def verdict_text(result: Result, verdict: Verdict, kind: str, notes: Footnotes) 
         missing = next(side for side in result.row.sides if side.label == verdict.missing)
         return notes.mark(result.outcomes[missing])
     value = {
-        "times": f"{verdict.value:.2f}x",
+        "times": quotient(verdict.value),
         "plus": f"{verdict.value:+.1f} {result.unit}",
         "at most": f"{number(verdict.value)} {result.unit}",
     }[kind]
@@ -127,9 +134,8 @@ def figures_text(result: Result, side: Side, notes: Footnotes) -> str:
 
 def reference_text(result: Result, side: Side, notes: Footnotes) -> tuple[str, str]:
     """The cells "reference" and "ratio" of one reference."""
-    quotient = ratio(result.figures(result.row.ours), result.figures(side))
     text = f"{figures_text(result, side, notes)} {side.label}"
-    return text, "-" if quotient is None else f"{quotient:.2f}x"
+    return text, quotient(ratio(result.figures(result.row.ours), result.figures(side)))
 
 
 def lines(result: Result, notes: Footnotes) -> list[str]:

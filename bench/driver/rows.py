@@ -103,7 +103,6 @@ def switch_rows() -> list[Row]:
 
 
 def handoff_rows() -> list[Row]:
-    wake = floor("futex wake", "floor.wake")
     unknown = (at_most(100), at_most(500, "high"))
     known = (at_most(10),)
     late = (at_most(1000),)
@@ -117,7 +116,15 @@ def handoff_rows() -> list[Row]:
         ("handoff.undeclared", "backedoff", late),
     ]
     return [
-        Row(name, c(name), wake, (go(f"handoff.{state}"),), goals, True, batch="handoff")
+        Row(
+            name,
+            c(name),
+            floor("futex wake", f"floor.wake.{state}"),
+            (go(f"handoff.{state}"),),
+            goals,
+            events=True,
+            batch="handoff",
+        )
         for name, state, goals in table
     ]
 

@@ -46,14 +46,13 @@ typedef struct Rec {
 } Rec;
 
 struct Green {
-  PyObject_HEAD
-  gs_handle *handle; /* NULL: the main green thread */
-  PyThreadState *ts; /* made by go, taken over by the Rec at the first run */
-  Rec *rec;          /* while it runs */
-  PyObject *fn, *args, *kwnames; /* until it has run; args as for vectorcall */
-  PyObject *context;             /* until it has run */
+  PyObject_HEAD gs_handle *handle; /* NULL: the main green thread */
+  PyThreadState *ts;               /* made by go, taken over by the Rec at the first run */
+  Rec *rec;                        /* while it runs */
+  PyObject *fn, *args, *kwnames;   /* until it has run; args as for vectorcall */
+  PyObject *context;               /* until it has run */
   PyObject *name;
-  PyObject *on_error; /* called with this object when fn has failed; NULL: nobody */
+  PyObject *on_end;   /* called at the end with this object and the exception; NULL: nobody */
   PyObject *result;   /* once it has ended well */
   PyObject *exc, *tb; /* once it has failed: the exception and its traceback */
   PyObject *weakrefs;
@@ -75,16 +74,21 @@ extern PyObject *exc_Error, *exc_Closed, *exc_WouldBlock, *exc_Deadlock, *exc_FF
 /* Answers of the binding beside the GS_E… codes: a Python exception is set already. */
 enum { RAISED = 1 };
 
-/* Raises what a GS_E… code (or RAISED) means in Python.  what begins the sentence.  Returns NULL. */
+/* Raises what a GS_E… code (or RAISED) means in Python.  what begins the sentence.  Returns NULL.
+ */
 PyObject *raise_code(int code, const char *what);
+/* The same, with the sentence that gs_run, gs_go_opts or gs_domain_new has left. */
+PyObject *raise_detail(int code, const char *what);
 
-/* A timeout argument: None or NULL is GS_FOREVER, else seconds from now.  -1: an exception is set. */
+/* A timeout argument: None or NULL is GS_FOREVER, else seconds from now.  -1: an exception is set.
+ */
 int parse_timeout(PyObject *arg, int64_t *deadline);
 /* Seconds to nanoseconds, saturated.  what names the argument in errors. */
 int parse_seconds(PyObject *arg, const char *what, int64_t *ns);
 
-/* Arguments of a METH_FASTCALL|METH_KEYWORDS function: fills out[0..n) in the order of names (a NULL
- * entry of names ends the list), NULL where none is given.  The first `required` must be given. */
+/* Arguments of a METH_FASTCALL|METH_KEYWORDS function: fills out[0..n) in the order of names (a
+ * NULL entry of names ends the list), NULL where none is given.  The first `required` must be
+ * given. */
 int parse_args(const char *fname, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                const char *const *names, int required, PyObject **out);
 
@@ -119,11 +123,12 @@ extern PyTypeObject GreenType;
 int green_init(PyObject *module);
 /* fn, then its arguments as for vectorcall.  NULL: an exception is set. */
 Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kwnames);
-void green_run(Green *g);    /* calls fn and keeps what comes of it; GIL held */
-void green_link(Green *g);   /* into the list of those that have not ended */
+void green_run(Green *g);  /* calls fn and keeps what comes of it; GIL held */
+void green_link(Green *g); /* into the list of those that have not ended */
 void green_unlink(Green *g);
 Green *green_first(void);    /* of that list, borrowed; NULL: all have ended */
-void green_cancel(Green *g); /* GIL held */
+void green_cancel(Green *g); /* GIL held; others may run meanwhile */
+void green_cancel_all(void);
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
 
 /* ---- chan.c, function.c -------------------------------------------------------------------- */

@@ -24,14 +24,16 @@
 
 #include "tstate.h"
 
-/* While some thread holds the GIL, a green thread without it may only be waiting for its turn, up to
- * a switch interval (5 ms) for each that wants it too.  After this long it is taken to be blocked. */
+/* While some thread holds the GIL, a green thread without it may only be waiting for its turn, up
+ * to a switch interval (5 ms) for each that wants it too.  After this long it is taken to be
+ * blocked. */
 #define CONTENDED_NS 10000000
 
 const char state_runnable[] = "runnable", state_running[] = "running", state_waiting[] = "waiting",
            state_syscall[] = "syscall", state_done[] = "done";
 
-/* What the binding knows of an OS thread that runs green threads.  Made once for each, never freed. */
+/* What the binding knows of an OS thread that runs green threads.  Made once for each, never freed.
+ */
 typedef struct Thread {
   Rec *_Atomic cur;    /* see above; this thread only, read by sysmon under rec_lock */
   struct Thread *next; /* all of them; write-once */
@@ -57,7 +59,8 @@ static Thread *this_thread(void) {
   return t;
 }
 
-/* ---- the hooks -------------------------------------------------------------------------------- */
+/* ---- the hooks --------------------------------------------------------------------------------
+ */
 
 static void let_go(Thread *t) {
   Rec *old = t->cur;
@@ -140,11 +143,12 @@ int domain_ready(void) {
   interp = PyInterpreterState_Get();
   int code = gs_domain_new("python", 1, GREEN_STACK, &ops, NULL, &domain);
   if (code == GS_OK) return 0;
-  raise_code(code, "gosched cannot start");
+  raise_detail(code, "gosched cannot start");
   return -1;
 }
 
-/* ---- life of a green thread ------------------------------------------------------------------------ */
+/* ---- life of a green thread
+ * ------------------------------------------------------------------------ */
 
 /* From here on the hooks know the green thread.  Afterwards the GIL is held with its state. */
 static void rec_begin(Rec *r) {
@@ -175,6 +179,7 @@ static void green_entry(void *arg) {
   rec_begin(&r);
   g->ts = NULL;
   g->rec = &r;
+  g->id = gs_self();
   tstate_set_ident(r.ts, green_ident());
   tstate_on_stack(r.ts, (char *)&r, GREEN_STACK - 4096);
   green_run(g);
@@ -213,8 +218,11 @@ int green_start(Green *g) {
   opts.name = name;
   opts.domain = domain;
   Py_INCREF(g);
+  green_link(g);
+  /* It may have run, and ended, when this returns. */
   int code = gs_go_opts(&opts, green_entry, g, &g->handle);
   if (code != GS_OK) {
+    green_unlink(g);
     PyThreadState_Clear(g->ts);
     PyThreadState_Delete(g->ts);
     g->ts = NULL;
@@ -222,7 +230,6 @@ int green_start(Green *g) {
     return code;
   }
   g->id = gs_handle_id(g->handle);
-  green_link(g);
   if (ending) green_cancel(g);
   return GS_OK;
 }
@@ -233,10 +240,11 @@ uint64_t green_ident(void) {
   return r && !r->main ? gs_self() | (uint64_t)1 << 63 : 0;
 }
 
-/* ---- operations that park ---------------------------------------------------------------------------- */
+/* ---- operations that park
+ * ---------------------------------------------------------------------------- */
 
-/* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may hold
- * locks of this OS thread. */
+/* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may
+ * hold locks of this OS thread. */
 void pin_check(Rec *r) {
   bool inside = r->ts->gilstate_counter > r->gilstate_base;
   if (inside == r->pinned) return;
@@ -289,10 +297,8 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
   }
   Rec *r = rec_here();
   if (!r) {
-    Py_BEGIN_ALLOW_THREADS
-    code = gs_join(g->handle, deadline);
-    Py_END_ALLOW_THREADS
-    return code;
+    Py_BEGIN_ALLOW_THREADS code = gs_join(g->handle, deadline);
+    Py_END_ALLOW_THREADS return code;
   }
   if (r->obj == g) {
     PyErr_Format(exc_Error, "%s: a green thread cannot wait for itself", what);
@@ -315,7 +321,9 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
   return code;
 }
 
-/* ---- run -------------------------------------------------------------------------------------------------- */
+/* ---- run
+ * --------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
   PyObject *fn, *args;
@@ -329,18 +337,17 @@ typedef struct {
 static void end_others(Run *run) {
   ending = true;
   run->green->cancels = 0;
-  for (Green *g = green_first(); g; g = g->next) green_cancel(g);
+  green_cancel_all();
   Green *g;
   while ((g = green_first())) {
     Py_INCREF(g);
     int code = green_wait(g, GS_FOREVER, true, "gosched.run");
     Py_DECREF(g);
     if (code == GS_OK) continue;
-    PyObject *error = error_take();
-    if (!error) continue;
+    raise_code(code, "gosched.run");
     Py_XDECREF(run->error);
-    run->error = error;
-    gs_abandon();
+    run->error = error_take();
+    gs_run_abandon();
     break;
   }
 }
@@ -363,7 +370,7 @@ static int main_entry(void *arg) {
 }
 
 static PyObject *run_result(Run *run, int code) {
-  if (code != GS_OK) return raise_code(code, "gosched.run");
+  if (code != GS_OK) return raise_detail(code, "gosched.run");
   if (run->error) {
     Py_CLEAR(run->result);
     error_put(run->error);

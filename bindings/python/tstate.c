@@ -34,9 +34,9 @@
  *    takes up to 3 KiB (measured: recursion through a key function of sorted).  3.14 compares the
  *    stack pointer with limits that it computes from the thread's own stack, and has to be told.
  *
- * Deleting: PyThreadState_DeleteCurrent drops the GIL in every version.  It frees the chunk of 16 KiB
- * from which 3.11 and later take Python frames; as chunks are mapped afresh for each state, which
- * is most of what a short green thread costs, some are kept here and given to the next one
+ * Deleting: PyThreadState_DeleteCurrent drops the GIL in every version.  It frees the chunk of 16
+ * KiB from which 3.11 and later take Python frames; as chunks are mapped afresh for each state,
+ * which is most of what a short green thread costs, some are kept here and given to the next one
  * (push_chunk of Python/pystate.c: the first word of a first chunk stays unused).
  */
 #include "tstate.h"
@@ -163,12 +163,13 @@ int tstate_gil_held(void) {
 #endif
 }
 
-/* ---- chunks of the data stack ------------------------------------------------------------------- */
+/* ---- chunks of the data stack -------------------------------------------------------------------
+ */
 
 #if VERSION_AT_LEAST(11)
 
 #define CHUNKS_KEPT 256
-#define CHUNK_SIZE (16 * 1024) /* DATA_STACK_CHUNK_SIZE of Python/pystate.c */
+#define CHUNK_SIZE (16 * 1024)             /* DATA_STACK_CHUNK_SIZE of Python/pystate.c */
 static _PyStackChunk *chunks[CHUNKS_KEPT]; /* GIL */
 static int nchunks;
 
@@ -197,7 +198,8 @@ static void chunk_keep(PyThreadState *ts) { (void)ts; }
 
 #endif
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life
+ * ------------------------------------------------------------------------------------------ */
 
 PyThreadState *tstate_new(PyInterpreterState *interp) {
   PyThreadState *ts = PyThreadState_New(interp);
@@ -235,7 +237,8 @@ void tstate_delete_current(PyThreadState *ts) {
   PyThreadState_DeleteCurrent();
 }
 
-/* ---- errors in flight ----------------------------------------------------------------------------- */
+/* ---- errors in flight
+ * ----------------------------------------------------------------------------- */
 
 PyObject *error_take(void) {
 #if VERSION_AT_LEAST(12)

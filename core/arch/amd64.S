@@ -90,7 +90,21 @@ gs_arch_start:
         .cfi_endproc
         .size   gs_arch_start, .-gs_arch_start
 
-/* void *gs_arch_frame(void *top, void (*entry)(void)): top is 16-aligned */
+/* void gs_arch_controls(uint64_t *out): mxcsr|fcw as this thread has them now */
+        .globl  gs_arch_controls
+        .hidden gs_arch_controls
+        .type   gs_arch_controls, @function
+        .p2align 4
+gs_arch_controls:
+        .cfi_startproc
+        endbr64
+        stmxcsr (%rdi)
+        fnstcw  4(%rdi)
+        ret
+        .cfi_endproc
+        .size   gs_arch_controls, .-gs_arch_controls
+
+/* void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls): top is 16-aligned */
         .globl  gs_arch_frame
         .hidden gs_arch_frame
         .type   gs_arch_frame, @function
@@ -108,8 +122,7 @@ gs_arch_frame:
         movq    $0, -56(%rdi)           /* r13 */
         movq    $0, -64(%rdi)           /* r14 */
         movq    $0, -72(%rdi)           /* r15 */
-        stmxcsr -80(%rdi)               /* a new green thread starts with its maker's controls */
-        fnstcw  -76(%rdi)
+        movq    %rdx, -80(%rdi)         /* mxcsr|fcw */
         leaq    -80(%rdi), %rax
         ret
         .cfi_endproc

@@ -6,7 +6,9 @@
  * thread of the process that runs passes a full fence before the call returns, and every other one
  * has passed a context switch (membarrier(2)).
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <dirent.h>
 #include <errno.h>
 #include <linux/futex.h>

@@ -209,43 +209,6 @@ static void test_a_site_learns_that_it_blocks(void **state) {
   run_procs(PROCS, site_learns, NULL);
 }
 
-/* ---- blocking that nobody declared ---- */
-
-static void undeclared(void *arg) {
-  (void)arg;
-  wire w;
-  wire_init(&w, 1);
-  gs_metrics before = metrics();
-  go(write_when_last, &w);
-  CHECK_INT(wait_for_byte(&w), 1); /* on its own stack, in plain sight */
-  gs_yield();
-  CHECK(metrics().retakes_user > before.retakes_user);
-  wire_free(&w);
-}
-
-static void test_undeclared_blocking(void **state) {
-  (void)state;
-  run_procs(PROCS, undeclared, NULL);
-}
-
-static void undeclared_hog(void *arg) {
-  (void)arg;
-  atomic_int flag = 0;
-  go(set_flag, &flag);
-  for (int64_t end = gs_now() + PATIENCE; !atomic_load(&flag);) {
-    /* Computes without a word to the runtime, apart from a look at the clock now and then. */
-    for (int i = 0; i < 10000000 && !atomic_load(&flag); i++) continue;
-    if (gs_now() > end) break;
-  }
-  CHECK_INT(atomic_load(&flag), 1);
-  gs_yield();
-}
-
-static void test_a_hog_does_not_keep_the_p(void **state) {
-  (void)state;
-  run_procs(PROCS, undeclared_hog, NULL);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_100_calls),
@@ -254,8 +217,6 @@ int main(void) {
       cmocka_unit_test(test_a_sleeper_wakes_during_a_call),
       cmocka_unit_test(test_others_run_beside_a_computation),
       cmocka_unit_test(test_a_site_learns_that_it_blocks),
-      cmocka_unit_test(test_undeclared_blocking),
-      cmocka_unit_test(test_a_hog_does_not_keep_the_p),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

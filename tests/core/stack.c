@@ -71,7 +71,23 @@ static int overflow_with_handler(void) {
 
 static child c;
 
-static void assert_reports_overflow(const char *name, const char *size) {
+/* Does the text hold a number of bytes that such a stack can have?  A little of what was asked for
+ * may be taken by the runtime. */
+static int tells_size(const char *text, size_t size) {
+  while (*text != '\0') {
+    char *end = NULL;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (end == text) {
+      text++;
+      continue;
+    }
+    if (number <= size && number > size - size / 8) return 1;
+    text = end;
+  }
+  return 0;
+}
+
+static void assert_reports_overflow(const char *name, size_t size) {
   child_run(&c, name, NULL);
   assert_child_signal(&c, SIGABRT);
   unsigned long long id = 0;
@@ -79,29 +95,30 @@ static void assert_reports_overflow(const char *name, const char *size) {
   assert_non_null(told);
   assert_int_equal(sscanf(told, "digger is G%llu", &id), 1);
   const char *report = strchr(told, '\n');
-  char number[32];
-  snprintf(number, sizeof number, "%llu", id);
+  char g[32];
+  snprintf(g, sizeof g, "G%llu", id);
   assert_non_null(report);
-  if (!strstr(report, "stack") || !strstr(report, "digger") || !strstr(report, number) ||
-      !strstr(report, size)) {
-    print_error("the report should name the stack, digger, %s and %s:\n%s\n", number, size, c.text);
+  if (!strstr(report, "stack overflow") || !strstr(report, "\"digger\"") || !strstr(report, g) ||
+      !tells_size(report, size)) {
+    print_error("the report should name the stack overflow, %s, \"digger\" and %zu bytes:\n%s\n", g,
+                size, c.text);
     fail();
   }
 }
 
 static void test_overflow(void **state) {
   (void)state;
-  assert_reports_overflow("overflow", "64 KiB");
+  assert_reports_overflow("overflow", 64 * 1024);
 }
 
 static void test_overflow_of_a_larger_stack(void **state) {
   (void)state;
-  assert_reports_overflow("overflow-large", "256 KiB");
+  assert_reports_overflow("overflow-large", 256 * 1024);
 }
 
 static void test_overflow_beside_a_handler(void **state) {
   (void)state;
-  assert_reports_overflow("overflow-with-handler", "64 KiB");
+  assert_reports_overflow("overflow-with-handler", 64 * 1024);
 }
 
 static void test_overflow_of_main(void **state) {

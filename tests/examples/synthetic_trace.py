@@ -64,15 +64,16 @@ def make(greens: int = 10, until: float = 80_000.0, seed: int = 7) -> dict[str, 
             slice_("g", f"G{g} {names[g]}", current, start, leave, g=g)
             now = leave
             if taken:
-                now = enter + TICK
+                known_long = function in ("usleep", "sqlite3_step") and enter > 20_000
+                now = enter + (1.0 if known_long else TICK)
                 blocked_until[current] = leave
                 free = [m for m, end in blocked_until.items() if end <= now]
                 target = min(free) if free else max(blocked_until) + 1
                 blocked_until.setdefault(target, 0.0)
                 args = {"p": 0, "domain": "python", "from": current, "to": target}
-                for name in ("retake", "handoff"):
-                    event = {"ph": "i", "s": "t", "pid": 1, "tid": current, "cat": "sched"}
-                    events.append({**event, "name": name, "ts": round(now, 3), "args": args})
+                event = {"ph": "i", "s": "t", "pid": 1, "tid": current, "cat": "sched"}
+                name = "handoff" if known_long else "retake"
+                events.append({**event, "name": name, "ts": round(now, 3), "args": args})
                 current = target
             heapq.heappush(queue, (leave, order, g))
         order += 1

@@ -44,13 +44,13 @@ def test_hello_c(run: Run, build: Path) -> None:
 
 
 def test_getaddrinfo_py(run: Run, root: Path) -> None:
-    names = ["localhost", "127.0.0.1", "::1", "not a name"]
+    names = ["localhost", "127.0.0.1", "::1", 70 * "x"]  # the last is too long for a label
     done = run([sys.executable, root / "examples/getaddrinfo.py", *names])
     lines = dict(line.split(": ", 1) for line in re.findall(r"^.*?: .*$", done.stdout, re.M))
     assert {"127.0.0.1", "::1"} & set(lines["localhost"].split())
     assert lines["127.0.0.1"] == "127.0.0.1"
     assert lines["::1"] == "::1"
-    assert lines["not a name"].startswith("Name or service not known")
+    assert "Name or service not known" in lines[70 * "x"]
 
 
 def test_sqlite_scan_py(run: Run, root: Path) -> None:

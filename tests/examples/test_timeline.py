@@ -79,12 +79,24 @@ def test_an_event_that_says_nothing_is_left_out(event: object) -> None:
     assert timeline.parse(damaged) == timeline.parse(SMALL)
 
 
-@pytest.mark.parametrize("event", [handoff(1150.0, 3, None), handoff(1150.0, 3, 99)])
-def test_a_hand_off_to_nobody_in_the_picture_is_drawn(event: dict[str, Any]) -> None:
-    events = [*SMALL["traceEvents"][:4], event]
-    with_mark = ET.fromstring(timeline.svg(timeline.parse(events)))
-    without = ET.fromstring(timeline.svg(timeline.parse(events[:4])))
-    assert len(with_mark.findall(f"{SVG}circle")) == len(without.findall(f"{SVG}circle")) + 1
+@pytest.mark.parametrize(
+    ("kind", "target", "marks"),
+    [
+        ("handoff", 4, 1),
+        ("retake", 4, 1),
+        ("handoff", None, 0),  # nobody got the P: there is no hand-off to show
+        ("handoff", 3, 0),
+        ("handoff", 99, 1),  # to a thread that has nothing else in the picture
+    ],
+)
+def test_hand_offs_are_drawn(kind: str, target: int | None, marks: int) -> None:
+    events = [*SMALL["traceEvents"][:4], {**handoff(1150.0, 3, target), "name": kind}]
+    root = ET.fromstring(timeline.svg(timeline.parse(events)))
+    # The key shows one mark of each kind that there is.
+    legend = 0 if target is None else 1
+    assert len(root.findall(f"{SVG}circle[@class='{kind}-end']")) == marks + legend
+    shafts = len(root.findall(f"{SVG}path[@class='{kind}']"))
+    assert shafts == legend + (1 if target == 4 else 0)
 
 
 @pytest.mark.parametrize("trace", [{}, {"traceEvents": "no"}, {"traceEvents": 3}, "text"])

@@ -3,8 +3,10 @@
 
 GS_JOBS=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 
-# set_up_build: what building needs, with each binding's needs if they can be had.
+# set_up_build [GROUP…]: what building needs, with each binding's needs if they can be had.  The
+# packages of the groups named are installed in the same go.
 set_up_build() {
+  install_groups build lua tcl python "$@"
   need_build_tools
   need_or_say lua "the Lua binding is"
   need_or_say tcl "the Tcl binding is"

@@ -2,11 +2,15 @@
 # ./dev demo [--postgres] […]: the main job on real input; arguments go to examples/demo.py.
 
 dev_demo() {
-  set_up_build
-  need_or_say demo "the SQLite and zlib parts of the demo are"
+  gs_postgres=
   for gs_argument in "$@"; do
-    [ "$gs_argument" != --postgres ] || need_or_say postgres "the PostgreSQL part of the demo is"
+    [ "$gs_argument" != --postgres ] || gs_postgres=postgres
   done
+  # The group is nothing, or one word.
+  # shellcheck disable=SC2086
+  set_up_build demo $gs_postgres
+  need_or_say demo "the SQLite and zlib parts of the demo are"
+  [ -z "$gs_postgres" ] || need_or_say postgres "the PostgreSQL part of the demo is"
   [ -n "$GS_PY" ] || die "the demo is a Python program, and there is no Python: $GS_PY_WHY"
   build release
   say_left_out

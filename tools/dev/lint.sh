@@ -31,7 +31,7 @@ set_up_lint() {
 }
 
 dev_lint() {
-  set_up_build
+  set_up_build git test lint
   set_up_lint
   need test || note "the C tests are not compiled; they need: $(install_hint)"
   need_or_say lint "some checks are"

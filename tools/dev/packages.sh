@@ -31,6 +31,8 @@ lint     shellcheck     cmd:shellcheck
 lint     lua-check      cmd:luacheck
 '
 
+GS_TRIED=
+
 # have PROBE: whether it is there.
 have() {
   gs_what=${1#*:}
@@ -88,15 +90,19 @@ apt() { $GS_SUDO env DEBIAN_FRONTEND=noninteractive apt-get -y "$@"; }
 # All at once, and if that fails one by one, so that one package that is not to be had does not
 # take the others with it.
 apt_install() {
-  apt update || echo "apt-get update failed; trying with the lists that are there"
+  if [ -z "${gs_updated:-}" ]; then
+    apt update || echo "apt-get update failed; trying with the lists that are there"
+    gs_updated=1
+  fi
   apt install --no-install-recommends "$@" && return 0
   for gs_package in "$@"; do
     apt install --no-install-recommends "$gs_package" || echo "could not install $gs_package"
   done
 }
 
-# install_packages PACKAGE…: one try per run of ./dev for each.
+# install_packages PACKAGE…: one that is still missing afterwards is not tried again.
 install_packages() {
+  GS_TRIED="$GS_TRIED $* "
   if may_install; then
     say "  installing $*"
     step packages apt_install "$@" || true
@@ -106,20 +112,31 @@ install_packages() {
   fi
 }
 
-# need GROUP…: installs what the groups lack.  Fails if something is missing afterwards.
+# install_groups GROUP…: tries once to install what they lack; what they are is asked later.
+install_groups() {
+  gs_missing=$(missing "$@")
+  case " $* " in
+    *" python "*) [ -x .venv/bin/python ] || [ -n "$GS_WANT_PYTHON" ] ||
+      find_python "" >/dev/null 2>&1 || gs_missing="$gs_missing python3-dev python3-venv" ;;
+  esac
+  # The list is one word a package.
+  # shellcheck disable=SC2086
+  [ -z "$gs_missing" ] || install_packages $gs_missing
+}
+
+# need GROUP…: fails if something is missing after trying to install it.
 need() {
   gs_missing=$(missing "$@")
-  [ -n "$gs_missing" ] || return 0
-  # shellcheck disable=SC2086
-  install_packages $gs_missing
-  # pkg-config itself may have been what was missing, so what it can see is asked again.
-  gs_missing=$(missing "$@")
-  if [ -n "$gs_missing" ] && [ "${gs_tried:-}" != "$gs_missing" ] && [ -z "${GS_WHY_NOT:-}" ]; then
-    gs_tried=$gs_missing
-    # shellcheck disable=SC2086
-    install_packages $gs_missing
-    gs_missing=$(missing "$@")
-  fi
+  for gs_package in $gs_missing; do
+    case $GS_TRIED in
+      *" $gs_package "*) ;;
+      *)
+        install_groups "$@"
+        gs_missing=$(missing "$@")
+        break
+        ;;
+    esac
+  done
   [ -z "$gs_missing" ]
 }
 

@@ -58,7 +58,7 @@ dev_test() {
 }
 
 set_up_tests() {
-  set_up_build
+  set_up_build test postgres
   need test || die "the tests need these packages, as root: $(install_hint)"
   need_or_say postgres "tests against a PostgreSQL server are"
 }

@@ -43,7 +43,7 @@ class Move:
     """A P left an OS thread that went on in C without it (microseconds)."""
 
     at: float
-    kind: str  # "handoff" or "retake"
+    kind: str  # "handoff": given away by the call at its start; "retake": taken by sysmon
     source: int  # the M that lost it
     target: int | None  # the M that got it, if one did at once
     p: int | None
@@ -217,7 +217,7 @@ def parse(trace: Mapping[str, Any] | Sequence[Any]) -> Timeline:
 
 def load(path: str | Path) -> Timeline:
     """The timeline of a trace file.  Raises OSError, or ValueError if it is no trace."""
-    return parse(json.loads(Path(path).read_text(encoding="utf-8")))
+    return parse(json.loads(Path(path).read_text(encoding="utf-8", errors="replace")))
 
 
 # ---- words and numbers that all pictures use --------------------------------------------------
@@ -254,7 +254,7 @@ def headline(timeline: Timeline, rows: Sequence[Row]) -> str:
     shown = f"{length:.0f}" if length >= 10 else f"{length:.1f}"
     greens = len({run.g for row in rows for run in row.runs})
     calls = sum(len(row.calls) for row in rows)
-    handoffs = sum(move.kind == "handoff" for move in timeline.moves)
+    handoffs = sum(move.target is not None for move in timeline.moves)
     parts = [
         f"{shown} {unit}",
         counted(greens, "green thread"),

@@ -1,9 +1,9 @@
 """The picture of a trace as an SVG: a row per OS thread, a colour per green thread.
 
 The page is built back to front: tracks and time grid, the shafts of the arrows (seen between the
-rows only, so that they cover nothing), bars, labels, the ends of the arrows, the key.  What is
-narrower than a pixel is drawn once per pixel, so the size of the picture does not grow with the
-trace.  Nothing is drawn outside the plot, whatever the times are.
+rows only, so that they cover nothing), bars, labels, the ends of the arrows, the key.  What is too
+narrow to be seen is drawn two pixels wide, and once where there are many, so the size of the
+picture does not grow with the trace.  Nothing is drawn outside the plot, whatever the times are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,9 +80,10 @@ text {{ font-family: {_FONT}; font-size: 12px; fill: #57606a; }}
 .bar {{ paint-order: stroke; stroke-width: 3px; stroke-linejoin: round; }}
 .track {{ fill: #f3f5f7; }}
 .grid {{ stroke: #d8dee4; stroke-width: 1; }}
-.handoff {{ stroke: #24292f; stroke-width: 1.2; fill: none; }}
-.head {{ fill: #24292f; stroke: none; }}
-.retake {{ fill: #cf222e; stroke: #ffffff; stroke-width: 0.8; }}
+.handoff, .retake {{ stroke: #24292f; stroke-width: 1.2; fill: none; }}
+.handoff-end {{ fill: #24292f; }}
+.retake {{ stroke: #cf222e; }}
+.retake-end {{ fill: #cf222e; }}
 @media (prefers-color-scheme: dark) {{
 text {{ fill: #9198a1; }}
 .paper {{ fill: #0d1117; stroke: #30363d; }}
@@ -90,8 +92,9 @@ text {{ fill: #9198a1; }}
 .track {{ fill: #161b22; }}
 .grid {{ stroke: #262c36; }}
 .handoff {{ stroke: #f0f6fc; }}
-.head {{ fill: #f0f6fc; }}
-.retake {{ fill: #ff7b72; stroke: #0d1117; }}
+.handoff-end {{ fill: #f0f6fc; }}
+.retake {{ stroke: #ff7b72; }}
+.retake-end {{ fill: #ff7b72; }}
 }}
 """
 
@@ -102,6 +105,7 @@ _TOP = 78  # of the first row
 _ROW = 30
 _GAP = 12
 MAX_ROWS = 14
+_THIN = 2.0  # pixels that the shortest slice has
 _MARK_SPACE = 8.0  # pixels from one mark to the next of its kind; those nearer are left out
 
 
@@ -113,6 +117,16 @@ class _Shades:
     tint: str
     line: str
     pattern: str  # id of the hatching
+
+
+@dataclass(frozen=True)
+class _Arrow:
+    """A hand-off on the page: its place, the tops of the rows that it joins, its kind."""
+
+    x: float
+    source: float
+    target: float | None
+    kind: str
 
 
 def _xy(value: float) -> str:
@@ -204,28 +218,41 @@ class _Page:
         return f" (and {counted(missing, 'thread')} with less to show)" if missing else ""
 
     def bars(self) -> None:
+        """Runs, the calls in them, and above these what is short and without a call: a green thread
+        that only looks in, as a ticker does, is not to disappear under its neighbours."""
         for row in self.rows:
             y = self.y[row.m]
-            reached = -1.0  # what is narrower than a pixel is drawn once per pixel
-            for run in row.runs:
-                reached = self._bar(run, y, _ROW, reached, self.shades[run.g].solid, run.g)
-            reached = -1.0
-            for call in row.calls:
-                fill = f"url(#{self.shades[call.g].pattern})"
-                reached = self._bar(call, y + 1, _ROW - 2, reached, fill, call.g)
+            starts = [call.start for call in row.calls]
+            glances = [
+                run
+                for run in row.runs
+                if self.x(run.end) - self.x(run.start) < _THIN
+                and bisect_left(starts, run.start) == bisect_right(starts, run.end)
+            ]
+            hidden = set(glances)
+            self._bars([run for run in row.runs if run not in hidden], y, _ROW)
+            self._bars(row.calls, y + 1, _ROW - 2)
+            self._bars(glances, y, _ROW)
         for row in self.rows:
             for call in row.calls:
                 self._bar_label(call, self.y[row.m])
 
-    def _bar(
-        self, part: Run | Call, y: float, height: float, reached: float, fill: str, g: int
-    ) -> float:
-        left, right = self.x(part.start), self.x(part.end)
-        if right - left < 1.0:
-            if left < reached:
-                return reached
-            right = min(left + 1.0, float(_RIGHT))
-            left = right - 1.0
+    def _bars(self, parts: Sequence[Run] | Sequence[Call], y: float, height: float) -> None:
+        """Bars in the order of their times; of those that are too thin to see, one a pixel."""
+        last = -1.0
+        for part in parts:
+            left, right = self.x(part.start), self.x(part.end)
+            if right - left < _THIN:
+                if left < last + 1.0:
+                    continue
+                last = left
+                right = min(left + _THIN, float(_RIGHT))
+                left = right - _THIN
+            self._bar(part, left, right, y, height)
+
+    def _bar(self, part: Run | Call, left: float, right: float, y: float, height: float) -> None:
+        g, shades = part.g, self.shades[part.g]
+        fill = shades.solid if isinstance(part, Run) else f"url(#{shades.pattern})"
         radius = 3 if right - left > 8 else 0
         width = right - left
         bar = self.add("rect", x=left, y=y, width=width, height=height, rx=radius, fill=fill)
@@ -235,11 +262,10 @@ class _Page:
         else:
             bar.set("data-call", part.name)
             bar.set("data-g", str(g))
-            bar.set("stroke", self.shades[g].line)
+            bar.set("stroke", shades.line)
             bar.set("stroke-width", "0.8" if right - left > 3 else "0")
             tip = f"G{g} in {part.name}" + (" (P retaken)" if part.retaken else "")
         ET.SubElement(bar, "title").text = f"{tip}, {(part.end - part.start) / 1000:.3f} ms"
-        return right
 
     def _bar_label(self, call: Call, y: float) -> None:
         left, right = self.x(call.start), self.x(call.end)
@@ -249,44 +275,39 @@ class _Page:
                 self.write(left + 6, y + _ROW / 2 + 4, words, "bar", stroke=stroke)
                 return
 
-    def _arrows(self) -> list[tuple[float, float, float | None]]:
-        """The hand-offs to draw: place, top of the row they leave, top of the one they reach.
+    def _arrows(self) -> list[_Arrow]:
+        """The hand-offs to draw.
 
-        They cross rows, so they keep a distance from each other over the whole page.
+        They cross rows, so they keep a distance from each other over the whole page.  A P that
+        nobody got at once is no hand-off, and one that went to a row left out has no target.
         """
-        found: list[tuple[float, float, float | None]] = []
+        found: list[_Arrow] = []
         for move in self.timeline.moves:
             x = self.x(move.at)
-            if move.kind != "handoff" or move.source not in self.y:
+            if move.target in (None, move.source) or move.source not in self.y:
                 continue
-            if found and x - found[-1][0] < _MARK_SPACE:
-                continue
-            target = None if move.target in (None, move.source) else self.y.get(move.target)
-            found.append((x, self.y[move.source], target))
+            if not found or x - found[-1].x >= _MARK_SPACE:
+                source, target = self.y[move.source], self.y.get(move.target or 0)
+                found.append(_Arrow(x, source, target, move.kind))
         return found
 
     def shafts(self) -> None:
         """The lines of the arrows: behind the bars, so that they are seen between the rows."""
-        for x, source, target in self._arrows():
-            if target is not None:
-                self.add("path", d=_shaft(x, source, target), class_="handoff")
+        for arrow in self._arrows():
+            if arrow.target is not None:
+                top, bottom = sorted((arrow.source, arrow.target))
+                line = f"M{_xy(arrow.x)} {_xy(top + _ROW - 4)}V{_xy(bottom + 4)}"
+                self.add("path", d=line, class_=arrow.kind)
 
     def marks(self) -> None:
-        """The ends of the arrows; a wedge where sysmon took the P from a call."""
-        for x, source, target in self._arrows():
-            down = target is None or target > source
-            self.add("circle", cx=x, cy=source + (_ROW - 4 if down else 4), r=2.2, class_="head")
-            if target is None:
-                self.add("path", d=f"M{_xy(x)} {_xy(source + _ROW - 4)}v7", class_="handoff")
-            else:
-                tip = target + (2 if down else _ROW - 2)
-                self.add("path", d=_head(x, tip, down), class_="head")
-        last = dict.fromkeys(self.y, -_MARK_SPACE)
-        for move in self.timeline.moves:
-            x = self.x(move.at)
-            if move.kind == "retake" and x - last.get(move.source, x) >= _MARK_SPACE:
-                self.add("path", d=_wedge(x, self.y[move.source]), class_="retake")
-                last[move.source] = x
+        """The ends of the arrows: where the P came from, where it went."""
+        for arrow in self._arrows():
+            down = arrow.target is None or arrow.target > arrow.source
+            y = arrow.source + (_ROW - 4 if down else 4)
+            self.add("circle", cx=arrow.x, cy=y, r=2.2, class_=f"{arrow.kind}-end")
+            if arrow.target is not None:
+                tip = arrow.target + (2 if down else _ROW - 2)
+                self.add("path", d=_head(arrow.x, tip, down), class_=f"{arrow.kind}-end")
 
     def legend(self) -> float:
         """The key of shapes and the list of green threads; returns the height it ends at."""
@@ -295,10 +316,13 @@ class _Page:
         hatch = f"url(#{plain.pattern})"
         flow.item("its own code", lambda x, y: self._swatch(x, y, plain.solid))
         flow.item("in a foreign call", lambda x, y: self._swatch(x, y, hatch, plain.line))
-        flow.item("hand-off of the P", self._arrow_swatch)
-        if any(move.kind == "retake" for move in self.timeline.moves):
-            retaken = "taken from a call by sysmon"
-            flow.item(retaken, lambda x, y: self.add("path", d=_wedge(x + 8, y), class_="retake"))
+        kinds = {move.kind for move in self.timeline.moves if move.target is not None}
+        words = {
+            "handoff": "hand-off at the start of a call known to be long",
+            "retake": "hand-off by sysmon out of a call",
+        }
+        for kind in sorted(kinds):
+            flow.item(words[kind], partial(self._arrow_swatch, kind=kind))
         flow.line()
         families: dict[str, list[int]] = defaultdict(list)
         for g, name in self.timeline.names.items():
@@ -306,9 +330,9 @@ class _Page:
                 families[_family(name)].append(g)
         for name, members in list(families.items())[:16]:
             numbers = _ranges(members)
-            words = f"{name} ({numbers})" if name else numbers
             fills = [self.shades[g].solid for g in members[:5]]
-            flow.item(words, partial(self._swatches, fills=fills))
+            label = f"{name} ({numbers})" if name else numbers
+            flow.item(label, partial(self._swatches, fills=fills))
         return flow.y + 18
 
     def _swatch(self, x: float, y: float, fill: str, stroke: str = "none") -> None:
@@ -319,10 +343,10 @@ class _Page:
         for index, fill in enumerate(fills):
             self.add("rect", x=x + index * width, y=y, width=width, height=12, fill=fill)
 
-    def _arrow_swatch(self, x: float, y: float) -> None:
-        self.add("path", d=f"M{_xy(x + 8)} {_xy(y - 2)}V{_xy(y + 8)}", class_="handoff")
-        self.add("circle", cx=x + 8, cy=y - 2, r=2.2, class_="head")
-        self.add("path", d=_head(x + 8, y + 14, True), class_="head")
+    def _arrow_swatch(self, x: float, y: float, kind: str) -> None:
+        self.add("path", d=f"M{_xy(x + 8)} {_xy(y - 2)}V{_xy(y + 8)}", class_=kind)
+        self.add("circle", cx=x + 8, cy=y - 2, r=2.2, class_=f"{kind}-end")
+        self.add("path", d=_head(x + 8, y + 14, True), class_=f"{kind}-end")
 
     def finish(self, height: float) -> str:
         self.root.set("viewBox", f"0 0 {_WIDTH} {_xy(height)}")
@@ -354,15 +378,6 @@ class _Flow:
     def line(self) -> None:
         self.x = float(_LEFT)
         self.y += 24
-
-
-def _wedge(x: float, y: float) -> str:
-    return f"M{_xy(x - 4.5)} {_xy(y - 5)}h9L{_xy(x)} {_xy(y + 4)}z"
-
-
-def _shaft(x: float, source: float, target: float) -> str:
-    top, bottom = sorted((source, target))
-    return f"M{_xy(x)} {_xy(top + _ROW - 4)}V{_xy(bottom + 4)}"
 
 
 def _head(x: float, tip: float, down: bool) -> str:

@@ -62,7 +62,7 @@ def _text_row(row: Row, timeline: Timeline, columns: int, colour: Mapping[int, i
         if len(words) + 2 <= last - first:
             symbols[first : first + len(words)] = words
     for move in timeline.moves:
-        if move.source == row.m and move.kind == "handoff":
+        if move.source == row.m and move.target is not None:
             place = min(columns - 1, max(0, int((move.at - timeline.start) / width)))
             if symbols[place] in (_OWN, _BRIEF, _CALL, _IDLE):
                 symbols[place] = "▾"

@@ -5,8 +5,9 @@ The input is what ``gosched.trace`` (C: ``gs_trace_stop``) writes, Chrome trace-
 * slices (``ph: X``) of category ``g``: a green thread ran on a thread; ``tid`` is the number of the
   M, ``name`` is ``"G12 name"``, ``args.g`` the green thread;
 * slices of category ``call`` inside them: a foreign call, named after its call site;
-* instants (``ph: i``) of category ``sched``: ``handoff`` and ``retake``, with ``args.p``,
-  ``args.domain``, ``args.from`` and ``args.to`` (the Ms; ``to`` may be null);
+* instants (``ph: i``) of category ``sched``: a P left an M.  ``handoff``: a call that is known to
+  be long gave it away at its start; ``retake``: sysmon took it from a call that turned out long.
+  ``args`` are ``p``, ``domain``, ``from`` and ``to`` (Ms; ``to`` is null if nobody got it at once);
 * metadata (``ph: M``) ``thread_name``.
 
 Times are microseconds.  Whatever is missing, or is of another kind, is left out of the picture: a

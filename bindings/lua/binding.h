@@ -1,0 +1,89 @@
+/* binding.h: what the files of the Lua binding share.
+ *
+ *   module.c   the module's table, gosched.run, what belongs to a Lua VM
+ *   green.c    green threads: go, join, sleep, yield
+ *   ffi.c      gosched.ffi: libraries, and calling their functions
+ *   convert.c  Lua values to C and back
+ *
+ * One Lua VM is one domain of the scheduler with one P.  Having that P is having the turn in the
+ * VM, and it leaves a thread only where a green thread parks or in a foreign call: so the VM needs
+ * no lock, and the domain no hooks.  Everything here runs with the turn, except between
+ * gs_ffi_call's entry and return.
+ *
+ * A green thread is a lua_State of the VM (lua_newthread) that runs on a C stack of its own; it can
+ * park in the middle of C code of Lua.  Errors never leave a C stack: each begins with lua_pcall.
+ */
+#ifndef GS_LUA_BINDING_H
+#define GS_LUA_BINDING_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+
+#include "gosched.h"
+#include "gosched_domain.h"
+#include "gosched_ffi.h"
+
+/* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
+typedef struct vm {
+  gs_domain *domain; /* NULL until the first gosched.run */
+  gs_ffi *ffi;
+  bool running;    /* gosched.run is under way */
+  int saved_errno; /* of the main green thread, and of calls outside gosched.run */
+} vm;
+
+static inline vm *gsl_vm(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+/* Registry keys: the values gosched.cancelled and gosched.timeout. */
+extern const char gsl_cancelled, gsl_timeout;
+
+/* Raises the error for a GS_E… code from `what` ("gosched.sleep"). */
+int gsl_fail(lua_State *L, int code, const char *what);
+/* Raises an error in a __gc metamethod: waiting there would stop collection for the whole VM. */
+void gsl_check_may_wait(lua_State *L, const char *what);
+/* Whether a __gc metamethod runs (known from Lua 5.4.4 on). */
+bool gsl_in_finalizer(lua_State *L);
+
+/* green.c */
+void gsl_open_green(lua_State *L, int module, int vm_index);
+/* Message handler: a string gets a traceback, other values stay as they are. */
+int gsl_traceback(lua_State *L);
+/* Where the errno of the calling green thread is kept. */
+int *gsl_errno(vm *v);
+
+/* ffi.c: pushes the table gosched.ffi. */
+void gsl_open_ffi(lua_State *L, int vm_index);
+
+/* convert.c */
+
+/* A C pointer as a Lua value. */
+typedef struct gsl_pointer {
+  void *address;
+  const gs_type *type; /* the pointer's own, not its target's */
+} gsl_pointer;
+
+/* Room for any scalar. */
+typedef union gsl_slot {
+  int64_t integer;
+  uint64_t natural;
+  float single;
+  double real;
+  long double wide;
+  void *pointer;
+  bool truth;
+} gsl_slot;
+
+void gsl_open_convert(lua_State *L);
+void gsl_push_pointer(lua_State *L, void *address, const gs_type *type);
+gsl_pointer *gsl_test_pointer(lua_State *L, int index);
+/* NULL, or why values of the type cannot be converted. */
+const char *gsl_unsupported(const gs_type *type);
+/* Stores the value at index as a C value of the type; raises an error that begins with `what`.
+ * Strings are passed by address: they must stay on the stack while C uses them. */
+void gsl_to_c(lua_State *L, int index, const gs_type *type, void *to, const char *what);
+/* Pushes a C value; nothing for void.  Returns how many values were pushed. */
+int gsl_to_lua(lua_State *L, const gs_type *type, const void *from);
+/* The C type by which a value is passed in place of "...". */
+const gs_type *gsl_variadic_type(lua_State *L, vm *v, int index, const char *what);
+
+#endif

@@ -1,0 +1,523 @@
+/* function.c: C functions of gosched.dlopen.
+ *
+ * The package parses declarations with cffi and describes each function to this file: its address,
+ * the cffi type of every argument and of the result, and the same types in the words of
+ * gosched_ffi.h.  A call converts the arguments with cffi's own converters, calls through
+ * gs_ffi_call, and converts the result back.  So what is accepted and what comes out is what cffi
+ * does, and while the function blocks, other green threads run.
+ *
+ * cffi exports its converters to the modules that it generates: a table of functions in the capsule
+ * _cffi_backend._C_API, whose order is part of the contract with modules compiled long ago
+ * (_cffi_include.h in the package cffi numbers the entries).  cffi_boot checks that the table does
+ * what is expected before anything relies on it.
+ *
+ * The scheduler drops the GIL for the call and takes it again, so nothing here does; except where
+ * no green thread runs: there the call is an ordinary one of this thread.
+ *
+ * Arguments are borrowed from the caller, who keeps them until the call has returned; what cffi has
+ * to copy (a list for a pointer) lives in `temps` as long.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include "tstate.h"
+
+/* ---- cffi's converters -------------------------------------------------------------------------
+ */
+
+enum { /* places in the table */
+       CFFI_RESTORE_ERRNO = 13,
+       CFFI_SAVE_ERRNO = 14,
+       CFFI_FROM_C = 16,
+       CFFI_TO_C = 17,
+       CFFI_FROM_C_STRUCT = 18,
+       CFFI_PREPARE_POINTER = 23,
+       CFFI_ARRAY_FROM_OBJECT = 24,
+};
+
+static struct {
+  PyObject *(*from_c)(char *, PyObject *ct);
+  PyObject *(*from_c_struct)(char *, PyObject *ct);
+  int (*to_c)(char *, PyObject *ct, PyObject *);
+  Py_ssize_t (*prepare_pointer)(PyObject *ct, PyObject *, char **);
+  int (*array_from_object)(char *, PyObject *ct, PyObject *);
+  void (*save_errno)(void);
+  void (*restore_errno)(void);
+} cffi;
+
+static bool cffi_works(PyObject *backend) {
+  int out = 0;
+  PyObject *back = NULL;
+  PyObject *in = PyLong_FromLong(0x1234567);
+  PyObject *ct = PyObject_CallMethod(backend, "new_primitive_type", "s", "int");
+  bool ok = in && ct && cffi.to_c((char *)&out, ct, in) == 0 && out == 0x1234567 &&
+            (back = cffi.from_c((char *)&out, ct)) != NULL &&
+            PyObject_RichCompareBool(in, back, Py_EQ) == 1;
+  Py_XDECREF(in);
+  Py_XDECREF(ct);
+  Py_XDECREF(back);
+  return ok;
+}
+
+static int cffi_boot(void) {
+  if (cffi.to_c) return 0;
+  PyObject *backend = PyImport_ImportModule("_cffi_backend");
+  if (!backend) return -1;
+  PyObject *capsule = PyObject_GetAttrString(backend, "_C_API");
+  void **table = capsule ? PyCapsule_GetPointer(capsule, "cffi") : NULL;
+  Py_XDECREF(capsule);
+  bool ok = false;
+  if (table && !table[0]) {
+    *(void **)&cffi.from_c = table[CFFI_FROM_C];
+    *(void **)&cffi.from_c_struct = table[CFFI_FROM_C_STRUCT];
+    *(void **)&cffi.to_c = table[CFFI_TO_C];
+    *(void **)&cffi.prepare_pointer = table[CFFI_PREPARE_POINTER];
+    *(void **)&cffi.array_from_object = table[CFFI_ARRAY_FROM_OBJECT];
+    *(void **)&cffi.save_errno = table[CFFI_SAVE_ERRNO];
+    *(void **)&cffi.restore_errno = table[CFFI_RESTORE_ERRNO];
+    ok = cffi_works(backend);
+  }
+  Py_DECREF(backend);
+  if (ok) return 0;
+  cffi.to_c = NULL;
+  PyErr_SetString(PyExc_ImportError,
+                  "the installed cffi does not export the converters that gosched uses (1.15 and "
+                  "later do)");
+  return -1;
+}
+
+/* ---- errno
+ * ------------------------------------------------------------------------------------------ */
+
+/* Not inlined: the compiler would keep the address of errno over a call that changes threads. */
+static _Thread_local int thread_errno;
+static __attribute__((noinline)) void errno_keep(Rec *r, int e) {
+  if (r)
+    r->last_errno = e;
+  else
+    thread_errno = e;
+  errno = e;
+  cffi.save_errno(); /* ffi.errno is right too, until the green thread changes threads */
+}
+static __attribute__((noinline)) int errno_of_cffi(void) {
+  cffi.restore_errno();
+  return errno;
+}
+static __attribute__((noinline)) int errno_of_thread(void) { return thread_errno; }
+
+PyDoc_STRVAR(
+    errno_doc,
+    "errno()\n--\n\n"
+    "errno as this green thread's last foreign call left it, whatever thread it is on now.");
+static PyObject *mod_errno(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  const Rec *r = rec_here();
+  return PyLong_FromLong(r ? r->last_errno : errno_of_thread());
+}
+
+/* ---- libraries
+ * ----------------------------------------------------------------------------------------- */
+
+typedef struct {
+  PyObject_HEAD gs_ffi *ffi;
+  PyObject *name;   /* for messages */
+  Py_ssize_t calls; /* under way */
+  bool closed;
+} Library;
+
+static PyObject *library_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
+  PyObject *name;
+  static char *names[] = {"name", NULL};
+  if (!PyArg_ParseTupleAndKeywords(args, kw, "U:_Library", names, &name)) return NULL;
+  if (cffi_boot() < 0) return NULL;
+  Library *lib = (Library *)type->tp_alloc(type, 0);
+  if (!lib) return NULL;
+  Py_INCREF(name);
+  lib->name = name;
+  if ((lib->ffi = gs_ffi_new())) return (PyObject *)lib;
+  Py_DECREF(lib);
+  return PyErr_NoMemory();
+}
+
+static void library_dealloc(PyObject *self) {
+  Library *lib = (Library *)self;
+  if (lib->ffi) gs_ffi_free(lib->ffi);
+  Py_XDECREF(lib->name);
+  Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *library_close(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  Library *lib = (Library *)self;
+  if (lib->calls > 0) {
+    PyErr_Format(exc_FFIError, "%U cannot be closed: %zd of its functions are running", lib->name,
+                 lib->calls);
+    return NULL;
+  }
+  lib->closed = true;
+  Py_RETURN_NONE;
+}
+
+static PyMethodDef library_methods[] = {
+    {"close", library_close, METH_NOARGS, "Its functions refuse to be called from now on."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject LibraryType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._Library",
+    .tp_doc = "What the functions of one library share.",
+    .tp_basicsize = sizeof(Library),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = library_new,
+    .tp_dealloc = library_dealloc,
+    .tp_methods = library_methods,
+};
+
+/* ---- functions
+ * -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+  PyObject *ct;  /* cffi's type */
+  size_t offset; /* of the value in the call's frame */
+  bool pointer;  /* converted as an array may be */
+} Arg;
+
+typedef struct {
+  PyObject_HEAD vectorcallfunc vectorcall;
+  gs_func *func;
+  Library *lib;
+  PyObject *name, *signature, *cdata;
+  PyObject *result; /* cffi's type; NULL: void */
+  bool result_struct;
+  size_t frame; /* bytes for the result and all arguments */
+  Py_ssize_t nargs;
+  PyObject *weakrefs;
+  Arg args[];
+} Function;
+
+static PyTypeObject FunctionType;
+
+typedef struct Temp {
+  struct Temp *next;
+  max_align_t data[];
+} Temp;
+
+static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
+  if (Py_TYPE(value) == &FunctionType) value = ((Function *)value)->cdata;
+  if (!a->pointer) return cffi.to_c(to, a->ct, value);
+  Py_ssize_t size = cffi.prepare_pointer(a->ct, value, (char **)(void *)to);
+  if (size <= 0) return (int)size;
+  Temp *t = PyMem_Calloc(1, sizeof *t + (size_t)size);
+  if (!t) {
+    PyErr_NoMemory();
+    return -1;
+  }
+  t->next = *temps;
+  *temps = t;
+  *(void **)(void *)to = t->data;
+  return cffi.array_from_object((char *)t->data, a->ct, value);
+}
+
+static void free_temps(Temp *t) {
+  while (t) {
+    Temp *next = t->next;
+    PyMem_Free(t);
+    t = next;
+  }
+}
+
+/* Says which argument of which function cffi does not take. */
+static void name_argument(const Function *f, Py_ssize_t i) {
+  PyObject *error = error_take();
+  PyObject *type = (PyObject *)Py_TYPE(error);
+  if (type != PyExc_TypeError && type != PyExc_OverflowError && type != PyExc_ValueError) {
+    error_put(error);
+    return;
+  }
+  PyObject *ctype = PyObject_GetAttrString(f->args[i].ct, "cname");
+  if (!ctype) PyErr_Clear();
+  PyErr_Format(type, "%U() argument %zd (%V): %S", f->name, i + 1, ctype, "?", error);
+  Py_XDECREF(ctype);
+  Py_DECREF(error);
+}
+
+static bool arguments_fit(const Function *f, Py_ssize_t nargs, PyObject *kwnames) {
+  if (kwnames && PyTuple_GET_SIZE(kwnames) > 0) {
+    PyErr_Format(PyExc_TypeError, "%U() takes no keyword arguments", f->name);
+    return false;
+  }
+  if (nargs != f->nargs) {
+    PyErr_Format(PyExc_TypeError, "%U() takes %zd argument%s (%U), %zd given", f->name, f->nargs,
+                 f->nargs == 1 ? "" : "s", f->signature, nargs);
+    return false;
+  }
+  if (f->lib->closed) {
+    PyErr_Format(exc_FFIError, "%U() cannot be called: %U was closed", f->name, f->lib->name);
+    return false;
+  }
+  return true;
+}
+
+static int call_out(const Function *f, Rec *r, void *result, void *const *argv, int *e) {
+  int code;
+  f->lib->calls++;
+  if (r) {
+    const char *where = r->where;
+    pin_check(r);
+    r->where = state_syscall;
+    code = gs_ffi_call(f->func, result, argv, e);
+    r->where = where;
+  } else {
+    Py_BEGIN_ALLOW_THREADS code = gs_ffi_call(f->func, result, argv, e);
+    Py_END_ALLOW_THREADS
+  }
+  f->lib->calls--;
+  return code;
+}
+
+static PyObject *give_result(const Function *f, char *result) {
+  if (!f->result) Py_RETURN_NONE;
+  return f->result_struct ? cffi.from_c_struct(result, f->result) : cffi.from_c(result, f->result);
+}
+
+/* Called from a callback, in the middle of another foreign call: there is no turn to hand on, so
+ * this is a plain call of cffi's. */
+static PyObject *call_nested(const Function *f, Rec *r, PyObject *const *args) {
+  PyObject *result = PyObject_Vectorcall(f->cdata, args, (size_t)f->nargs, NULL);
+  if (result) errno_keep(r, errno_of_cffi());
+  return result;
+}
+
+#define FRAME_BYTES 512
+#define FRAME_ARGS 16
+
+static PyObject *function_call(PyObject *self, PyObject *const *args, size_t nargsf,
+                               PyObject *kwnames) {
+  const Function *f = (Function *)self;
+  _Alignas(max_align_t) char small[FRAME_BYTES];
+  void *small_argv[FRAME_ARGS];
+  char *frame = small;
+  void **argv = small_argv;
+  void *large = NULL;
+  Temp *temps = NULL;
+  PyObject *result = NULL;
+  if (!arguments_fit(f, PyVectorcall_NARGS(nargsf), kwnames)) return NULL;
+  if (f->frame > FRAME_BYTES || f->nargs > FRAME_ARGS) {
+    large = PyMem_Malloc(f->frame + (size_t)f->nargs * sizeof *argv);
+    if (!large) return PyErr_NoMemory();
+    frame = large;
+    argv = (void **)(void *)(frame + f->frame);
+  }
+  for (Py_ssize_t i = 0; i < f->nargs; i++) {
+    argv[i] = frame + f->args[i].offset;
+    if (convert(&f->args[i], args[i], argv[i], &temps) < 0) {
+      name_argument(f, i);
+      goto done;
+    }
+  }
+  int e = 0;
+  Rec *r = rec_here();
+  int code = call_out(f, r, frame, argv, &e);
+  if (code == GS_OK) {
+    errno_keep(r, e);
+    result = give_result(f, frame);
+  } else if (code == GS_EPERM) {
+    result = call_nested(f, r, args);
+  } else {
+    raise_code(code, gs_func_name(f->func));
+  }
+done:
+  free_temps(temps);
+  PyMem_Free(large);
+  return result;
+}
+
+/* ---- making one
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static PyObject *raise_ffi(const gs_ffi_error *err) {
+  PyErr_SetString(exc_FFIError, err->text);
+  return NULL;
+}
+
+/* A type in the words of the package: the name of a built-in one, or (members, size, alignment) of
+ * a struct. */
+static const gs_type *type_of(Library *lib, PyObject *spec) {
+  gs_ffi_error err = {.code = 0};
+  const gs_type *type = NULL;
+  if (PyUnicode_Check(spec)) {
+    const char *name = PyUnicode_AsUTF8(spec);
+    if (name && !(type = gs_type_builtin(name)))
+      PyErr_Format(PyExc_SystemError, "gosched_ffi.h has no type %s", name);
+    return type;
+  }
+  PyObject *members;
+  Py_ssize_t size, align;
+  if (!PyArg_ParseTuple(spec, "O!nn", &PyTuple_Type, &members, &size, &align)) return NULL;
+  size_t n = (size_t)PyTuple_GET_SIZE(members);
+  const gs_type **list = PyMem_Calloc(n ? n : 1, sizeof *list);
+  if (!list) return (PyErr_NoMemory(), NULL);
+  for (size_t i = 0; i < n; i++)
+    if (!(list[i] = type_of(lib, PyTuple_GET_ITEM(members, (Py_ssize_t)i)))) goto done;
+  int code = gs_type_struct(lib->ffi, list, n, &type, &err);
+  if (code != GS_OK) {
+    type = NULL;
+    raise_ffi(&err);
+  } else if (gs_type_size(type) != (size_t)size || gs_type_align(type) != (size_t)align) {
+    PyErr_Format(
+        exc_FFIError,
+        "a struct of %zd bytes aligned to %zd cannot be passed by value: its members alone "
+        "would make %zu bytes aligned to %zu (is it packed?)",
+        size, align, gs_type_size(type), gs_type_align(type));
+    type = NULL;
+  }
+done:
+  PyMem_Free(list);
+  return type;
+}
+
+/* Lays out the frame: the result first, then the arguments, each aligned for any type. */
+static size_t place(size_t *frame, size_t size) {
+  size_t at = *frame, align = _Alignof(max_align_t);
+  *frame = at + (size + align - 1) / align * align;
+  return at;
+}
+
+static int prepare(Function *f, void *address, PyObject *result, PyObject *specs, int nfixed,
+                   int flags) {
+  gs_ffi_error err = {.code = 0};
+  const gs_type *ret = type_of(f->lib, result);
+  const gs_type **list = PyMem_Calloc((size_t)f->nargs + 1, sizeof *list);
+  int failed = -1;
+  if (!list) PyErr_NoMemory();
+  if (!ret || !list) goto done;
+  place(&f->frame, gs_type_size(ret) + 1);
+  f->result_struct = gs_type_kind(ret) == GS_KIND_STRUCT;
+  for (Py_ssize_t i = 0; i < f->nargs; i++) {
+    if (!(list[i] = type_of(f->lib, PyTuple_GET_ITEM(specs, i)))) goto done;
+    f->args[i].offset = place(&f->frame, gs_type_size(list[i]));
+    f->args[i].pointer = gs_type_kind(list[i]) == GS_KIND_POINTER;
+  }
+  const char *name = PyUnicode_AsUTF8(f->name);
+  if (!name) goto done;
+  if (gs_func_prepare(f->lib->ffi, name, address, ret, list, (size_t)f->nargs, (size_t)nfixed,
+                      (unsigned)flags, &f->func, &err) != GS_OK)
+    raise_ffi(&err);
+  else
+    failed = 0;
+done:
+  PyMem_Free(list);
+  return failed;
+}
+
+PyDoc_STRVAR(
+    function_doc,
+    "_Function(library, name, signature, cdata, address, result, result_spec, args, specs,\n"
+    "          nfixed, flags)\n--\n\n"
+    "A C function.  Calling it is a foreign call: other green threads run while it blocks.");
+static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
+  Library *lib;
+  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address;
+  int nfixed, flags;
+  (void)kw;
+  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!ii:_Function", &LibraryType, &lib, &name, &signature,
+                        &cdata, &PyLong_Type, &address, &result, &result_spec, &PyTuple_Type, &cts,
+                        &PyTuple_Type, &specs, &nfixed, &flags))
+    return NULL;
+  void *addr = PyLong_AsVoidPtr(address);
+  if (!addr) {
+    if (!PyErr_Occurred())
+      PyErr_Format(exc_FFIError, "the function %U of %U is NULL", name, lib->name);
+    return NULL;
+  }
+  Py_ssize_t n = PyTuple_GET_SIZE(cts);
+  if (PyTuple_GET_SIZE(specs) != n || nfixed > n) {
+    PyErr_SetString(PyExc_SystemError, "_Function: args, specs and nfixed do not fit");
+    return NULL;
+  }
+  Function *f = (Function *)type->tp_alloc(type, n);
+  if (!f) return NULL;
+  f->vectorcall = function_call;
+  f->nargs = n;
+#define KEEP(field, value) (Py_INCREF(value), f->field = (value))
+  KEEP(lib, lib);
+  KEEP(name, name);
+  KEEP(signature, signature);
+  KEEP(cdata, cdata);
+  if (result != Py_None) KEEP(result, result);
+  for (Py_ssize_t i = 0; i < n; i++) KEEP(args[i].ct, PyTuple_GET_ITEM(cts, i));
+#undef KEEP
+  if (prepare(f, addr, result_spec, specs, nfixed, flags) < 0) Py_CLEAR(f);
+  return (PyObject *)f;
+}
+
+static void function_dealloc(PyObject *self) {
+  Function *f = (Function *)self;
+  if (f->weakrefs) PyObject_ClearWeakRefs(self);
+  if (f->func) gs_func_free(f->func);
+  for (Py_ssize_t i = 0; i < f->nargs; i++) Py_XDECREF(f->args[i].ct);
+  Py_XDECREF(f->result);
+  Py_XDECREF(f->cdata);
+  Py_XDECREF(f->signature);
+  Py_XDECREF(f->name);
+  Py_XDECREF(f->lib);
+  Py_TYPE(self)->tp_free(self);
+}
+
+static PyObject *function_repr(PyObject *self) {
+  const Function *f = (Function *)self;
+  return PyUnicode_FromFormat("<gosched function %U of %U: %U>", f->name, f->lib->name,
+                              f->signature);
+}
+
+#define GETTER(field)                                           \
+  static PyObject *get_##field(PyObject *self, void *closure) { \
+    (void)closure;                                              \
+    PyObject *value = ((Function *)self)->field;                \
+    Py_INCREF(value);                                           \
+    return value;                                               \
+  }
+GETTER(name)
+GETTER(signature)
+GETTER(cdata)
+
+static PyGetSetDef function_getset[] = {
+    {"__name__", get_name, NULL, NULL, NULL},
+    {"signature", get_signature, NULL, "Its C type.", NULL},
+    {"cdata", get_cdata, NULL, "The function pointer, as cffi knows it.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyTypeObject FunctionType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._Function",
+    .tp_doc = function_doc,
+    .tp_basicsize = sizeof(Function),
+    .tp_itemsize = sizeof(Arg),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_new = function_new,
+    .tp_dealloc = function_dealloc,
+    .tp_repr = function_repr,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Function, vectorcall),
+    .tp_weaklistoffset = offsetof(Function, weakrefs),
+    .tp_getset = function_getset,
+};
+
+static PyMethodDef functions[] = {
+    {"errno", mod_errno, METH_NOARGS, errno_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+int function_init(PyObject *module) {
+  if (PyType_Ready(&LibraryType) < 0 || PyType_Ready(&FunctionType) < 0) return -1;
+  Py_INCREF(&LibraryType);
+  Py_INCREF(&FunctionType);
+  if (PyModule_AddObject(module, "_Library", (PyObject *)&LibraryType) < 0 ||
+      PyModule_AddObject(module, "_Function", (PyObject *)&FunctionType) < 0 ||
+      PyModule_AddIntConstant(module, "_SITE_BLOCKING", GS_SITE_BLOCKING) < 0 ||
+      PyModule_AddIntConstant(module, "_SITE_CRITICAL", GS_SITE_CRITICAL) < 0)
+    return -1;
+  return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,81 @@
+"""Green threads that may call anything that blocks.
+
+    import gosched
+
+    def main():
+        ch = gosched.Chan()
+        gosched.go(lambda: ch.send("hello"))
+        return ch.recv()
+
+    print(gosched.run(main))
+
+A green thread costs kilobytes, and there can be hundreds of thousands.  They run Python in turn, as
+threads do.  When one of them blocks in C - in a function of a library opened by `dlopen`, in
+`time.sleep`, in sqlite3, in any extension that releases the GIL - the others go on.
+
+Starting and ending      run, go, current, GreenThread, TaskGroup, Cancelled
+Waiting                  sleep, yield_now, Chan
+Foreign functions        dlopen, ffi, errno, dlclose
+Seeing inside            stats, dump, trace, excepthook
+Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
+
+All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
+"""
+
+from __future__ import annotations
+
+from gosched import _inside, _run
+from gosched._dlopen import Library, dlclose, dlopen, ffi
+from gosched._gosched import (
+    Cancelled,
+    Chan,
+    Closed,
+    Deadlock,
+    Error,
+    FFIError,
+    GreenThread,
+    WouldBlock,
+    current,
+    errno,
+    go,
+    sleep,
+    stats,
+    version,
+    yield_now,
+)
+from gosched._inside import dump, trace
+from gosched._run import ExceptHookArgs, run
+from gosched._taskgroup import TaskGroup
+
+__version__ = version
+__all__ = [
+    "Cancelled",
+    "Chan",
+    "Closed",
+    "Deadlock",
+    "Error",
+    "ExceptHookArgs",
+    "FFIError",
+    "GreenThread",
+    "Library",
+    "TaskGroup",
+    "WouldBlock",
+    "current",
+    "dlclose",
+    "dlopen",
+    "dump",
+    "errno",
+    "excepthook",
+    "ffi",
+    "go",
+    "run",
+    "sleep",
+    "stats",
+    "trace",
+    "yield_now",
+]
+
+excepthook = _run.excepthook
+_report = _run.report
+
+del _inside, _run, annotations

@@ -1,0 +1,356 @@
+"""dlopen: C libraries whose functions are foreign calls of the scheduler.
+
+cffi parses the declarations and says what the types are; the functions themselves are made by
+_gosched._Function, which converts with cffi's converters and calls through the scheduler.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gosched import _gosched
+from gosched._gosched import FFIError
+
+if TYPE_CHECKING:
+    import cffi
+
+__all__ = ["Library", "dlclose", "dlopen", "ffi"]
+
+
+def dlopen(
+    path: str | os.PathLike[str] | None,
+    cdef: str | cffi.FFI,
+    blocking: Iterable[str] = (),
+    critical: Iterable[str] = (),
+) -> Library:
+    """Opens a C library; its functions become attributes of what is returned.
+
+        libc = gosched.dlopen(None, "int usleep(unsigned usec);")
+        libc.usleep(1000)
+
+    While a function runs, other green threads do.  Arguments and results follow cffi's rules; see
+    gosched.ffi for making C data.  Constants, enums and global variables of the declarations are
+    attributes too.
+
+    path: as for dlopen(3), e.g. "libsqlite3.so.0"; None: the process itself, libc included.
+    cdef: C declarations, as in a header without preprocessor; or a cffi.FFI that has them.
+    blocking: names of functions known to block: the turn is handed on as soon as they are called.
+    critical: names of short functions that never block: they keep the turn and the GIL, and cost
+    less.  Neither is needed; the scheduler learns.
+
+    Raises FFIError: the library cannot be loaded; the declarations are wrong (line and column tell
+    where); a name in blocking or critical is not declared.  Names are looked up when first used.
+    """
+    parsed = _parse(cdef)
+    name = "the process" if path is None else os.fspath(path)
+    try:
+        opened = parsed.dlopen(None if path is None else name)
+    except OSError as e:
+        raise FFIError(f"cannot load {name}: {e}") from None
+    flags = _flags(parsed, opened, name, blocking, critical)
+    return Library(_State(name, parsed, opened, _gosched._Library(name), flags))
+
+
+def ffi(lib: Library) -> cffi.FFI:
+    """The cffi.FFI of a library: new, string, buffer, cast, typeof and so on."""
+    return _state(lib, "ffi").ffi
+
+
+def dlclose(lib: Library) -> None:
+    """Closes a library.  Its functions and variables raise FFIError from now on.
+
+    Raises FFIError while one of its functions runs.  Closing twice does nothing.
+    """
+    state = _state(lib, "dlclose")
+    if state.closed:
+        return
+    state.core.close()
+    state.closed = True
+    state.ffi.dlclose(state.opened)
+
+
+class _State:
+    """What a Library knows."""
+
+    def __init__(
+        self, name: str, ffi: cffi.FFI, opened: Any, core: _gosched._Library, flags: dict[str, int]
+    ) -> None:
+        self.name = name
+        self.ffi = ffi
+        self.opened = opened  # cffi's library
+        self.core = core
+        self.flags = flags
+        self.closed = False
+
+
+class Library:
+    """A C library opened by gosched.dlopen; its attributes are what the declarations name."""
+
+    def __init__(self, state: _State) -> None:
+        object.__setattr__(self, "_gosched_state", state)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        state: _State = object.__getattribute__(self, "_gosched_state")
+        value, is_function = _look_up(state, name)
+        if is_function:
+            # From now on the attribute is found without coming here.
+            object.__setattr__(self, name, value)
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        state: _State = object.__getattribute__(self, "_gosched_state")
+        if state.closed:
+            raise FFIError(f"{state.name} was closed")
+        setattr(state.opened, name, value)
+
+    def __dir__(self) -> list[str]:
+        state: _State = object.__getattribute__(self, "_gosched_state")
+        return sorted(dir(state.opened))
+
+    def __repr__(self) -> str:
+        state: _State = object.__getattribute__(self, "_gosched_state")
+        return f"<gosched.Library {state.name}{', closed' if state.closed else ''}>"
+
+
+def _state(lib: Library, caller: str) -> _State:
+    if not isinstance(lib, Library):
+        raise TypeError(
+            f"gosched.{caller}: lib must be what gosched.dlopen returned, not {type(lib).__name__}"
+        )
+    state: _State = object.__getattribute__(lib, "_gosched_state")
+    return state
+
+
+# ---- declarations ------------------------------------------------------------------------------
+
+
+def _parse(cdef: str | cffi.FFI) -> cffi.FFI:
+    try:
+        import _cffi_backend
+        import cffi
+    except ImportError as e:
+        raise FFIError(f"gosched.dlopen needs the package cffi ({e}): pip install cffi") from None
+    if isinstance(cdef, (cffi.FFI, _cffi_backend.FFI)):
+        return cdef
+    if not isinstance(cdef, str):
+        raise TypeError(
+            f"gosched.dlopen: cdef must be C declarations (str) or a cffi.FFI, "
+            f"not {type(cdef).__name__}"
+        )
+    ffi = cffi.FFI()
+    try:
+        ffi.cdef(cdef)
+    except (cffi.CDefError, cffi.FFIError, NotImplementedError) as e:
+        line, column = _place(str(e), cdef)
+        error = FFIError(f"line {line}, column {column} of the declarations: {e}")
+        error.line, error.column = line, column
+        raise error from None
+    return ffi
+
+
+def _place(message: str, source: str) -> tuple[int, int]:
+    """Where in the source an error of cffi is.  Not all of them say it in the same way."""
+    lines = source.split("\n")
+    if "At end of input" in message:
+        last = source.rstrip()
+        return last.count("\n") + 1, len(last) - (last.rfind("\n") + 1) + 1
+    found = re.search(r"<cdef source string>:(\d+)(?::(\d+))?", message)
+    if found:
+        line = int(found[1])
+        if found[2]:
+            return line, int(found[2])
+        name = re.search(r"<cdef source string>:\d+: (\w+)", message)
+        column = lines[line - 1].find(name[1]) if name and line <= len(lines) else -1
+        return line, max(column, 0) + 1
+    # Otherwise it quotes the piece of source that it means.
+    for quote in (*message.split("\n"), *re.findall(r'"([^"\n]+)"', message)):
+        quote = quote.strip()
+        at = source.find(quote) if quote else -1
+        if at >= 0:
+            return source.count("\n", 0, at) + 1, at - source.rfind("\n", 0, at)
+    return 1, 1
+
+
+def _flags(
+    ffi: cffi.FFI, opened: Any, library: str, blocking: Iterable[str], critical: Iterable[str]
+) -> dict[str, int]:
+    flags: dict[str, int] = {}
+    declared = set(dir(opened))
+    hints = (
+        ("blocking", blocking, _gosched._SITE_BLOCKING),
+        ("critical", critical, _gosched._SITE_CRITICAL),
+    )
+    for hint, names, flag in hints:
+        if isinstance(names, str):
+            raise TypeError(f"gosched.dlopen: {hint} must be a list of names, not str")
+        for name in names:
+            if name not in declared:
+                raise FFIError(f"{hint} names {name!r}, which the declarations do not have")
+            if flags.get(name, flag) != flag:
+                raise FFIError(f"{name!r} cannot be both blocking and critical")
+            flags[name] = flag
+    return flags
+
+
+# ---- looking up --------------------------------------------------------------------------------
+
+
+def _look_up(state: _State, name: str) -> tuple[Any, bool]:
+    """What a name of the declarations is, and whether it is a function."""
+    if state.closed:
+        raise FFIError(f"{state.name} was closed: {name} cannot be looked up")
+    if name not in dir(state.opened):
+        raise AttributeError(f"{name} is not in the declarations of {state.name}")
+    try:
+        value = getattr(state.opened, name)
+        if not isinstance(value, state.ffi.CData):
+            return value, False  # a number: constant, enumerator or variable
+        address = _address_of(state, name)
+    except (AttributeError, KeyError, ValueError) as e:
+        raise FFIError(f"{state.name} has no symbol {name}: {e}") from None
+    except NotImplementedError as e:
+        raise FFIError(f"{name} of {state.name} cannot be used: {e}") from None
+    if address is None or state.ffi.typeof(address).kind != "function":
+        return value, False
+    return _function(state, name, address), True
+
+
+def _address_of(state: _State, name: str) -> Any:
+    """A pointer to the function or variable; None for a constant."""
+    try:
+        return state.ffi.addressof(state.opened, name)
+    except TypeError:
+        return None
+
+
+def _function(state: _State, name: str, cdata: Any) -> Any:
+    ctype = state.ffi.typeof(cdata)
+    # cffi sets ellipsis also where it cannot call itself, as with packed structs by value.
+    if ctype.ellipsis and "...)" in ctype.cname:
+        return VariadicFunction(state, name, cdata)
+    return _make(state, name, cdata, ctype.args, len(ctype.args))
+
+
+def _make(state: _State, name: str, cdata: Any, args: tuple[Any, ...], nfixed: int) -> Any:
+    ctype = state.ffi.typeof(cdata)
+    signature = ctype.cname.replace("(*)", f" {name}", 1)
+    try:
+        result = _spec(state.ffi, ctype.result, "the result")
+        specs = tuple(_spec(state.ffi, a, f"argument {i}") for i, a in enumerate(args, start=1))
+    except FFIError as e:
+        raise FFIError(f"{name} of {state.name} cannot be called: {e}") from None
+    return _gosched._Function(
+        state.core,
+        name,
+        signature,
+        cdata,
+        int(state.ffi.cast("uintptr_t", cdata)),
+        None if ctype.result.kind == "void" else ctype.result,
+        result,
+        args,
+        specs,
+        nfixed,
+        state.flags.get(name, 0),
+    )
+
+
+class VariadicFunction:
+    """A C function declared with "...".  The arguments there must be cdata, as cffi wants them."""
+
+    def __init__(self, state: _State, name: str, cdata: Any) -> None:
+        self.__name__ = name
+        self.cdata = cdata
+        self._state = state
+        self._fixed: tuple[Any, ...] = state.ffi.typeof(cdata).args
+        self._shapes: dict[tuple[Any, ...], Any] = {}
+
+    def __call__(self, *args: Any) -> Any:
+        fixed = len(self._fixed)
+        if len(args) < fixed:
+            raise TypeError(
+                f"{self.__name__}() takes at least {fixed} arguments "
+                f"({self._state.ffi.typeof(self.cdata).cname}), {len(args)} given"
+            )
+        extra = tuple(self._promoted(i, a) for i, a in enumerate(args[fixed:], start=fixed + 1))
+        function = self._shapes.get(extra)
+        if function is None:
+            function = _make(self._state, self.__name__, self.cdata, self._fixed + extra, fixed)
+            self._shapes[extra] = function
+        return function(*args)
+
+    def _promoted(self, i: int, value: Any) -> Any:
+        """The type as which C passes a value behind the dots."""
+        ffi = self._state.ffi
+        if not isinstance(value, ffi.CData):
+            raise TypeError(
+                f"{self.__name__}() argument {i} is passed in the variadic part and needs to be a "
+                f"cdata object (ffi.cast or ffi.new), not {type(value).__name__}"
+            )
+        ctype = ffi.typeof(value)
+        if ctype.kind == "array":
+            return ffi.typeof(f"{ctype.item.cname} *") if _nameable(ctype) else ffi.typeof("void *")
+        if ctype.cname == "float":
+            return ffi.typeof("double")
+        if ctype.kind == "primitive" and ffi.sizeof(ctype) < ffi.sizeof("int"):
+            return ffi.typeof("int")
+        return ctype
+
+    def __repr__(self) -> str:
+        cname = self._state.ffi.typeof(self.cdata).cname
+        return f"<gosched function {self.__name__} of {self._state.name}: {cname}>"
+
+
+def _nameable(ctype: Any) -> bool:
+    return ctype.item.kind in ("primitive", "struct", "union", "enum")
+
+
+# ---- types -------------------------------------------------------------------------------------
+
+
+def _spec(ffi: cffi.FFI, ctype: Any, role: str) -> Any:
+    """A cffi type in the words of gosched_ffi.h, for _gosched._Function."""
+    kind = ctype.kind
+    if kind in ("pointer", "function", "array"):
+        return "pointer"
+    if kind == "void":
+        return "void"
+    if kind in ("primitive", "enum"):
+        return _number(ffi, ctype, role)
+    if kind == "struct":
+        return _struct(ffi, ctype, role)
+    raise FFIError(f"{role} is a {kind} ({ctype.cname}), which cannot be passed by value")
+
+
+def _number(ffi: cffi.FFI, ctype: Any, role: str) -> str:
+    fixed = {"float": "float", "double": "double", "long double": "longdouble", "_Bool": "bool"}
+    if ctype.cname in fixed:
+        return fixed[ctype.cname]
+    if "complex" in ctype.cname.lower():
+        raise FFIError(f"{role} is complex ({ctype.cname}), which is not supported")
+    bits = 8 * ffi.sizeof(ctype)
+    if ctype.cname == "char":
+        return "int8" if int(ffi.cast("int", ffi.cast("signed char", -1))) < 0 else "uint8"
+    signed = int(ffi.cast(ctype, -1)) < 0
+    return f"{'int' if signed else 'uint'}{bits}"
+
+
+def _struct(ffi: cffi.FFI, ctype: Any, role: str) -> tuple[tuple[Any, ...], int, int]:
+    members: list[Any] = []
+    if not ctype.fields:
+        raise FFIError(f"{role} is {ctype.cname}, whose members are not declared")
+    for name, field in ctype.fields:
+        if field.bitsize != -1:
+            raise FFIError(f"{role} is {ctype.cname} with the bit-field {name}: pass a pointer")
+        member, count = field.type, 1
+        while member.kind == "array":
+            if not member.length:
+                raise FFIError(f"{role} is {ctype.cname} with the open array {name}")
+            count *= member.length
+            member = member.item
+        members += [_spec(ffi, member, f"{role}.{name}")] * count
+    return tuple(members), ffi.sizeof(ctype), ffi.alignof(ctype)

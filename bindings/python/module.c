@@ -1,0 +1,407 @@
+/* module.c: the extension module _gosched: exceptions, arguments, and the functions that are not
+ * about one object.  The package gosched gives all this its public names.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+
+#include "tstate.h"
+
+PyObject *exc_Error, *exc_Closed, *exc_WouldBlock, *exc_Deadlock, *exc_FFIError, *exc_Cancelled;
+
+/* ---- errors -------------------------------------------------------------------------------------
+ */
+
+PyObject *raise_code(int code, const char *what) {
+  switch (code) {
+    case RAISED: return NULL;
+    case GS_ECLOSED: PyErr_Format(exc_Closed, "%s: the channel is closed", what); return NULL;
+    case GS_ETIMEOUT: PyErr_Format(PyExc_TimeoutError, "%s: timed out", what); return NULL;
+    case GS_ECANCELED:
+      PyErr_SetString(exc_Cancelled, "the green thread was cancelled");
+      return NULL;
+    case GS_EWOULDBLOCK: PyErr_Format(exc_WouldBlock, "%s would have to wait", what); return NULL;
+    case GS_ENOMEM: return PyErr_NoMemory();
+    case GS_EINVAL: PyErr_Format(PyExc_ValueError, "%s: %s", what, gs_strerror(code)); return NULL;
+    case GS_EPERM:
+      PyErr_Format(exc_Error,
+                   "%s waits, which is not possible inside a foreign call (in a callback that the "
+                   "called function makes)",
+                   what);
+      return NULL;
+    default: PyErr_Format(exc_Error, "%s: %s", what, gs_strerror(code)); return NULL;
+  }
+}
+
+PyObject *raise_detail(int code, const char *what) {
+  const char *detail = gs_error_detail();
+  if (code == RAISED || code == GS_ENOMEM || !*detail) return raise_code(code, what);
+  PyErr_Format(code == GS_EINVAL ? PyExc_ValueError : exc_Error, "%s: %s", what, detail);
+  return NULL;
+}
+
+static int add_exceptions(PyObject *module) {
+  const struct {
+    PyObject **where;
+    const char *name, *doc;
+    PyObject *base;
+  } all[] = {
+      {&exc_Error, "gosched.Error", "The base of the errors of gosched.", PyExc_Exception},
+      {&exc_Closed, "gosched.Closed", "The channel is closed.", NULL},
+      {&exc_WouldBlock, "gosched.WouldBlock", "An operation that may not wait would have to.",
+       NULL},
+      {&exc_Deadlock, "gosched.Deadlock", "No green thread can ever go on.", NULL},
+      {&exc_FFIError, "gosched.FFIError",
+       "A library, a symbol or a declaration is missing or wrong.\n\n"
+       "line, column: where in the declarations (from 1), or None.",
+       NULL},
+      {&exc_Cancelled, "gosched.Cancelled",
+       "Raised in a green thread that was asked to stop, by whatever it waits in.\n\n"
+       "It does not derive from Exception, so that `except Exception` does not swallow it.",
+       PyExc_BaseException},
+  };
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    PyObject *dict = NULL;
+    if (all[i].where == &exc_FFIError) {
+      dict = Py_BuildValue("{s:O,s:O}", "line", Py_None, "column", Py_None);
+      if (!dict) return -1;
+    }
+    PyObject *type = PyErr_NewExceptionWithDoc(all[i].name, all[i].doc,
+                                               all[i].base ? all[i].base : exc_Error, dict);
+    Py_XDECREF(dict);
+    if (!type) return -1;
+    *all[i].where = type;
+    Py_INCREF(type);
+    if (PyModule_AddObject(module, strchr(all[i].name, '.') + 1, type) < 0) return -1;
+  }
+  return 0;
+}
+
+/* ---- arguments
+ * ------------------------------------------------------------------------------------- */
+
+int parse_args(const char *fname, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+               const char *const *names, int required, PyObject **out) {
+  Py_ssize_t n = 0;
+  while (names[n]) out[n++] = NULL;
+  if (nargs > n) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments, %zd given", fname, n, nargs);
+    return -1;
+  }
+  for (Py_ssize_t i = 0; i < nargs; i++) out[i] = args[i];
+  for (Py_ssize_t k = 0; kwnames && k < PyTuple_GET_SIZE(kwnames); k++) {
+    PyObject *key = PyTuple_GET_ITEM(kwnames, k);
+    Py_ssize_t i = 0;
+    while (i < n && PyUnicode_CompareWithASCIIString(key, names[i]) != 0) i++;
+    if (i == n || out[i]) {
+      PyErr_Format(PyExc_TypeError,
+                   i == n ? "%s() got an unexpected keyword argument '%U'"
+                          : "%s() got multiple values for argument '%U'",
+                   fname, key);
+      return -1;
+    }
+    out[i] = args[nargs + k];
+  }
+  for (int i = 0; i < required; i++)
+    if (!out[i]) {
+      PyErr_Format(PyExc_TypeError, "%s() missing required argument: '%s'", fname, names[i]);
+      return -1;
+    }
+  return 0;
+}
+
+int parse_seconds(PyObject *arg, const char *what, int64_t *ns) {
+  double seconds = PyFloat_AsDouble(arg);
+  if (seconds == -1.0 && PyErr_Occurred()) {
+    if (PyErr_ExceptionMatches(PyExc_TypeError))
+      PyErr_Format(PyExc_TypeError, "%s must be a number of seconds, not %.100s", what,
+                   Py_TYPE(arg)->tp_name);
+    return -1;
+  }
+  if (isnan(seconds) || seconds < 0) {
+    PyErr_Format(PyExc_ValueError, "%s is %R; it must be 0 or more seconds", what, arg);
+    return -1;
+  }
+  /* Rounded up, so that nobody wakes too early. */
+  *ns = seconds >= 9e9 ? INT64_MAX : (int64_t)ceil(seconds * 1e9);
+  return 0;
+}
+
+int parse_timeout(PyObject *arg, int64_t *deadline) {
+  int64_t ns;
+  *deadline = GS_FOREVER;
+  if (!arg || arg == Py_None) return 0;
+  if (parse_seconds(arg, "timeout", &ns) < 0) return -1;
+  int64_t now = gs_now();
+  if (ns < INT64_MAX - now) *deadline = now + ns;
+  return 0;
+}
+
+/* None: 0.  -1: an exception is set. */
+static int parse_count(PyObject *arg, const char *what, int *out) {
+  *out = 0;
+  if (arg == Py_None) return 0;
+  if (!PyLong_Check(arg)) {
+    PyErr_Format(PyExc_TypeError, "gosched.run: %s must be an int or None, not %.100s", what,
+                 Py_TYPE(arg)->tp_name);
+    return -1;
+  }
+  long value = PyLong_AsLong(arg);
+  if (value == -1 && PyErr_Occurred()) PyErr_Clear();
+  if (value < 1 || value > 1000000) {
+    PyErr_Format(PyExc_ValueError, "gosched.run: %s is %R; 1 or more is accepted, or None", what,
+                 arg);
+    return -1;
+  }
+  *out = (int)value;
+  return 0;
+}
+
+/* ---- run, go
+ * ----------------------------------------------------------------------------------------- */
+
+static PyObject *mod_run(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+  (void)self;
+  int procs, max_threads;
+  if (nargs != 4 || !PyTuple_Check(args[1])) {
+    PyErr_SetString(PyExc_TypeError, "_run(main, args, procs, max_threads)");
+    return NULL;
+  }
+  if (!PyCallable_Check(args[0])) {
+    PyErr_Format(PyExc_TypeError, "gosched.run: main must be callable, not %.100s",
+                 Py_TYPE(args[0])->tp_name);
+    return NULL;
+  }
+  if (parse_count(args[2], "procs", &procs) < 0) return NULL;
+  if (parse_count(args[3], "max_threads", &max_threads) < 0) return NULL;
+  return domain_run(args[0], args[1], procs, max_threads);
+}
+
+static PyObject *start(PyObject *on_end, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames) {
+  if (nargs < 1) {
+    PyErr_SetString(PyExc_TypeError, "gosched.go() missing required argument: 'fn'");
+    return NULL;
+  }
+  if (!PyCallable_Check(args[0])) {
+    PyErr_Format(PyExc_TypeError, "gosched.go: fn must be callable, not %.100s",
+                 Py_TYPE(args[0])->tp_name);
+    return NULL;
+  }
+  Green *g = green_new(args[0], args + 1, (size_t)nargs - 1, kwnames);
+  if (!g) return NULL;
+  Py_XINCREF(on_end);
+  g->on_end = on_end;
+  g->retrieved = on_end != NULL;
+  int code = green_start(g);
+  if (code == GS_OK) return (PyObject *)g;
+  raise_detail(code, "gosched.go");
+  Py_DECREF(g);
+  return NULL;
+}
+
+PyDoc_STRVAR(
+    go_doc,
+    "go(fn, /, *args, **kwargs)\n--\n\n"
+    "Starts fn(*args, **kwargs) as a green thread and returns its GreenThread.\n\n"
+    "It runs in a copy of the caller's contextvars.  May also be called on any other thread\n"
+    "while gosched.run is under way.  Raises Error outside of gosched.run, TypeError if fn\n"
+    "cannot be called, MemoryError.");
+static PyObject *mod_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                        PyObject *kwnames) {
+  (void)self;
+  return start(NULL, args, nargs, kwnames);
+}
+
+PyDoc_STRVAR(
+    spawn_doc,
+    "_spawn(on_end, fn, /, *args, **kwargs)\n--\n\n"
+    "go; at the end on_end(green_thread, exception or None) is called on it, and the error\n"
+    "is on_end's business.");
+static PyObject *mod_spawn(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames) {
+  (void)self;
+  return start(args[0], args + 1, nargs - 1, kwnames);
+}
+
+/* ---- waiting
+ * -------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(
+    sleep_doc,
+    "sleep(seconds, /)\n--\n\n"
+    "Lets the green thread rest for so many seconds (0: like yield_now).\n\n"
+    "Raises ValueError if seconds is negative or not a number, Cancelled, and Error where no\n"
+    "green thread runs.");
+static PyObject *mod_sleep(PyObject *self, PyObject *seconds) {
+  (void)self;
+  int64_t ns;
+  if (parse_seconds(seconds, "gosched.sleep: seconds", &ns) < 0) return NULL;
+  Rec *r = op_begin("gosched.sleep", state_waiting);
+  if (!r) return NULL;
+  int64_t now = gs_now();
+  int64_t deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX;
+  int code;
+  do code = gs_sleep(ns == 0 ? 0 : deadline - gs_now());
+  while (op_again(r, &code));
+  op_end(r);
+  if (code == GS_OK && ns == 0 && gs_cancelled()) code = GS_ECANCELED;
+  if (code != GS_OK) return raise_code(code, "gosched.sleep");
+  Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    yield_doc,
+    "yield_now()\n--\n\n"
+    "Lets other green threads run.  Raises Cancelled.  Does nothing where no green thread runs.");
+static PyObject *mod_yield(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  if (!rec_here()) Py_RETURN_NONE;
+  Rec *r = op_begin("gosched.yield_now", state_waiting);
+  if (!r) return NULL;
+  gs_yield();
+  op_end(r);
+  if (gs_cancelled()) return raise_code(GS_ECANCELED, NULL);
+  Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(current_doc, "current()\n--\n\nThe GreenThread that runs here; None where none does.");
+static PyObject *mod_current(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  const Rec *r = rec_here();
+  PyObject *g = r && r->obj ? (PyObject *)r->obj : Py_None;
+  Py_INCREF(g);
+  return g;
+}
+
+static PyObject *mod_get_ident(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  uint64_t ident = green_ident();
+  return PyLong_FromUnsignedLong(ident ? (unsigned long)ident : PyThread_get_thread_ident());
+}
+
+/* ---- seeing inside
+ * ------------------------------------------------------------------------------------------ */
+
+#define METRICS(X)                                                                              \
+  X(gs_live)                                                                                    \
+  X(threads) X(threads_idle) X(incgo) X(procs) X(procs_idle) X(gs_created) X(threads_created)   \
+      X(threads_max) X(cgocalls) X(exits_fast) X(exits_idle_p) X(exits_slow) X(retakes)         \
+          X(retakes_user) X(retakes_failed) X(handoffs) X(handoffs_entry) X(steals) X(switches) \
+              X(parks) X(sysmon_ticks) X(sysmon_pokes) X(barriers) X(thread_limit_hits)         \
+                  X(stacks_mapped)
+
+PyDoc_STRVAR(
+    stats_doc,
+    "stats()\n--\n\n"
+    "The scheduler's counters, a dict of int.\n\n"
+    "Now: gs_live (green threads that have not ended), threads, threads_idle, incgo (threads in\n"
+    "a foreign call), procs, procs_idle.  Since the start: gs_created, threads_created,\n"
+    "threads_max, cgocalls (foreign calls), exits_fast, exits_idle_p, exits_slow (how they came\n"
+    "back), retakes, retakes_user (Ps taken from calls, and from code that declared none),\n"
+    "handoffs, switches, parks and others.  All zero before the first gosched.run.");
+static PyObject *mod_stats(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  gs_metrics m = {.size = sizeof m};
+  int code = gs_read_metrics(&m);
+  if (code != GS_OK) return raise_code(code, "gosched.stats");
+  PyObject *dict = PyDict_New();
+  if (!dict) return NULL;
+#define SET(field)                                                          \
+  {                                                                         \
+    PyObject *v = PyLong_FromUnsignedLongLong((unsigned long long)m.field); \
+    int failed = !v || PyDict_SetItemString(dict, #field, v) < 0;           \
+    Py_XDECREF(v);                                                          \
+    if (failed) goto error;                                                 \
+  }
+  METRICS(SET)
+  return dict;
+error:
+  Py_DECREF(dict);
+  return NULL;
+}
+
+static PyObject *mod_dump(PyObject *self, PyObject *fd) {
+  (void)self;
+  long n = PyLong_AsLong(fd);
+  if (n == -1 && PyErr_Occurred()) return NULL;
+  if (n < 0 || n > INT_MAX || fcntl((int)n, F_GETFD) < 0) {
+    errno = EBADF;
+    return PyErr_SetFromErrno(PyExc_OSError);
+  }
+  gs_dump((int)n);
+  Py_RETURN_NONE;
+}
+
+static PyObject *mod_trace_start(PyObject *self, PyObject *path) {
+  (void)self;
+  PyObject *bytes;
+  if (!PyUnicode_FSConverter(path, &bytes)) return NULL;
+  int code = domain_ready() < 0 ? RAISED : gs_trace_start(PyBytes_AS_STRING(bytes));
+  Py_DECREF(bytes);
+  if (code == GS_EBUSY) {
+    PyErr_SetString(exc_Error, "gosched.trace: a trace is being recorded already");
+    return NULL;
+  }
+  if (code == GS_ESYS) return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+  if (code != GS_OK) return raise_code(code, "gosched.trace");
+  Py_RETURN_NONE;
+}
+
+static PyObject *mod_trace_stop(PyObject *self, PyObject *path) {
+  (void)self;
+  int code = gs_trace_stop();
+  if (code == GS_ESYS) return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+  if (code == GS_EPERM) {
+    PyErr_SetString(exc_Error, "gosched.trace: no trace is being recorded");
+    return NULL;
+  }
+  if (code != GS_OK) return raise_code(code, "gosched.trace");
+  Py_RETURN_NONE;
+}
+
+/* ---- the module
+ * -------------------------------------------------------------------------------------------------
+ */
+
+#define FAST(fn) (PyCFunction)(void (*)(void)) fn
+static PyMethodDef methods[] = {
+    {"_run", FAST(mod_run), METH_FASTCALL, "gosched.run without its defaults."},
+    {"go", FAST(mod_go), METH_FASTCALL | METH_KEYWORDS, go_doc},
+    {"_spawn", FAST(mod_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
+    {"sleep", mod_sleep, METH_O, sleep_doc},
+    {"yield_now", mod_yield, METH_NOARGS, yield_doc},
+    {"current", mod_current, METH_NOARGS, current_doc},
+    {"get_ident", mod_get_ident, METH_NOARGS,
+     "Of a green thread its own number, elsewhere what _thread.get_ident says."},
+    {"stats", mod_stats, METH_NOARGS, stats_doc},
+    {"_dump", mod_dump, METH_O, "Writes every G, M and P to a file descriptor."},
+    {"_trace_start", mod_trace_start, METH_O, "Starts recording; the trace goes to this path."},
+    {"_trace_stop", mod_trace_stop, METH_O, "Writes the trace; the path is for messages."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "gosched._gosched",
+    .m_doc = "The scheduler, seen from Python.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__gosched(void);
+PyMODINIT_FUNC PyInit__gosched(void) {
+  PyObject *module = PyModule_Create(&definition);
+  if (!module) return NULL;
+  if (add_exceptions(module) < 0 || green_init(module) < 0 || chan_init(module) < 0 ||
+      function_init(module) < 0 ||
+      PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
+    Py_DECREF(module);
+    return NULL;
+  }
+  return module;
+}

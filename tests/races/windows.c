@@ -1,0 +1,125 @@
+/* windows.c: races whose loser would sleep for ever, or too long.  Each test makes the two sides meet
+ * a few thousand times; in the torture build the windows between their steps are widened, and the
+ * patches in tests/mutants that remove a guard are caught there.
+ */
+#include "support.h"
+
+#include "runtime.h"
+
+/* Submit against retire (proc.c): a G that is made runnable while the last spinning M gives its P up
+ * must run, although the M that made it runnable goes on computing. */
+static atomic_int ran;
+
+static void set_ran(void *arg) {
+  (void)arg;
+  atomic_store(&ran, 1);
+}
+
+static void submit_against_retire(void *arg) {
+  (void)arg;
+  for (int i = 0; i < SCALE(3000); i++) {
+    atomic_store(&ran, 0);
+    go(set_ran, NULL);
+    int64_t until = gs_now() + PATIENCE / 3;
+    while (!atomic_load(&ran) && gs_now() < until) {
+    }
+    CHECK(atomic_load(&ran));
+    if (!atomic_load(&ran)) return;
+    if (i % 7 == 0) gs_sleep(US(50));
+  }
+}
+
+static void test_submit_against_retire(void **state) {
+  (void)state;
+  run_procs(2, submit_against_retire, NULL);
+}
+
+/* Add a timer against the poller going to sleep (poll.c): the poller must not sleep beyond it.  A G
+ * with a far deadline keeps it busy; one with a near deadline is added at random moments. */
+static void far_sleeper(void *arg) {
+  (void)arg;
+  gs_sleep(PATIENCE);
+}
+
+static void timer_against_poller(void *arg) {
+  (void)arg;
+  uint64_t rnd = 7;
+  gs_handle *far = go_named("far", far_sleeper, NULL);
+  for (int i = 0; i < SCALE(2000); i++) {
+    int64_t t = gs_now();
+    gs_sleep(US(20) + (int64_t)(random_next(&rnd) % 150000));
+    /* sysmon would find it after 10 ms at the latest if it were awake; when all is idle it sleeps. */
+    CHECK(gs_now() - t < PATIENCE / 4);
+    if (gs_now() - t >= PATIENCE / 4) break;
+  }
+  gs_cancel(far);
+  join(far);
+}
+
+static void test_timer_against_poller(void **state) {
+  (void)state;
+  run_procs(2, timer_against_poller, NULL);
+}
+
+/* Cancel against park (g.c): a G that is about to park when it is cancelled must notice. */
+static void park_once(void *arg) {
+  gs_chan *c = arg;
+  char x;
+  CHECK_CODE(gs_chan_recv(c, &x, gs_now() + PATIENCE), GS_ECANCELED);
+}
+
+static void cancel_against_park(void *arg) {
+  (void)arg;
+  gs_chan *c = chan_new(1, 0);
+  for (int i = 0; i < SCALE(3000) && !checks_failed(); i++) {
+    gs_handle *h = go_named("parker", park_once, c);
+    for (int k = 0; k < i % 50 * 10; k++) compiler_fence();
+    CHECK_CODE(gs_cancel(h), GS_OK);
+    join(h);
+  }
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+}
+
+static void test_cancel_against_park(void **state) {
+  (void)state;
+  run_procs(2, cancel_against_park, NULL);
+}
+
+/* The first P that leaves the idle list against sysmon going to sleep (sysmon.c): a blocking call
+ * with work behind it must lose its P. */
+static void tick(void *arg) {
+  atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static int wait_for_tick(void *arg) { return block_until(arg); }
+
+static void wake_against_deep_sleep(void *arg) {
+  (void)arg;
+  for (int i = 0; i < SCALE(300) && !checks_failed(); i++) {
+    atomic_int ticks = 0;
+    int seen = 0;
+    gs_site site = {.name = "wait_for_tick"}; /* never known to be long */
+    gs_sleep(i % 3 ? MS(1) : MS(12)); /* everything idle */
+    gs_handle *h = go_named("tick", tick, &ticks);
+    CHECK_CODE(gs_cgocall_site(&site, wait_for_tick, &ticks, &seen), GS_OK);
+    CHECK(seen == 1);
+    join(h);
+  }
+}
+
+static void test_wake_against_deep_sleep(void **state) {
+  (void)state;
+  run_procs(1, wake_against_deep_sleep, NULL);
+}
+
+int main(int argc, char **argv) {
+  (void)argc;
+  (void)argv;
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_submit_against_retire),
+      cmocka_unit_test(test_timer_against_poller),
+      cmocka_unit_test(test_cancel_against_park),
+      cmocka_unit_test(test_wake_against_deep_sleep),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
