@@ -1,8 +1,8 @@
 /* boot.c: the configuration, the first start, and gs_run.
  *
  * The runtime boots once in a process and stays: its threads sleep when nothing runs.  gs_run lends
- * the caller's thread to the scheduler as an M, whose g0 is the caller's stack, until the main green
- * thread has ended.
+ * the caller's thread to the scheduler as an M, whose g0 is the caller's stack, until the main
+ * green thread has ended.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,9 @@ Sched gs_sched;
 #define DEFAULT_THREADS 10000
 #define MAX_THREADS 1000000
 
-/* ---- boot --------------------------------------------------------------------------------------------------- */
+/* ---- boot
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 static int boot_error;
 
@@ -65,7 +67,8 @@ int gs_boot(void) {
                     : GS_OK;
 }
 
-/* ---- the configuration ------------------------------------------------------------------------------------------ */
+/* ---- the configuration
+ * ------------------------------------------------------------------------------------------ */
 
 /* A number from the environment over the one in the configuration. */
 static int from_env(const char *name, long long min, long long max, long long *value) {
@@ -112,7 +115,9 @@ static int numbers_of(const gs_config *c, Numbers *n) {
   return GS_OK;
 }
 
-/* ---- gs_run --------------------------------------------------------------------------------------------------------- */
+/* ---- gs_run
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
   int (*fn)(void *);

@@ -1,8 +1,8 @@
 /* cgocall.c: the call bridge.
  *
  * A foreign call is entersyscall, a change to the M's own full-size stack, the function, the way
- * back, exitsyscall.  ncgocall counts calls, ncgo those under way, incgo says that foreign code runs
- * right now; both are cleared before exitsyscall, after which the G may be on another M.
+ * back, exitsyscall.  ncgocall counts calls, ncgo those under way, incgo says that foreign code
+ * runs right now; both are cleared before exitsyscall, after which the G may be on another M.
  *
  * errno is taken on this thread, right after the function has returned, before anything here could
  * change it, and is given back on whatever thread the G goes on.
@@ -55,8 +55,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   int e = *m->errno_at;
   m->ncgo--;
   store_rlx(&m->incgo, 0);
-  if (unlikely(traced))
-    trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
+  if (unlikely(traced)) trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
   m = exitsyscall(m, g, false);
   g->call_errno = e;
   *m->errno_at = e;
@@ -81,14 +80,15 @@ GS_NOINLINE static int call_odd(M *m, gs_site *site, int (*fn)(void *), void *ar
 GS_NOINLINE static uint64_t moved_on(M *m) { return m->sc; }
 
 /* The fast path is entersyscall and exitsyscall of syscall.c, inlined for a known-short site of a
- * domain without hooks.  What it avoids is the wait for its own stores: sc, m->p and errno go through
- * registers, because a load that follows a store to the same place costs the store buffer's latency
- * and these would queue up behind each other. */
+ * domain without hooks.  What it avoids is the wait for its own stores: sc, m->p and errno go
+ * through registers, because a load that follows a store to the same place costs the store buffer's
+ * latency and these would queue up behind each other. */
 int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   M *m = gs_getm();
   if (unlikely(!m || !fn || !m->curg || m->incgo)) return call_odd(m, site, fn, arg, result);
   if (!site) site = site_of((const void *)(uintptr_t)fn);
-  if (unlikely(load_rlx(&site->flags) & GS_SITE_CRITICAL)) return call_odd(m, site, fn, arg, result);
+  if (unlikely(load_rlx(&site->flags) & GS_SITE_CRITICAL))
+    return call_odd(m, site, fn, arg, result);
   G *g = m->curg;
   P *p = m->p;
   uint64_t s = m->sc;

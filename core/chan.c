@@ -1,9 +1,9 @@
 /* chan.c: channels.
  *
- * A ring of elements, a lock, and two queues of waiters (Go's chan.go; the invariants are the same):
- * at least one of the two queues is empty; if elements are buffered nobody waits to receive; if there
- * is room nobody waits to send.  A waiter's entry, with a pointer to its element, stands on its own
- * stack, which never moves, so a partner copies straight from stack to stack.
+ * A ring of elements, a lock, and two queues of waiters (Go's chan.go; the invariants are the
+ * same): at least one of the two queues is empty; if elements are buffered nobody waits to receive;
+ * if there is room nobody waits to send.  A waiter's entry, with a pointer to its element, stands
+ * on its own stack, which never moves, so a partner copies straight from stack to stack.
  *
  * A waiter is woken by whoever takes its entry off the queue under the lock and wins the claim on
  * its park word.  Timers, cancellers and signals may win instead: then the entry is stale, partners
@@ -28,9 +28,9 @@ typedef struct {
 
 struct gs_chan {
   Lock lock;
-  uint32_t closed;  /* written under lock */
+  uint32_t closed; /* written under lock */
   size_t elem_size, cap;
-  size_t count;     /* lock; read by gs_chan_len */
+  size_t count; /* lock; read by gs_chan_len */
   size_t sendx, recvx;
   Queue senders, receivers;
   unsigned char *buf;

@@ -1,7 +1,7 @@
 /* domain.c: domains, their Ps, and what a binding stores with threads and green threads.
  *
- * Domains and Ps are never freed.  The number of Ps of a domain changes only by idle Ps: a P is taken
- * off the idle list and declared dead, or a new (or dead) one is put on it.
+ * Domains and Ps are never freed.  The number of Ps of a domain changes only by idle Ps: a P is
+ * taken off the idle list and declared dead, or a new (or dead) one is put on it.
  */
 #include <stdlib.h>
 #include <string.h>

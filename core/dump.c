@@ -23,8 +23,7 @@ __attribute__((format(printf, 2, 3))) static void put(int fd, const char *fmt, .
 
 static void dump_domain(int fd, const Domain *d) {
   put(fd, "domain %s: %u procs, %u idle, %u spinning, %u in the global queue\n", d->name,
-      load_rlx(&d->nprocs), load_rlx(&d->npidle), load_rlx(&d->nmspinning),
-      load_rlx(&d->runqsize));
+      load_rlx(&d->nprocs), load_rlx(&d->npidle), load_rlx(&d->nmspinning), load_rlx(&d->runqsize));
   for (uint32_t i = 0; i < load_acq(&d->nallp); i++) {
     const P *p = d->allp[i];
     const M *m = load_rlx(&p->m);
@@ -63,8 +62,8 @@ static void dump_g(int fd, const G *g) {
 void gs_dump(int fd) {
   const Sched *s = &gs_sched;
   put(fd, "gosched %s: %u green threads, %u threads (%u idle), poller %s, %s\n", GS_VERSION,
-      load_rlx(&s->ngs), load_rlx(&s->nm), load_rlx(&s->nmidle), load_rlx(&s->poller) ? "on" : "off",
-      load_rlx(&s->fenced) ? "fenced" : "membarrier");
+      load_rlx(&s->ngs), load_rlx(&s->nm), load_rlx(&s->nmidle),
+      load_rlx(&s->poller) ? "on" : "off", load_rlx(&s->fenced) ? "fenced" : "membarrier");
   for (const Domain *d = load_acq(&s->domains); d; d = d->next) dump_domain(fd, d);
   put(fd, "threads\n");
   for (const M *m = load_acq(&s->allm); m; m = m->alllink) dump_m(fd, m);

@@ -40,7 +40,8 @@ const char *gs_strerror(int code) {
 
 const char *gs_version(void) { return GS_VERSION; }
 
-/* ---- the sentence ------------------------------------------------------------------------------------ */
+/* ---- the sentence
+ * ------------------------------------------------------------------------------------ */
 
 static __thread char detail[256];
 
@@ -60,7 +61,8 @@ int gs_fail(int code, const char *fmt, ...) {
   return code;
 }
 
-/* ---- warnings ------------------------------------------------------------------------------------------ */
+/* ---- warnings
+ * ------------------------------------------------------------------------------------------ */
 
 static void (*logger)(int, const char *, void *);
 static void *logger_ud;
@@ -84,7 +86,8 @@ void gs_log(int level, const char *fmt, ...) {
     fprintf(stderr, "gosched: %s: %s\n", level == 0 ? "error" : "warning", text);
 }
 
-/* ---- broken invariants ------------------------------------------------------------------------------------ */
+/* ---- broken invariants
+ * ------------------------------------------------------------------------------------ */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line) {
   static uint32_t throwing;

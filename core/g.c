@@ -1,7 +1,7 @@
 /* g.c: birth, death and cancellation of green threads.
  *
- * G structs are never freed: a retaker, a canceller or a dump may look at one at any time.  Dead ones
- * wait on the P's list and then on a global one.  A G gets its stack when it first runs.
+ * G structs are never freed: a retaker, a canceller or a dump may look at one at any time.  Dead
+ * ones wait on the P's list and then on a global one.  A G gets its stack when it first runs.
  *
  * Cancellation is a flag and, if the G is parked, a claim.  The flag is looked at by park_commit
  * (proc.c), after the park word is published; here the flag is stored first, then comes the heavy
@@ -125,7 +125,9 @@ void g_recycle(M *m, G *g) {
   }
 }
 
-/* ---- cancellation -------------------------------------------------------------------------------------------------- */
+/* ---- cancellation
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static void heavy_barrier(void) {
   if (load_rlx(&gs_sched.fenced)) {
@@ -155,13 +157,15 @@ static void cancel_all(M *m, G *except) {
       ready(m, g);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------------------- */
+/* ---- the end
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
   /* Publishes the waiter, then counts; g_exit counts down, then looks for the waiter. */
   store_sc(&gs_sched.drain, g);
-  if (load_sc(&gs_sched.ngs) != 1) return true;
+  if (load_sc(&gs_sched.ngs) != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) return true;
   return xchg(&gs_sched.drain, NULL) == NULL;
 }
 
@@ -171,7 +175,7 @@ static M *drain(M *m, G *g) {
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
   cancel_all(m, g);
-  while (load_sc(&gs_sched.ngs) != 1) {
+  while (load_sc(&gs_sched.ngs) != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
     gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
     m = g->m;
   }
@@ -198,7 +202,12 @@ _Noreturn void g_exit(M *m) {
 }
 
 void gs_run_abandon(void) {
-  __atomic_fetch_or(&gs_sched.run_flags, (unsigned)GS_RUN_ABANDON, __ATOMIC_RELAXED);
+  /* The flag, then the waiter; drain_commit publishes the waiter, then reads the flag. */
+  __atomic_fetch_or(&gs_sched.run_flags, (unsigned)GS_RUN_ABANDON, __ATOMIC_SEQ_CST);
+  M *m = enter();
+  G *waiter = xchg(&gs_sched.drain, NULL);
+  if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
+  if (m) leave(m);
 }
 
 void gs_goexit(void) {
@@ -218,7 +227,9 @@ void gs_uncancel(void) {
   if (g) store_rlx(&g->cancelled, 0);
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------------------------- */
+/* ---- starting
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 int gs_go(void (*fn)(void *), void *arg) { return gs_go_opts(NULL, fn, arg, NULL); }
 

@@ -77,16 +77,17 @@ enum {
 };
 
 typedef struct gs_config {
-  size_t size;       /* sizeof(gs_config) */
-  int procs;         /* Ps of the native domain; 0: the CPUs this process may use.  1..1024 */
-  int max_threads;   /* most Ms at once; 0: 10000.  2..1000000 */
-  size_t stack_size; /* bytes of a native green thread's stack; 0: 64 KiB.  16 KiB..1 GiB */
-  unsigned flags;    /* GS_RUN_… */
-  gs_domain *domain; /* the main green thread's domain; NULL: the native one */
+  size_t size;            /* sizeof(gs_config) */
+  int procs;              /* Ps of the native domain; 0: the CPUs this process may use.  1..1024 */
+  int max_threads;        /* most Ms at once; 0: 10000.  2..1000000 */
+  size_t stack_size;      /* bytes of a native green thread's stack; 0: 64 KiB.  16 KiB..1 GiB */
+  unsigned flags;         /* GS_RUN_… */
+  gs_domain *domain;      /* the main green thread's domain; NULL: the native one */
   size_t main_stack_size; /* bytes of the main green thread's stack; 0: 8 MiB */
 } gs_config;
 
-#define GS_CONFIG_DEFAULT {sizeof(gs_config), 0, 0, 0, 0, NULL, 0}
+#define GS_CONFIG_DEFAULT \
+  { sizeof(gs_config), 0, 0, 0, 0, NULL, 0 }
 
 /* Boots the runtime (once in a process; a later call uses it again) and runs fn(arg) as the main
  * green thread, starting on the caller's thread.  Returns when fn has returned and, unless
@@ -121,7 +122,8 @@ typedef struct gs_go_options {
   size_t stack_size; /* bytes; 0: the domain's default.  16 KiB..1 GiB */
 } gs_go_options;
 
-#define GS_GO_OPTIONS_DEFAULT {sizeof(gs_go_options), NULL, NULL, 0}
+#define GS_GO_OPTIONS_DEFAULT \
+  { sizeof(gs_go_options), NULL, NULL, 0 }
 
 /* gs_go with options and a handle (NULL: not wanted) that must be released by gs_handle_release.
  * Errors: as gs_go, and GS_EINVAL for a bad option. */
@@ -150,7 +152,7 @@ GS_API void gs_yield(void);
  * Errors: GS_ECANCELED, GS_EINTR, GS_EPERM. */
 GS_API int gs_sleep(int64_t ns);
 
-GS_API int64_t gs_now(void);  /* monotonic nanoseconds; any thread, any stack */
+GS_API int64_t gs_now(void);   /* monotonic nanoseconds; any thread, any stack */
 GS_API uint64_t gs_self(void); /* the goid of this green thread; 0: none runs here */
 GS_API int gs_cancelled(void); /* 1 if gs_cancel was called for this green thread */
 /* Takes the request back: parks work again (for clean-up, or a scope whose own cancel it was). */
@@ -182,8 +184,8 @@ typedef struct gs_site {
   const char *name; /* shown in traces and dumps; NULL: the function's address */
   unsigned flags;   /* GS_SITE_… */
   /* ---- */
-  unsigned score; /* >0: known long (decremented by short returns); atomic, sysmon and callers */
-  unsigned shorts; /* run of short calls, saturating; atomic, callers */
+  unsigned score;   /* >0: known long (decremented by short returns); atomic, sysmon and callers */
+  unsigned shorts;  /* run of short calls, saturating; atomic, callers */
   uint64_t retakes; /* how often sysmon took the P from a call of this site; atomic, sysmon */
 } gs_site;
 
@@ -269,9 +271,9 @@ typedef struct gs_metrics {
   uint64_t parks;
   uint64_t sysmon_ticks;
   uint64_t sysmon_pokes;
-  uint64_t barriers;            /* membarriers issued */
-  uint64_t thread_limit_hits;   /* a thread was wanted and could not be made */
-  uint64_t stacks_mapped;       /* bytes of address space in stack arenas */
+  uint64_t barriers;          /* membarriers issued */
+  uint64_t thread_limit_hits; /* a thread was wanted and could not be made */
+  uint64_t stacks_mapped;     /* bytes of address space in stack arenas */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */

@@ -17,12 +17,11 @@
  *               that ran last.
  *   switch_in   this green thread is about to go on on this thread: make its state current and
  *               hold the lock.  On the green thread's own stack.  Called after every resume
- *               (first run, unpark, return from a foreign call, loss of the P).  It must cope with each of
- *               these states of the thread: lock not held; held with the state of the green
- *               thread that ran here before; held with its own state already current.
- *   release     let the lock go without the P: before a foreign call, and before the green
- *               thread waits for a P that it has lost.  On its own stack.  Its state must not
- *               be current on any thread afterwards as far as the language can see.
+ *               (first run, unpark, return from a foreign call, loss of the P).  It must cope with
+ * each of these states of the thread: lock not held; held with the state of the green thread that
+ * ran here before; held with its own state already current. release     let the lock go without the
+ * P: before a foreign call, and before the green thread waits for a P that it has lost.  On its own
+ * stack.  Its state must not be current on any thread afterwards as far as the language can see.
  *   may_retake  asked by sysmon, on its own thread, for a green thread that has been outside in
  *               undeclared code for outside_ns nanoseconds without a call into the runtime while
  *               others wait (waiting != 0) or not.  Returns GS_RETAKE_NO, or GS_RETAKE_BLOCKED (it

@@ -1,9 +1,9 @@
 /* handle.c: what joiners and cancellers hold of a green thread.
  *
- * A handle is counted: one reference for the G until it ends, one for whoever asked for it.  Its lock
- * guards the link to the G, so that a canceller never touches a G that has ended and become another
- * one, and the list of joiners.  A joiner's entry stands on its own stack; whoever takes it off the
- * list (the ending G, or the joiner itself after a timeout) does so under the lock.
+ * A handle is counted: one reference for the G until it ends, one for whoever asked for it.  Its
+ * lock guards the link to the G, so that a canceller never touches a G that has ended and become
+ * another one, and the list of joiners.  A joiner's entry stands on its own stack; whoever takes it
+ * off the list (the ending G, or the joiner itself after a timeout) does so under the lock.
  *
  * A thread that runs no green thread can join too: it sleeps on the word `done`.
  */
@@ -18,8 +18,8 @@ typedef struct Joiner {
 
 struct gs_handle {
   Lock lock;
-  uint32_t refs;   /* atomic */
-  uint32_t done;   /* 1: ended; written under lock, a futex of foreign joiners */
+  uint32_t refs;    /* atomic */
+  uint32_t done;    /* 1: ended; written under lock, a futex of foreign joiners */
   uint32_t foreign; /* threads that sleep on done, now or before; atomic */
   uint64_t goid;
   G *g;            /* until done; lock */

@@ -1,4 +1,5 @@
-/* m.c: OS threads and what they hold: making and parking Ms, giving Ps to them and taking them back.
+/* m.c: OS threads and what they hold: making and parking Ms, giving Ps to them and taking them
+ * back.
  *
  * An M without work sleeps on its own note, on the list midle.  Whoever has a P that should run
  * calls startm: it wakes an idle M with the P in its hand (nextp), or makes a new thread.  handoffp
@@ -18,7 +19,8 @@
 
 #include "runtime.h"
 
-/* ---- P and M ---------------------------------------------------------------------------------------- */
+/* ---- P and M
+ * ---------------------------------------------------------------------------------------- */
 
 /* The caller owns p; m is inside and holds none. */
 void acquirep(M *m, P *p) {
@@ -29,8 +31,8 @@ void acquirep(M *m, P *p) {
   store_rel(&m->pw, (uintptr_t)p);
 }
 
-/* Sleeps while a retaker has LOCKed pw.  A retaker holds it over one barrier only, unless the kernel
- * stops it there: hence a futex after a short spin. */
+/* Sleeps while a retaker has LOCKed pw.  A retaker holds it over one barrier only, unless the
+ * kernel stops it there: hence a futex after a short spin. */
 bool wait_unlocked(M *m, P *p) {
   uintptr_t w;
   for (int i = 0; i < 64; i++) {
@@ -85,7 +87,8 @@ P *pidleget_try(Domain *d) {
   return p;
 }
 
-/* ---- making Ms ----------------------------------------------------------------------------------------- */
+/* ---- making Ms
+ * ----------------------------------------------------------------------------------------- */
 
 M *m_alloc(void) {
   Sched *s = &gs_sched;
@@ -169,7 +172,8 @@ static void no_thread(int err) {
   }
   if (xchg(&said, 1)) return;
   os_thread_limits(limits, sizeof limits);
-  gs_log(1, "cannot create another thread (have %u): %s; limits: %s; work waits for one to come free",
+  gs_log(1,
+         "cannot create another thread (have %u): %s; limits: %s; work waits for one to come free",
          gs_sched.nm, strerror(err), limits);
 }
 
@@ -195,7 +199,8 @@ static bool newm(P *p, bool spinning, bool topoll) {
   return false;
 }
 
-/* ---- the idle Ms ------------------------------------------------------------------------------------------ */
+/* ---- the idle Ms
+ * ------------------------------------------------------------------------------------------ */
 
 static void mput(M *m) {
   Sched *s = &gs_sched;
@@ -323,7 +328,9 @@ void stopm(M *m) {
     handoffp(p); /* two at once: this one goes on to somebody else, or back to the list */
 }
 
-/* ---- locked Gs ----------------------------------------------------------------------------------------------- */
+/* ---- locked Gs
+ * -----------------------------------------------------------------------------------------------
+ */
 
 void stoplockedm(M *m) {
   if (m->p != &gs_nop) {
@@ -341,7 +348,8 @@ void stoplockedm(M *m) {
     }
     /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
      * locked here is told: it is the one whose operations return GS_EINTR. */
-    if (load_rlx(&gs_sched.notified) && m->lockedg->main) interrupted |= (int)xchg(&gs_sched.notified, 0);
+    if (load_rlx(&gs_sched.notified) && m->lockedg->main)
+      interrupted |= (int)xchg(&gs_sched.notified, 0);
     if (interrupted && m->lockedg->main && claim(m->lockedg, GS_EINTR)) ready(NULL, m->lockedg);
   }
 }
@@ -362,7 +370,8 @@ void startlockedm(M *m, G *g) {
   note_wake(&lm->note);
 }
 
-/* ---- handing Ps on -------------------------------------------------------------------------------------------- */
+/* ---- handing Ps on
+ * -------------------------------------------------------------------------------------------- */
 
 void wakep(Domain *d) {
   if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
@@ -404,7 +413,8 @@ void handoffp(P *p) {
   if (load_sc(&gs_sched.poller) == NULL && load_sc(&p->timers.next) != INT64_MAX) start_poller();
 }
 
-/* ---- the hooks of an M ------------------------------------------------------------------------------------------- */
+/* ---- the hooks of an M
+ * ------------------------------------------------------------------------------------------- */
 
 /* The M is about to do without its domain.  m may hold a P or not. */
 void m_detach(M *m) {
@@ -417,8 +427,7 @@ void m_detach(M *m) {
   d->ops.detach(d->ud);
   sc_enter(m, m->sc);
   store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
-  if (m->p != &gs_nop && unlikely(load_acq(&m->pw) != (uintptr_t)m->p) &&
-      !wait_unlocked(m, m->p))
+  if (m->p != &gs_nop && unlikely(load_acq(&m->pw) != (uintptr_t)m->p) && !wait_unlocked(m, m->p))
     m->p = &gs_nop;
 }
 

@@ -1,5 +1,5 @@
-/* metrics.c: the counters.  Those of hot paths are kept per M without locked instructions and summed
- * here; those of rare paths are global. */
+/* metrics.c: the counters.  Those of hot paths are kept per M without locked instructions and
+ * summed here; those of rare paths are global. */
 #include <string.h>
 
 #include "runtime.h"

@@ -1,9 +1,9 @@
 /* proc.c: the scheduler's loop.  Who runs next, how a G parks, how it is made runnable.
  *
  * Going to sleep and waking up: the spinning protocol (Go's proc.go has the long story).
- * An M that has a P but no work *spins*: it looks through the other Ps' queues a few times before it
- * gives its P up and sleeps.  nmspinning counts them.  Whoever makes a G runnable wakes another M
- * only if there is an idle P and nobody spins yet.  Two sides, one race:
+ * An M that has a P but no work *spins*: it looks through the other Ps' queues a few times before
+ * it gives its P up and sleeps.  nmspinning counts them.  Whoever makes a G runnable wakes another
+ * M only if there is an idle P and nobody spins yet.  Two sides, one race:
  *
  *     submit:   put the G in a queue;  [StoreLoad];  read nmspinning, npidle
  *     retire:   nmspinning--;          [StoreLoad];  look at all queues once more
@@ -28,7 +28,8 @@
 
 P gs_nop;
 
-/* ---- who runs next --------------------------------------------------------------------------------------- */
+/* ---- who runs next
+ * --------------------------------------------------------------------------------------- */
 
 #define FAIR_TICKS 61u
 
@@ -158,8 +159,7 @@ static G *find_runnable(M *m, bool *inherit) {
     if (g) return g;
   }
   if (!p->solo) {
-    if (m->spinning ||
-        2 * load_rlx(&d->nmspinning) < load_rlx(&d->nprocs) - load_rlx(&d->npidle)) {
+    if (m->spinning || 2 * load_rlx(&d->nmspinning) < load_rlx(&d->nprocs) - load_rlx(&d->npidle)) {
       if (!m->spinning) {
         m->spinning = 1;
         add_sc(&d->nmspinning, 1);
@@ -177,8 +177,9 @@ static bool bind_stack(M *m, G *g) {
   if (likely(g->stack)) return true;
   static uint32_t said;
   if (!xchg(&said, 1))
-    gs_log(1, "no memory for another stack of %zu bytes (vm.max_map_count, ulimit -v); green threads "
-              "wait for others to end",
+    gs_log(1,
+           "no memory for another stack of %zu bytes (vm.max_map_count, ulimit -v); green threads "
+           "wait for others to end",
            g->stack_want ? g->stack_want : g->d->stack_size);
   lock(&g->d->lock);
   globrunqput(g->d, g);
@@ -228,7 +229,8 @@ void schedule_loop(M *m) {
   }
 }
 
-/* ---- leaving a stack and arriving on one ------------------------------------------------------------------- */
+/* ---- leaving a stack and arriving on one
+ * ------------------------------------------------------------------- */
 
 static void park_commit(M *m, G *g) {
   bool (*commit)(G *, void *) = m->commit;
@@ -254,8 +256,9 @@ static void park_commit(M *m, G *g) {
   if (mine) ready(m, g);
 }
 
-/* The G was queued without a P: into the global queue, unless a P is idle - then this M goes on with
- * it.  Both under the domain's lock, so that no P can go idle in between without seeing the G. */
+/* The G was queued without a P: into the global queue, unless a P is idle - then this M goes on
+ * with it.  Both under the domain's lock, so that no P can go idle in between without seeing the G.
+ */
 static void queue_pless(M *m, G *g) {
   Domain *d = g->d;
   m_detach(m);
@@ -366,7 +369,8 @@ M *requeue_self(M *m, G *g) {
   return resumed(g);
 }
 
-/* ---- making runnable ---------------------------------------------------------------------------------------------- */
+/* ---- making runnable
+ * ---------------------------------------------------------------------------------------------- */
 
 /* g is claimed and off its stack (or never ran). */
 void ready(M *m, G *g) {
@@ -404,7 +408,9 @@ void ready_list(M *m, G *g) {
   }
 }
 
-/* ---- giving way ------------------------------------------------------------------------------------------------------- */
+/* ---- giving way
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static M *yield_now(M *m) {
   G *g = m->curg;

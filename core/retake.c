@@ -1,13 +1,13 @@
 /* retake.c: taking a P from an M that is outside the runtime, without its help.
  *
- * The proof that both never go on with the same P.  Let S1 be the M's store of sc when it enters the
- * runtime, L1 its load of pw after that, in program order.  Let S2 be the retaker's LOCK on pw, L2
- * its second look at sc, with the heavy barrier between them.  membarrier promises, for every thread,
- * a point b in its program order: what the thread did before b is visible to the retaker after the
- * call, and what the retaker did before the call is visible to the thread after b.  Suppose L2 reads
- * the captured word, and yet the M takes the fast way (L1 does not see S2).  If b is after S1, L2
- * sees S1 or something later: not the captured word.  If b is before S1, it is before L1, and L1
- * sees S2.  Contradiction; so one of the two sides always notices.
+ * The proof that both never go on with the same P.  Let S1 be the M's store of sc when it enters
+ * the runtime, L1 its load of pw after that, in program order.  Let S2 be the retaker's LOCK on pw,
+ * L2 its second look at sc, with the heavy barrier between them.  membarrier promises, for every
+ * thread, a point b in its program order: what the thread did before b is visible to the retaker
+ * after the call, and what the retaker did before the call is visible to the thread after b.
+ * Suppose L2 reads the captured word, and yet the M takes the fast way (L1 does not see S2).  If b
+ * is after S1, L2 sees S1 or something later: not the captured word.  If b is before S1, it is
+ * before L1, and L1 sees S2.  Contradiction; so one of the two sides always notices.
  *
  * FENCED: the M announced that its S1 is an xchg.  Then S1, L1, S2, L2 are seq_cst operations and
  * the same follows from their single total order, without a barrier.  FENCED has to be in the word
@@ -24,8 +24,7 @@
 static void unlock_pw(M *m, uintptr_t w) {
   /* seq_cst, and the count after it: a waiter counts itself and then looks at pw. */
   (void)xchg(&m->pw, w);
-  if (unlikely(load_sc(&gs_sched.pw_waiters) != 0))
-    os_futex_wake_all((uint32_t *)(void *)&m->pw);
+  if (unlikely(load_sc(&gs_sched.pw_waiters) != 0)) os_futex_wake_all((uint32_t *)(void *)&m->pw);
 }
 
 static bool confirm(const Retake *r) { return load_acq(&r->m->sc) == r->sc; }
@@ -60,7 +59,8 @@ void retake_batch(Retake *r, int n) {
     add_rlx(&gs_sched.nbarriers, 1);
     ordered = !load_rlx(&gs_sched.fenced) && os_barrier();
     /* If the system has withdrawn membarrier (a seccomp filter installed late), whoever enters a
-     * call from now on fences; those that are in an unfenced one keep their Ps until they return. */
+     * call from now on fences; those that are in an unfenced one keep their Ps until they return.
+     */
     if (!ordered) store_sc(&gs_sched.fenced, 1);
   }
   for (int i = 0; i < n; i++) {

@@ -63,11 +63,10 @@ typedef struct gs_domain Domain;
 /* Owner-only counters that other threads read: no locked instruction. */
 #define bump(p) store_rlx((p), load_rlx(p) + 1)
 
-#define CAS(p, old, new)                                                                 \
-  __extension__({                                                                        \
-    __typeof__(*(p)) cas_old_ = (old);                                                   \
-    __atomic_compare_exchange_n((p), &cas_old_, (new), false, __ATOMIC_SEQ_CST,          \
-                                __ATOMIC_RELAXED);                                       \
+#define CAS(p, old, new)                                                                           \
+  __extension__({                                                                                  \
+    __typeof__(*(p)) cas_old_ = (old);                                                             \
+    __atomic_compare_exchange_n((p), &cas_old_, (new), false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); \
   })
 
 #if defined(__SANITIZE_THREAD__)
@@ -137,9 +136,9 @@ static inline void unlock(Lock *l) {
 typedef struct {
   uint32_t word;
 } Note;
-void note_wake(Note *n);               /* idempotent; async-signal-safe */
-void note_sleep(Note *n);              /* until set; leaves it set */
-int note_sleep_intr(Note *n);          /* as above; 1 if a signal handler ran first */
+void note_wake(Note *n);                         /* idempotent; async-signal-safe */
+void note_sleep(Note *n);                        /* until set; leaves it set */
+int note_sleep_intr(Note *n);                    /* as above; 1 if a signal handler ran first */
 bool note_sleep_until(Note *n, int64_t when_ns); /* true: set, false: the time came */
 /* An xchg: the words that the note is paired with are read after the clear is seen by wakers, or a
  * wake-up between the two would be lost. */
@@ -161,14 +160,15 @@ struct gs_timers {
   int64_t next;      /* when of the first, INT64_MAX if none; written under lock, read by all */
 };
 
-/* ---- G ----------------------------------------------------------------------------------------- */
+/* ---- G -----------------------------------------------------------------------------------------
+ */
 
 /* The park word: who wakes a parked G is decided by one CAS, PARKED -> WOKEN. */
 enum {
-  PARK_NO,      /* runs, or is on its way to park */
-  PARKED,       /* off its stack; anybody may claim it: a partner, a timer, a canceller, a signal */
-  PARKED_FIRM,  /* as PARKED, but not for cancellers and signals */
-  PARK_WOKEN,   /* claimed; the claimer makes it runnable */
+  PARK_NO,     /* runs, or is on its way to park */
+  PARKED,      /* off its stack; anybody may claim it: a partner, a timer, a canceller, a signal */
+  PARKED_FIRM, /* as PARKED, but not for cancellers and signals */
+  PARK_WOKEN,  /* claimed; the claimer makes it runnable */
 };
 
 typedef struct gs_stack {
@@ -180,21 +180,21 @@ typedef struct gs_stack {
 } Stack;
 
 struct gs_g {
-  void *sp;        /* saved stack pointer while it does not run; owner, then finish_prev */
-  Stack *stack;    /* bound at the first run; owner */
-  M *m;            /* the M that runs it, or ran it last; owner */
-  Domain *d;       /* for life */
-  uint32_t status; /* G…; written by whoever owns the G at that moment, read by anybody */
-  uint32_t park;   /* PARK…; see above */
-  int32_t wake;    /* GS_OK or the error its park returns; the claimer */
-  uint32_t cancelled; /* gs_cancel was called; atomic */
-  G *schedlink;    /* next in a run queue or a list of ready Gs; whoever owns that list */
-  void *data;      /* the binding's word; owner (and the binding's own lock) */
-  M *lockedm;      /* locked to this M; owner, read by whoever dequeues it */
-  int32_t saved_errno; /* over a switch; owner */
-  int32_t call_errno;  /* of the last foreign call; owner */
-  uint32_t locks;      /* nesting of gs_lock_os_thread; owner */
-  uint32_t firm;       /* >0: parks cannot be cancelled (clean-up at the end); owner */
+  void *sp;               /* saved stack pointer while it does not run; owner, then finish_prev */
+  Stack *stack;           /* bound at the first run; owner */
+  M *m;                   /* the M that runs it, or ran it last; owner */
+  Domain *d;              /* for life */
+  uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody */
+  uint32_t park;          /* PARK…; see above */
+  int32_t wake;           /* GS_OK or the error its park returns; the claimer */
+  uint32_t cancelled;     /* gs_cancel was called; atomic */
+  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
+  void *data;             /* the binding's word; owner (and the binding's own lock) */
+  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
+  int32_t saved_errno;    /* over a switch; owner */
+  int32_t call_errno;     /* of the last foreign call; owner */
+  uint32_t locks;         /* nesting of gs_lock_os_thread; owner */
+  uint32_t firm;          /* >0: parks cannot be cancelled (clean-up at the end); owner */
   const char *waitreason; /* static text; owner before it parks */
   int64_t since;          /* of the present status; written only while traced or dumped */
   Timer timer;            /* of the park's deadline; one is enough: a G parks in one place */
@@ -204,7 +204,7 @@ struct gs_g {
   void *cxa[2];      /* the C++ runtime's per-thread exception words over a switch; owner */
   uint64_t controls; /* its maker's floating-point controls, to start with; its maker */
   uint64_t goid;
-  size_t stack_want; /* bytes asked for; 0: the domain's */
+  size_t stack_want;   /* bytes asked for; 0: the domain's */
   const gs_site *site; /* of the call it is in; owner */
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
@@ -224,7 +224,8 @@ struct gs_g {
 #endif
 } GS_ALIGNED(GS_LINE);
 
-/* ---- P ----------------------------------------------------------------------------------------- */
+/* ---- P -----------------------------------------------------------------------------------------
+ */
 
 #if GS_TORTURE
 #define RUNQ_SIZE 4u
@@ -267,26 +268,27 @@ struct gs_p {
   } seen GS_ALIGNED(GS_LINE);
 } GS_ALIGNED(GS_LINE);
 
-/* ---- M ----------------------------------------------------------------------------------------- */
+/* ---- M -----------------------------------------------------------------------------------------
+ */
 
 /* What has to be done about the G that was left, once the M is off its stack. */
 enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
 
-#define GS_MDATA 8        /* domains whose word per M stands in the M itself */
+#define GS_MDATA 8 /* domains whose word per M stands in the M itself */
 #define GS_MAX_DOMAINS 4096
 
 struct gs_m {
   /* The handshake's line. */
-  uint64_t sc;   /* this M only */
-  uintptr_t pw;  /* this M and retakers */
-  P *p;          /* what the M believes pw to be; &gs_nop while it has none or is in a call */
-  P *oldp;       /* the P that a call was entered with */
-  G *curg;       /* NULL on g0 */
-  uint32_t attn; /* ATTN_…; set by others */
+  uint64_t sc;    /* this M only */
+  uintptr_t pw;   /* this M and retakers */
+  P *p;           /* what the M believes pw to be; &gs_nop while it has none or is in a call */
+  P *oldp;        /* the P that a call was entered with */
+  G *curg;        /* NULL on g0 */
+  uint32_t attn;  /* ATTN_…; set by others */
   uint32_t incgo; /* depth 0/1 of foreign code right now; owner */
   void *g0sp;     /* where g0 stopped: foreign calls run below it; owner */
   /* Owner's. */
-  uint64_t ncgocall GS_ALIGNED(GS_LINE); /* calls ever made */
+  uint64_t ncgocall GS_ALIGNED(GS_LINE);                                /* calls ever made */
   uint64_t nexit_fast, nexit_idle, nexit_slow, nswitch, nparks, nsteal; /* metrics */
   uint32_t ncgo;     /* calls under way (nesting) */
   uint32_t spinning; /* has a P, no work, looks for some */
@@ -305,8 +307,8 @@ struct gs_m {
   void **mdata_more; /* for domains beyond GS_MDATA */
   /* Written by others under sched.lock, or before the note is set. */
   P *nextp;
-  uint32_t idle;   /* on the list midle; sched.lock */
-  uint32_t topoll; /* woken to become the poller; sched.lock */
+  uint32_t idle;    /* on the list midle; sched.lock */
+  uint32_t topoll;  /* woken to become the poller; sched.lock */
   M *inext, *iprev; /* midle; sched.lock */
   Note note;
   uint32_t runner; /* this is a thread inside gs_run: it leaves when main is done */
@@ -326,7 +328,8 @@ struct gs_m {
 #endif
 } GS_ALIGNED(2 * GS_LINE);
 
-/* ---- domains and the scheduler ----------------------------------------------------------------- */
+/* ---- domains and the scheduler -----------------------------------------------------------------
+ */
 
 #define GS_MAX_PROCS 1024
 
@@ -341,58 +344,58 @@ struct gs_domain {
   uint32_t klass;    /* its size class */
   Domain *next;      /* all domains; write-once */
   Lock lock GS_ALIGNED(GS_LINE);
-  uint32_t runqsize;          /* lock; read by all */
-  G *runq_head, *runq_tail;   /* the global queue; lock */
-  P *pidle;                   /* lock */
-  uint32_t npidle;            /* lock; read by all */
-  uint32_t nmspinning;        /* atomic */
-  uint32_t needspinning;      /* atomic: work was found with no idle P to run it */
-  P *pdead;                   /* lock */
-  P *allp[GS_MAX_PROCS];      /* grows only */
+  uint32_t runqsize;        /* lock; read by all */
+  G *runq_head, *runq_tail; /* the global queue; lock */
+  P *pidle;                 /* lock */
+  uint32_t npidle;          /* lock; read by all */
+  uint32_t nmspinning;      /* atomic */
+  uint32_t needspinning;    /* atomic: work was found with no idle P to run it */
+  P *pdead;                 /* lock */
+  P *allp[GS_MAX_PROCS];    /* grows only */
 };
 
 typedef struct gs_sched {
   Lock lock;
-  M *midle;          /* LIFO; lock */
-  uint32_t nmidle;   /* lock; read by all */
-  uint32_t nm;       /* Ms that exist; lock */
-  uint32_t nm_max;   /* lock */
+  M *midle;        /* LIFO; lock */
+  uint32_t nmidle; /* lock; read by all */
+  uint32_t nm;     /* Ms that exist; lock */
+  uint32_t nm_max; /* lock */
   uint32_t max_threads;
-  uint32_t nmid;     /* next M number; lock */
-  M *allm;           /* push-only list */
-  M *mfree;          /* lock */
-  Domain *domains;   /* push-only list */
+  uint32_t nmid;   /* next M number; lock */
+  M *allm;         /* push-only list */
+  M *mfree;        /* lock */
+  Domain *domains; /* push-only list */
   uint32_t ndomains;
-  uint32_t nprocs_all;  /* Ps in use in all domains; atomic */
-  uint32_t npidle_all;  /* idle ones; atomic: all idle means that sysmon may sleep deeply */
-  uint32_t fenced;      /* no membarrier: everybody fences */
-  uint32_t starved;     /* a thread was wanted and could not be made; atomic */
-  uint32_t ngs;         /* live Gs that count; atomic */
-  uint64_t goid;        /* atomic */
-  G *allg;              /* push-only list; atomic */
+  uint32_t nprocs_all; /* Ps in use in all domains; atomic */
+  uint32_t npidle_all; /* idle ones; atomic: all idle means that sysmon may sleep deeply */
+  uint32_t fenced;     /* no membarrier: everybody fences */
+  uint32_t starved;    /* a thread was wanted and could not be made; atomic */
+  uint32_t ngs;        /* live Gs that count; atomic */
+  uint64_t goid;       /* atomic */
+  G *allg;             /* push-only list; atomic */
   Lock gfree_lock;
   G *gfree;
-  uint32_t running;     /* a gs_run is under way */
-  uint32_t main_done;   /* its main G has ended and is off its stack */
-  M *main_m;            /* the M inside gs_run */
+  uint32_t running;   /* a gs_run is under way */
+  uint32_t main_done; /* its main G has ended and is off its stack */
+  M *main_m;          /* the M inside gs_run */
   G *main_g;
-  G *drain;             /* parked until ngs == 1; atomic */
+  G *drain; /* parked until ngs == 1; atomic */
   /* The poller: one idle M that waits for the next timer. */
-  M *poller;            /* atomic */
-  int64_t poll_until;   /* what it waits for; atomic */
+  M *poller;          /* atomic */
+  int64_t poll_until; /* what it waits for; atomic */
   Note poll_note;
   uint32_t poll_starting; /* an M is on its way to the seat; atomic */
   /* sysmon */
   Note sysmon_note;
-  uint32_t sysmon_wait;   /* in deep sleep; atomic */
-  int64_t sysmon_until;   /* when it wakes next; atomic */
-  uint32_t sysmon_poked;  /* a poke is outstanding; atomic */
-  uint32_t sysmon_slow;   /* sysmon will not look within 100 us; atomic */
-  uint32_t pw_waiters;    /* Ms that sleep until a LOCK goes away; atomic */
-  uint32_t notified;      /* gs_notify was called; atomic */
-  uint32_t ending;        /* main has returned: Gs are born cancelled; atomic */
-  unsigned run_flags;     /* of the gs_run under way */
-  M *poke_m;              /* what the poke is about; written by who set sysmon_poked */
+  uint32_t sysmon_wait;  /* in deep sleep; atomic */
+  int64_t sysmon_until;  /* when it wakes next; atomic */
+  uint32_t sysmon_poked; /* a poke is outstanding; atomic */
+  uint32_t sysmon_slow;  /* sysmon will not look within 100 us; atomic */
+  uint32_t pw_waiters;   /* Ms that sleep until a LOCK goes away; atomic */
+  uint32_t notified;     /* gs_notify was called; atomic */
+  uint32_t ending;       /* main has returned: Gs are born cancelled; atomic */
+  unsigned run_flags;    /* of the gs_run under way */
+  M *poke_m;             /* what the poke is about; written by who set sysmon_poked */
   uint64_t poke_sc;
   /* counters of rare things; atomic */
   uint64_t nretake, nretake_user, nretake_failed, nhandoff, nhandoff_entry, nticks, npokes,
@@ -405,7 +408,8 @@ extern Sched gs_sched;
 extern Domain gs_native;
 extern P gs_nop; /* "no P" */
 
-/* ---- lock.c, os/ ---------------------------------------------------------------------------------- */
+/* ---- lock.c, os/
+ * ---------------------------------------------------------------------------------- */
 
 void os_init(void);
 int64_t os_now(void);
@@ -417,7 +421,7 @@ void os_futex_wait(uint32_t *addr, uint32_t val);
 int os_futex_wait_until(uint32_t *addr, uint32_t val, int64_t when_ns);
 void os_futex_wake(uint32_t *addr, int n);
 void os_futex_wake_all(uint32_t *addr);
-int *os_errno_at(void); /* of the calling thread, asked for anew each time */
+int *os_errno_at(void);     /* of the calling thread, asked for anew each time */
 bool os_barrier_init(void); /* true: os_barrier works */
 bool os_barrier(void);      /* a full fence on every thread of the process; false: it failed */
 int os_thread_start(M *m, void *(*fn)(void *)); /* 0 or errno */
@@ -436,13 +440,15 @@ int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all sign
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
 
-/* ---- error.c ------------------------------------------------------------------------------------------ */
+/* ---- error.c
+ * ------------------------------------------------------------------------------------------ */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line);
 int gs_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- arch/, switch.c -------------------------------------------------------------------------------------- */
+/* ---- arch/, switch.c
+ * -------------------------------------------------------------------------------------- */
 
 void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
@@ -462,7 +468,8 @@ void fiber_free(G *g);
 void fiber_started(M *m); /* first thing on a new G's stack */
 void m_fiber_init(M *m);
 
-/* ---- stack.c ---------------------------------------------------------------------------------------------- */
+/* ---- stack.c
+ * ---------------------------------------------------------------------------------------------- */
 
 void stack_init(void);
 uint32_t stack_class(size_t bytes);
@@ -471,7 +478,9 @@ void stack_put(P *p, Stack *s);
 void stack_sigstack(M *m);      /* gives the thread an alternate signal stack if it has none */
 void stack_sigstack_drop(M *m); /* takes it away again */
 
-/* ---- runq.c ------------------------------------------------------------------------------------------------ */
+/* ---- runq.c
+ * ------------------------------------------------------------------------------------------------
+ */
 
 void runqput(P *p, G *g, bool next);
 G *runqget(P *p, bool *inherit);
@@ -479,18 +488,19 @@ bool runqempty(const P *p);
 uint32_t runqlen(const P *p);
 G *runqsteal(P *thief, P *victim, bool take_next);
 void runqdrain_to_global(P *p);
-void globrunqput(Domain *d, G *g);                 /* d->lock held */
+void globrunqput(Domain *d, G *g);                              /* d->lock held */
 void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n); /* d->lock held */
-G *globrunqget(P *p, uint32_t max);                /* d->lock held; the rest goes to p's ring */
+G *globrunqget(P *p, uint32_t max); /* d->lock held; the rest goes to p's ring */
 static inline bool p_has_work(const P *p) {
   return load_rlx(&p->d->runqsize) != 0 || !runqempty(p);
 }
 
-/* ---- proc.c: schedule, park, ready -------------------------------------------------------------------------- */
+/* ---- proc.c: schedule, park, ready
+ * -------------------------------------------------------------------------- */
 
 void schedule_loop(M *m); /* g0 of every M; returns only for the M inside gs_run */
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason);
-void ready(M *m, G *g);        /* makes a claimed G runnable; m: inside with a P, or NULL */
+void ready(M *m, G *g);         /* makes a claimed G runnable; m: inside with a P, or NULL */
 void ready_list(M *m, G *head); /* linked by schedlink */
 static inline bool claim(G *g, int why) {
   uint32_t w = PARKED;
@@ -508,7 +518,8 @@ M *requeue_self(M *m, G *g); /* m has no P: into the queue; returns with one */
 _Noreturn void g_leave_dead(M *m, G *g);
 void preempted(M *m);
 
-/* ---- g.c: birth and death of Gs ------------------------------------------------------------------------------ */
+/* ---- g.c: birth and death of Gs
+ * ------------------------------------------------------------------------------ */
 
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
 void g_bind_stack(P *p, G *g);
@@ -516,21 +527,24 @@ void g_recycle(M *m, G *g); /* a dead G that is off its stack */
 _Noreturn void g_exit(M *m);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
 
-/* ---- handle.c -------------------------------------------------------------------------------------------------- */
+/* ---- handle.c
+ * --------------------------------------------------------------------------------------------------
+ */
 
 gs_handle *handle_new(G *g);
 void handle_finish(M *m, gs_handle *h);
 
-/* ---- m.c: Ms, idle Ps ------------------------------------------------------------------------------------------- */
+/* ---- m.c: Ms, idle Ps
+ * ------------------------------------------------------------------------------------------- */
 
 M *m_alloc(void); /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
 void m_free(M *m);
 void m_thread_init(M *m);
 void acquirep(M *m, P *p);
 P *releasep(M *m);
-void pidleput(P *p); /* d->lock held */
-P *pidleget(Domain *d); /* d->lock held */
-P *pidleget_try(Domain *d); /* takes d->lock if it looks worth it */
+void pidleput(P *p);            /* d->lock held */
+P *pidleget(Domain *d);         /* d->lock held */
+P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
 bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still the M's */
 void startm(P *p, bool spinning);
 void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
@@ -542,7 +556,9 @@ void wakep(Domain *d);
 void m_detach(M *m);
 bool m_attach(M *m); /* false: the P was lost meanwhile */
 
-/* ---- syscall.c --------------------------------------------------------------------------------------------------- */
+/* ---- syscall.c
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 M *enter_slow(M *m, uint64_t old);
 void entersyscall(M *m, G *g, gs_site *site);
@@ -560,7 +576,8 @@ gs_site *site_of(const void *key);   /* for callers that have none of their own 
 M *hook_switch_in(M *m, G *g);
 void hook_release(M *m, G *g);
 
-/* ---- sysmon.c, retake.c -------------------------------------------------------------------------------------------- */
+/* ---- sysmon.c, retake.c
+ * -------------------------------------------------------------------------------------------- */
 
 int sysmon_start(void);
 void sysmon_wake(void);
@@ -574,7 +591,9 @@ typedef struct {
 /* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
 void retake_batch(Retake *r, int n);
 
-/* ---- timer.c, poll.c ------------------------------------------------------------------------------------------------ */
+/* ---- timer.c, poll.c
+ * ------------------------------------------------------------------------------------------------
+ */
 
 void timers_add(Timers *ts, Timer *t, int64_t when);
 void timers_del(Timer *t);
@@ -582,11 +601,12 @@ void timers_del(Timer *t);
 G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
 G *timers_run_all(int64_t now);
-bool poll_wait(M *m);            /* takes the seat if it is free and somebody waits; true: did */
-void poll_break(int64_t when);   /* the poller must not sleep beyond when */
-void poll_ensure(M *m);          /* m goes on with other work: somebody else must watch the clock */
+bool poll_wait(M *m);          /* takes the seat if it is free and somebody waits; true: did */
+void poll_break(int64_t when); /* the poller must not sleep beyond when */
+void poll_ensure(M *m);        /* m goes on with other work: somebody else must watch the clock */
 
-/* ---- domain.c, boot.c, trace.c ----------------------------------------------------------------------------------------- */
+/* ---- domain.c, boot.c, trace.c
+ * ----------------------------------------------------------------------------------------- */
 
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
 int domain_resize(Domain *d, uint32_t procs);
@@ -597,7 +617,9 @@ enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };
 void trace_event(M *m, int kind, uint64_t a, const void *b);
 void trace_m_init(M *m);
 
-/* ---- torture.c -------------------------------------------------------------------------------------------------------------- */
+/* ---- torture.c
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 /* Stands where a comment names a race, between the two steps that somebody else may come between.
  * The torture build stays there for a while now and then; other builds have nothing here. */
@@ -607,7 +629,9 @@ void torture_window(void);
 static inline void torture_window(void) {}
 #endif
 
-/* ---- inside and outside -------------------------------------------------------------------------------------------------- */
+/* ---- inside and outside
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static inline uint64_t sc_next(uint64_t s, uint32_t mode) {
   return (s & ~(uint64_t)(SC_STEP - 1)) + SC_STEP + mode;

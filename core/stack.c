@@ -30,7 +30,7 @@
 
 #define ARENA_BYTES ((size_t)64 << 20)
 #define NCLASS 48
-#define P_KEEP 64u               /* free stacks that a P keeps for itself */
+#define P_KEEP 64u                /* free stacks that a P keeps for itself */
 #define TRIM_KEEP ((size_t)16384) /* bytes below the top that a free stack may keep committed */
 
 typedef struct {
@@ -48,7 +48,8 @@ uint32_t stack_class(size_t bytes) {
   return k;
 }
 
-/* ---- free lists ------------------------------------------------------------------------------------- */
+/* ---- free lists
+ * ------------------------------------------------------------------------------------- */
 
 #if GS_ASAN
 #include <sanitizer/asan_interface.h>
@@ -60,9 +61,7 @@ static void stack_unpoison(const Stack *s) {
 static void stack_unpoison(const Stack *s) { (void)s; }
 #endif
 
-static char *canary(const Stack *s) {
-  return s->hi - TRIM_KEEP > s->lo ? s->hi - TRIM_KEEP : NULL;
-}
+static char *canary(const Stack *s) { return s->hi - TRIM_KEEP > s->lo ? s->hi - TRIM_KEEP : NULL; }
 
 /* A slot that nobody has used.  c->lock is held. */
 static char *carve(Class *c, uint32_t klass) {
@@ -134,7 +133,8 @@ void stack_put(P *p, Stack *s) {
   unlock(&c->lock);
 }
 
-/* ---- overflow ------------------------------------------------------------------------------------------- */
+/* ---- overflow
+ * ------------------------------------------------------------------------------------------- */
 
 static void say(const char *text) {
   ssize_t r = write(2, text, strlen(text));

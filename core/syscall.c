@@ -7,22 +7,23 @@
  *
  * entersyscall publishes the call in one store; from there on the P may vanish at any instant, and
  * nothing here touches it until exitsyscall has found that pw still names it.  m->p is &gs_nop
- * meanwhile, so that any gs_ function that is called from inside the call fails enter()'s comparison
- * and ends in enter_slow, which tells the three reasons for that apart.
+ * meanwhile, so that any gs_ function that is called from inside the call fails enter()'s
+ * comparison and ends in enter_slow, which tells the three reasons for that apart.
  *
  * Learning.  Every call site has a score.  A site whose call sysmon found blocking is known long
  * (score > 0): its next calls hand the P off at entry when work is waiting (entersyscallblock) and
- * are entered FENCED, so that taking their P needs no barrier.  A handed-off call that was back soon
- * lowers the score.  A site that returned SHORT_RUN times in a row with its P is known short and
- * pokes nobody; any other, with work queued behind it, asks a sysmon that would not look soon to
- * look now.
+ * are entered FENCED, so that taking their P needs no barrier.  A handed-off call that was back
+ * soon lowers the score.  A site that returned SHORT_RUN times in a row with its P is known short
+ * and pokes nobody; any other, with work queued behind it, asks a sysmon that would not look soon
+ * to look now.
  */
 #include "runtime.h"
 
 #define SCORE_LONG 64u
 #define LONG_NS 50000 /* a handed-off call shorter than this was not worth the hand-off */
 
-/* ---- sites that callers do not bring ------------------------------------------------------------------- */
+/* ---- sites that callers do not bring
+ * ------------------------------------------------------------------- */
 
 #define NSITES 1024u
 static gs_site sites[NSITES];
@@ -35,7 +36,8 @@ gs_site *site_of(const void *key) {
   return &sites[(h >> 40) % NSITES];
 }
 
-/* ---- entering ------------------------------------------------------------------------------------------- */
+/* ---- entering
+ * ------------------------------------------------------------------------------------------- */
 
 void entersyscall(M *m, G *g, gs_site *site) {
   P *p = m->p;
@@ -82,7 +84,8 @@ void entersyscallblock(M *m, G *g) {
   compiler_fence();
 }
 
-/* ---- coming back ------------------------------------------------------------------------------------------ */
+/* ---- coming back
+ * ------------------------------------------------------------------------------------------ */
 
 static void learn_short(G *g, gs_site *site) {
   uint32_t score = load_rlx(&site->score);
@@ -163,7 +166,8 @@ GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   return reacquire(m, g, stay);
 }
 
-/* ---- enter()'s other half ------------------------------------------------------------------------------------- */
+/* ---- enter()'s other half
+ * ------------------------------------------------------------------------------------- */
 
 /* pw is not what the M believes.  old is sc as it was before enter() changed it. */
 GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
@@ -179,10 +183,12 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   return reacquire(m, m->curg, false);
 }
 
-/* ---- the binding's hooks ------------------------------------------------------------------------------------------- */
+/* ---- the binding's hooks
+ * ------------------------------------------------------------------------------------------- */
 
-/* Makes the G's language state current on this thread.  May block for the interpreter's lock, and so
- * runs outside; sysmon keeps off (inhook), because a wait for the lock is no reason to move the P. */
+/* Makes the G's language state current on this thread.  May block for the interpreter's lock, and
+ * so runs outside; sysmon keeps off (inhook), because a wait for the lock is no reason to move the
+ * P. */
 M *hook_switch_in(M *m, G *g) {
   Domain *d = g->d;
   g->released = 0;
@@ -210,7 +216,9 @@ void hook_release(M *m, G *g) {
   /* If the P went meanwhile, the next comparison of pw finds it. */
 }
 
-/* ---- bare brackets ----------------------------------------------------------------------------------------------------- */
+/* ---- bare brackets
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static void bracket(bool block, const void *from, uintptr_t sp) {
   M *m = enter();

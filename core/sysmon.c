@@ -4,10 +4,10 @@
  * long while others wait; it asks for the P of a G that has used up its slice; it runs timers when
  * nobody polls; it tries again where a thread could not be made.
  *
- * How often.  20 us while there is something to do, doubling after 50 looks in vain up to 10 ms (the
- * specification's back-off), at most 1 ms while Gs wait for a P.  When every P is idle it sleeps
- * until the next timer, or for good, and the first P that leaves the idle list wakes it (pidleget).
- * An M that enters a call of a site not known to be short, with work queued, pokes it.
+ * How often.  20 us while there is something to do, doubling after 50 looks in vain up to 10 ms
+ * (the specification's back-off), at most 1 ms while Gs wait for a P.  When every P is idle it
+ * sleeps until the next timer, or for good, and the first P that leaves the idle list wakes it
+ * (pidleget). An M that enters a call of a site not known to be short, with work queued, pokes it.
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
@@ -41,14 +41,15 @@ enum { POKING = 1, POKED = 2 }; /* sysmon_poked: being written, to be served */
 
 static struct {
   int64_t delay;
-  int idle;         /* looks in vain */
-  int64_t bucket;   /* CPU time that may be spent, ns */
+  int idle;       /* looks in vain */
+  int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
-  M *poke_m;        /* the poke being served */
+  M *poke_m; /* the poke being served */
   uint64_t poke_sc;
 } sm;
 
-/* ---- looking at one P ---------------------------------------------------------------------------------- */
+/* ---- looking at one P
+ * ---------------------------------------------------------------------------------- */
 
 static bool call_is_long(P *p, int64_t now) {
   Domain *d = p->d;
@@ -70,9 +71,7 @@ static bool user_code_is_long(P *p, M *m, int64_t now) {
         return false;
       }
       return waiting || now - p->seen.detached >= EMPTY_NS;
-    case GS_RETAKE_HOG:
-      p->seen.detached = 0;
-      return waiting && outside >= FORCE_PREEMPT_NS;
+    case GS_RETAKE_HOG: p->seen.detached = 0; return waiting && outside >= FORCE_PREEMPT_NS;
     default: p->seen.detached = 0; return false;
   }
 }
@@ -117,7 +116,8 @@ static bool judge(P *p, int64_t now, Retake *r) {
   return true;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------- */
+/* ---- all of them
+ * ------------------------------------------------------------------------------------------- */
 
 static void remember_site(const Retake *r) {
   G *g = load_rlx(&r->m->curg);
@@ -159,7 +159,8 @@ static int retake(int64_t now, bool *waiting) {
   return got;
 }
 
-/* ---- timers that nobody watches, threads that could not be made ------------------------------------------------ */
+/* ---- timers that nobody watches, threads that could not be made
+ * ------------------------------------------------ */
 
 static void backup(int64_t now) {
   if (load_sc(&gs_sched.starved)) {
@@ -180,7 +181,8 @@ static void backup(int64_t now) {
   start_poller();
 }
 
-/* ---- how long to pause -------------------------------------------------------------------------------------------- */
+/* ---- how long to pause
+ * -------------------------------------------------------------------------------------------- */
 
 static void account(int64_t now) {
   int64_t cpu = os_thread_cputime();
@@ -276,7 +278,9 @@ static void *sysmon(void *arg) {
 
 int sysmon_start(void) { return os_spawn_detached(sysmon, NULL); }
 
-/* ---- waking it ------------------------------------------------------------------------------------------------------- */
+/* ---- waking it
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 void sysmon_wake(void) {
   if (xchg(&gs_sched.sysmon_wait, 0)) note_wake(&gs_sched.sysmon_note);

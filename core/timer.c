@@ -2,8 +2,8 @@
  *
  * Every P has a heap of its own, 4-ary (half as deep as a binary one, and the four children share a
  * cache line or two), with a mutex: a deadline that is not reached is removed by the G that set it,
- * from whatever P it is on by then.  A timer knows its place in the heap, so removal is O(log n) and
- * nothing dead stays behind.  The earliest time of each heap can be read without the mutex.
+ * from whatever P it is on by then.  A timer knows its place in the heap, so removal is O(log n)
+ * and nothing dead stays behind.  The earliest time of each heap can be read without the mutex.
  *
  * What a timer does is always the same: it claims its G.  That happens under the heap's mutex, so
  * that a G that has removed its timer knows that no claim of that timer is still to come.  The

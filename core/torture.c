@@ -1,8 +1,8 @@
 /* torture.c: the build that gives bugs a chance.
  *
- * GS_TORTURE shrinks the rings to four slots, hands the P of every fourth foreign call off at entry,
- * and widens the windows of the races: torture_window stands between the two steps of each of them,
- * and here it yields or sleeps at random.  Nothing in this file exists in other builds.
+ * GS_TORTURE shrinks the rings to four slots, hands the P of every fourth foreign call off at
+ * entry, and widens the windows of the races: torture_window stands between the two steps of each
+ * of them, and here it yields or sleeps at random.  Nothing in this file exists in other builds.
  */
 #include "runtime.h"
 

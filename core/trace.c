@@ -1,9 +1,9 @@
 /* trace.c: what ran where and when, for people to look at.
  *
- * While a trace is on, every M writes events into a ring of its own (the newest are kept) and nobody
- * else does; rare events that concern an M but happen elsewhere - a P was taken from it, a P was given
- * to one - go to a common ring under a lock.  With tracing off an operation pays one test of m->attn,
- * which stands in the cache line that it touches anyway.
+ * While a trace is on, every M writes events into a ring of its own (the newest are kept) and
+ * nobody else does; rare events that concern an M but happen elsewhere - a P was taken from it, a P
+ * was given to one - go to a common ring under a lock.  With tracing off an operation pays one test
+ * of m->attn, which stands in the cache line that it touches anyway.
  *
  * Names are copied into the events, because a G that has ended may be another one by the time the
  * trace is written.  At the end the rings become slices of Chrome's trace-event format: a track per
@@ -19,7 +19,7 @@
 #include "runtime.h"
 
 #define RING 8192u
-#define NAME 24
+#define NAME 32 /* as much as a G's name, so that no character is cut in two */
 
 typedef struct {
   int64_t ts;
@@ -111,7 +111,8 @@ int gs_trace_start(const char *path) {
   return err;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing
+ * ------------------------------------------------------------------------------------------ */
 
 typedef struct {
   FILE *f;
@@ -141,7 +142,8 @@ static void slice(Out *o, const M *m, const Event *from, int64_t to, bool call, 
                   bool retaken) {
   if (from->ts < tr.began) return;
   sep(o);
-  fprintf(o->f, "{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":\"",
+  fprintf(o->f,
+          "{\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"cat\":\"%s\",\"name\":\"",
           m->id, us(from->ts), (double)(to - from->ts) / 1000.0, call ? "call" : "g");
   if (call && !from->name[0])
     fprintf(o->f, "0x%llx", (unsigned long long)from->a);
@@ -159,13 +161,17 @@ static void write_track(Out *o, const M *m, int64_t end) {
   uint64_t n = load_acq(&b->n), i = n > RING ? n - RING : 0;
   if (!n) return;
   sep(o);
-  fprintf(o->f,
-          "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"M%d\"}}",
-          m->id, m->id);
+  fprintf(
+      o->f,
+      "{\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"M%d\"}}",
+      m->id, m->id);
   for (; i < n; i++) {
     const Event *e = &b->ring[i % RING];
     switch (e->kind) {
-      case EV_GO: go = e; call = NULL; break;
+      case EV_GO:
+        go = e;
+        call = NULL;
+        break;
       case EV_CALL: call = go ? e : NULL; break;
       case EV_RET:
         if (call) slice(o, m, call, e->ts, true, go->a, e->a != 0);
@@ -200,7 +206,8 @@ static void write_common(Out *o) {
     int to = receiver(i, n);
     sep(o);
     fprintf(o->f,
-            "{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"cat\":\"sched\",\"name\":\"%s\","
+            "{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"cat\":\"sched\",\"name\":"
+            "\"%s\","
             "\"args\":{\"p\":%llu,\"domain\":\"",
             e->mid, us(e->ts), e->kind == EV_RETAKE ? "retake" : "handoff",
             (unsigned long long)e->a);

@@ -28,7 +28,9 @@
 typedef struct vm {
   gs_domain *domain; /* NULL until the first gosched.run */
   gs_ffi *ffi;
-  bool running;    /* gosched.run is under way */
+  bool running; /* gosched.run is under way */
+  uint64_t
+      finalizer;   /* the green thread that is in a foreign call from a __gc metamethod; 0: none */
   int saved_errno; /* of the main green thread, and of calls outside gosched.run */
 } vm;
 
@@ -40,9 +42,13 @@ extern const char gsl_cancelled, gsl_timeout;
 /* Raises the error for a GS_E… code from `what` ("gosched.sleep"). */
 int gsl_fail(lua_State *L, int code, const char *what);
 /* Raises an error in a __gc metamethod: waiting there would stop collection for the whole VM. */
-void gsl_check_may_wait(lua_State *L, const char *what);
-/* Whether a __gc metamethod runs (known from Lua 5.4.4 on). */
-bool gsl_in_finalizer(lua_State *L);
+void gsl_check_may_wait(lua_State *L, vm *v, const char *what);
+/* Around every foreign call, in which others get the turn: remembers whose __gc metamethod made it.
+ * gsl_back takes what gsl_away returned: whether one did. */
+bool gsl_away(lua_State *L, vm *v);
+static inline void gsl_back(vm *v, bool in_finalizer) {
+  if (in_finalizer) v->finalizer = 0;
+}
 
 /* green.c */
 void gsl_open_green(lua_State *L, int module, int vm_index);

@@ -4,8 +4,7 @@
  * scalar types.  A function is a C closure; calling it converts the arguments, makes a foreign call
  * (other green threads of the VM run meanwhile), and converts the result.
  *
- * In a __gc metamethod Lua has stopped collection, and nobody else may run before it ends: there a
- * function is called by a twin whose site is critical, which keeps the turn.
+ * A __gc metamethod may call C too: others run meanwhile, and nothing is collected until it ends.
  */
 #include <string.h>
 
@@ -18,29 +17,9 @@ typedef struct library {
   gs_lib *lib;
 } library; /* its uservalue is the table of functions made so far */
 
-/* The second upvalue of a function's closure. */
-typedef struct function {
-  gs_func *func;
-  gs_func *critical; /* its twin for finalizers, NULL until it is needed */
-  void *address;
-} function;
-
 static int raise(lua_State *L, const gs_ffi_error *err) { return luaL_error(L, "%s", err->text); }
 
 /* ---- calling --------------------------------------------------------------------------------- */
-
-static gs_func *twin(lua_State *L, vm *v, function *f) {
-  if (f->critical) return f->critical;
-  const gs_type *types[FEW];
-  size_t n = gs_func_nargs(f->func);
-  if (n > FEW) luaL_error(L, "%s: too many arguments for a __gc metamethod", gs_func_name(f->func));
-  for (size_t i = 0; i < n; i++) types[i] = gs_func_arg(f->func, i);
-  gs_ffi_error err;
-  if (gs_func_prepare(v->ffi, gs_func_name(f->func), f->address, gs_func_ret(f->func), types, n, n,
-                      GS_SITE_CRITICAL, &f->critical, &err) != GS_OK)
-    raise(L, &err);
-  return f->critical;
-}
 
 /* "argument 2 of usleep"; on the stack, to be popped. */
 static const char *argument_name(lua_State *L, const gs_func *f, size_t i) {
@@ -71,31 +50,29 @@ static void check_count(lua_State *L, const gs_func *f, size_t given) {
 
 static int l_call(lua_State *L) {
   vm *v = gsl_vm(L);
-  function *fn = lua_touserdata(L, lua_upvalueindex(2));
-  gs_func *f = fn->func;
-  size_t n = (size_t)lua_gettop(L);
+  gs_func *f = lua_touserdata(L, lua_upvalueindex(2));
+  size_t n = (size_t)lua_gettop(L), fixed = gs_func_nargs(f);
   gsl_slot few[FEW], result, *slots = few;
   void *few_args[FEW], **args = few_args;
   check_count(L, f, n);
-  if (n > gs_func_nargs(f)) f = shape_of(L, v, f, n);
+  if (n > fixed) f = shape_of(L, v, f, n);
   if (n > FEW) {
     slots = lua_newuserdatauv(L, n * (sizeof(*slots) + sizeof(*args)), 0);
     args = (void **)(slots + n);
   }
   for (size_t i = 0; i < n; i++) {
     const char *what = argument_name(L, f, i);
-    gsl_to_c(L, (int)i + 1, gs_func_arg(f, i), &slots[i], what);
+    if (i >= fixed && lua_isboolean(L, (int)i + 1)) /* promoted, as C does it */
+      *(int *)&slots[i] = lua_toboolean(L, (int)i + 1);
+    else
+      gsl_to_c(L, (int)i + 1, gs_func_arg(f, i), &slots[i], what);
     lua_pop(L, 1);
     args[i] = &slots[i];
   }
-  if (gsl_in_finalizer(L)) {
-    if (gs_func_variadic(f))
-      return luaL_error(L, "%s: a variadic function cannot be called in a __gc metamethod",
-                        gs_func_name(f));
-    f = twin(L, v, fn);
-  }
   int saved_errno = 0;
+  bool finalizing = gsl_away(L, v);
   int e = gs_ffi_call(f, &result, args, &saved_errno);
+  gsl_back(v, finalizing);
   if (e != GS_OK) return gsl_fail(L, e, gs_func_name(f));
   *gsl_errno(v) = saved_errno;
   return gsl_to_lua(L, gs_func_ret(f), &result);
@@ -117,15 +94,15 @@ static void check_convertible(lua_State *L, const gs_func *f) {
 static int push_function(lua_State *L, library *lib, const char *name) {
   gs_ffi_error err;
   gs_func *func = NULL;
-  void *address = NULL;
-  if (gs_ffi_func(lib->lib, name, &func, &err) != GS_OK ||
-      gs_lib_symbol(lib->lib, name, &address, &err) != GS_OK)
-    return raise(L, &err);
+  vm *v = gsl_vm(L);
+  bool finalizing = gsl_away(L, v);
+  int e = gs_ffi_func(lib->lib, name, &func, &err);
+  gsl_back(v, finalizing);
+  if (e != GS_OK) return raise(L, &err);
   check_convertible(L, func);
   lua_getiuservalue(L, 1, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
-  function *f = lua_newuserdatauv(L, sizeof(*f), 0);
-  *f = (function){func, NULL, address};
+  lua_pushlightuserdata(L, func);
   lua_pushcclosure(L, l_call, 2);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, name);
@@ -136,7 +113,11 @@ static int push_function(lua_State *L, library *lib, const char *name) {
 static void *variable(lua_State *L, library *lib, const gs_decl *d) {
   gs_ffi_error err;
   void *address = NULL;
-  if (gs_lib_symbol(lib->lib, gs_decl_name(d), &address, &err) != GS_OK) raise(L, &err);
+  vm *v = gsl_vm(L);
+  bool finalizing = gsl_away(L, v);
+  int e = gs_lib_symbol(lib->lib, gs_decl_name(d), &address, &err);
+  gsl_back(v, finalizing);
+  if (e != GS_OK) raise(L, &err);
   return address;
 }
 
@@ -185,7 +166,10 @@ static int library_name(lua_State *L) {
 static int push_library(lua_State *L, vm *v, const char *name) {
   gs_ffi_error err;
   gs_lib *opened = NULL;
-  if (gs_ffi_load(v->ffi, name, &opened, &err) != GS_OK) return raise(L, &err);
+  bool finalizing = gsl_away(L, v);
+  int e = gs_ffi_load(v->ffi, name, &opened, &err);
+  gsl_back(v, finalizing);
+  if (e != GS_OK) return raise(L, &err);
   library *lib = lua_newuserdatauv(L, sizeof(*lib), 1);
   lib->lib = opened;
   lua_newtable(L);

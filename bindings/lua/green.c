@@ -118,7 +118,7 @@ static int64_t check_seconds(lua_State *L, int index) {
 /* gosched.sleep(seconds) */
 static int l_sleep(lua_State *L) {
   int64_t ns = check_seconds(L, 1);
-  gsl_check_may_wait(L, "gosched.sleep");
+  gsl_check_may_wait(L, gsl_vm(L), "gosched.sleep");
   int e = gs_sleep(ns);
   if (e == GS_OK && ns == 0 && !gs_self()) e = GS_EPERM;
   return e == GS_OK ? 0 : gsl_fail(L, e, "gosched.sleep");
@@ -126,7 +126,7 @@ static int l_sleep(lua_State *L) {
 
 /* gosched.yield() */
 static int l_yield(lua_State *L) {
-  gsl_check_may_wait(L, "gosched.yield");
+  gsl_check_may_wait(L, gsl_vm(L), "gosched.yield");
   if (!gs_self()) return gsl_fail(L, GS_EPERM, "gosched.yield");
   gs_yield();
   return gs_cancelled() ? gsl_fail(L, GS_ECANCELED, "gosched.yield") : 0;
@@ -159,7 +159,7 @@ static int l_join(lua_State *L) {
   int64_t deadline = GS_FOREVER;
   if (!lua_isnoneornil(L, 2)) deadline = gs_now() + check_seconds(L, 2);
   if (g->outcome != RUNS) return outcome_of(L, g);
-  gsl_check_may_wait(L, "g:join");
+  gsl_check_may_wait(L, gsl_vm(L), "g:join");
   if (gs_handle_id(g->handle) == gs_self())
     return luaL_error(L, "g:join: a green thread cannot join itself");
   int e = gs_join(g->handle, deadline);

@@ -11,7 +11,7 @@
 
 #include "binding.h"
 
-#define GREEN_STACK ((size_t)256 << 10)
+#define GREEN_STACK ((size_t)1 << 20)
 
 const char gsl_cancelled, gsl_timeout;
 
@@ -66,10 +66,21 @@ int gsl_fail(lua_State *L, int code, const char *what) {
   return luaL_error(L, "%s: %s", what, gs_strerror(code));
 }
 
-bool gsl_in_finalizer(lua_State *L) { return lua_gc(L, LUA_GCCOUNT) < 0; }
+/* Whether this green thread is in a __gc metamethod.  While one runs Lua has stopped collection for
+ * the whole VM, and (from 5.4.4 on) lua_gc answers nothing; it is this green thread's, unless the
+ * one that runs it is away in a foreign call. */
+static bool in_finalizer(lua_State *L, const vm *v) {
+  return lua_gc(L, LUA_GCCOUNT) < 0 && (!v->finalizer || v->finalizer == gs_self());
+}
 
-void gsl_check_may_wait(lua_State *L, const char *what) {
-  if (gsl_in_finalizer(L))
+bool gsl_away(lua_State *L, vm *v) {
+  bool yes = in_finalizer(L, v);
+  if (yes) v->finalizer = gs_self();
+  return yes;
+}
+
+void gsl_check_may_wait(lua_State *L, vm *v, const char *what) {
+  if (in_finalizer(L, v))
     luaL_error(L, "%s: a __gc metamethod cannot wait (no garbage would be collected meanwhile)",
                what);
 }
@@ -91,9 +102,8 @@ static int run_main(void *arg) {
 
 static void check_may_run(lua_State *L, const vm *v) {
   if (v->running) luaL_error(L, "gosched.run: it is running already");
-  if (gs_self())
-    luaL_error(L, "gosched.run: a green thread runs on this thread already");
-  if (gsl_in_finalizer(L)) luaL_error(L, "gosched.run: not in a __gc metamethod");
+  if (gs_self()) luaL_error(L, "gosched.run: a green thread runs on this thread already");
+  if (in_finalizer(L, v)) luaL_error(L, "gosched.run: not in a __gc metamethod");
 }
 
 static void need_domain(lua_State *L, vm *v) {

@@ -108,8 +108,8 @@ static inline Rec *rec_here(void) {
 Rec *op_begin(const char *what, const char *where);
 void op_end(Rec *r);
 /* After an operation: true if it must be tried again.  Runs signal handlers after GS_EINTR and may
- * turn *code into RAISED. */
-bool op_again(Rec *r, int *code);
+ * turn *code into RAISED.  shielded: not because the main green thread was cancelled. */
+bool op_again(Rec *r, bool shielded, int *code);
 /* Keeps the green thread on its thread while C frames below it may hold locks of that thread. */
 void pin_check(Rec *r);
 

@@ -88,7 +88,7 @@ static PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nar
   }
   int code;
   do code = gs_chan_send(c->ch, &n, deadline);
-  while (op_again(r, &code));
+  while (op_again(r, false, &code));
   op_end(r);
   if (code == GS_OK) Py_RETURN_NONE;
   raise_code(code, "Chan.send");
@@ -104,7 +104,7 @@ static PyObject *receive(Chan *c, int64_t deadline, int *code) {
     return NULL;
   }
   do *code = gs_chan_recv(c->ch, &n, deadline);
-  while (op_again(r, code));
+  while (op_again(r, false, code));
   op_end(r);
   return *code == GS_OK ? node_take(n) : NULL;
 }

@@ -190,17 +190,17 @@ static void green_entry(void *arg) {
   tstate_delete_current(rec_end(&r));
 }
 
-/* The first 31 bytes of the name, cut between characters. */
+/* For the scheduler's traces and dumps: the name without the functions that it is defined in, cut
+ * between characters. */
 static void short_name(PyObject *name, char *buf, size_t size) {
-  Py_ssize_t n;
-  const char *text = PyUnicode_AsUTF8AndSize(name, &n);
+  const char *text = PyUnicode_AsUTF8(name);
   if (!text) {
     PyErr_Clear();
     text = "?";
-    n = 1;
   }
-  size_t keep = (size_t)n < size ? (size_t)n : size - 1;
-  while (keep > 0 && keep < (size_t)n && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--;
+  for (const char *inner; (inner = strstr(text, "<locals>.")) && inner[9];) text = inner + 9;
+  size_t n = strlen(text), keep = n < size ? n : size - 1;
+  while (keep > 0 && keep < n && ((unsigned char)text[keep] & 0xC0) == 0x80) keep--;
   memcpy(buf, text, keep);
   buf[keep] = 0;
 }
@@ -280,9 +280,9 @@ Rec *op_begin(const char *what, const char *where) {
 
 void op_end(Rec *r) { r->where = state_running; }
 
-bool op_again(Rec *r, int *code) {
+bool op_again(Rec *r, bool shielded, int *code) {
   if (*code != GS_EINTR) return false;
-  if (PyErr_CheckSignals() == 0 && !main_cancelled(r)) return true;
+  if (PyErr_CheckSignals() == 0 && (shielded || !main_cancelled(r))) return true;
   *code = RAISED;
   return false;
 }
@@ -307,15 +307,10 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
   if (!shielded && main_cancelled(r)) return RAISED;
   pin_check(r);
   r->where = state_waiting;
-  for (;;) {
+  do {
     code = gs_join(g->handle, deadline);
-    if (shielded && code == GS_ECANCELED)
-      gs_uncancel();
-    else if (shielded && code == GS_EINTR && PyErr_CheckSignals() == 0)
-      continue;
-    else if (!op_again(r, &code))
-      break;
-  }
+    if (shielded && code == GS_ECANCELED) gs_uncancel();
+  } while ((shielded && code == GS_ECANCELED) || op_again(r, shielded, &code));
   r->where = state_running;
   if (shielded && r->obj && r->obj->cancels && r->obj->handle) gs_cancel(r->obj->handle);
   return code;

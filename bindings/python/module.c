@@ -243,7 +243,7 @@ static PyObject *mod_sleep(PyObject *self, PyObject *seconds) {
   int64_t deadline = ns < INT64_MAX - now ? now + ns : INT64_MAX;
   int code;
   do code = gs_sleep(ns == 0 ? 0 : deadline - gs_now());
-  while (op_again(r, &code));
+  while (op_again(r, false, &code));
   op_end(r);
   if (code == GS_OK && ns == 0 && gs_cancelled()) code = GS_ECANCELED;
   if (code != GS_OK) return raise_code(code, "gosched.sleep");
@@ -286,13 +286,13 @@ static PyObject *mod_get_ident(PyObject *self, PyObject *ignored) {
 /* ---- seeing inside
  * ------------------------------------------------------------------------------------------ */
 
-#define METRICS(X)                                                                              \
-  X(gs_live)                                                                                    \
-  X(threads) X(threads_idle) X(incgo) X(procs) X(procs_idle) X(gs_created) X(threads_created)   \
-      X(threads_max) X(cgocalls) X(exits_fast) X(exits_idle_p) X(exits_slow) X(retakes)         \
-          X(retakes_user) X(retakes_failed) X(handoffs) X(handoffs_entry) X(steals) X(switches) \
-              X(parks) X(sysmon_ticks) X(sysmon_pokes) X(barriers) X(thread_limit_hits)         \
-                  X(stacks_mapped)
+#define METRICS(X)                                                                                \
+  X(gs_live)                                                                                      \
+  X(threads)                                                                                      \
+  X(threads_idle) X(incgo) X(procs) X(procs_idle) X(gs_created) X(threads_created) X(threads_max) \
+      X(cgocalls) X(exits_fast) X(exits_idle_p) X(exits_slow) X(retakes) X(retakes_user)          \
+          X(retakes_failed) X(handoffs) X(handoffs_entry) X(steals) X(switches) X(parks)          \
+              X(sysmon_ticks) X(sysmon_pokes) X(barriers) X(thread_limit_hits) X(stacks_mapped)
 
 PyDoc_STRVAR(
     stats_doc,

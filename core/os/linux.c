@@ -41,7 +41,8 @@ void os_init(void) {
   gs_sched.timerslack = os_slack_get();
 }
 
-/* ---- clocks ------------------------------------------------------------------------------------ */
+/* ---- clocks ------------------------------------------------------------------------------------
+ */
 
 int64_t os_now(void) {
   struct timespec t;
@@ -68,7 +69,8 @@ void os_sleep_ns(int64_t ns) {
 void os_slack(long ns) { prctl(PR_SET_TIMERSLACK, (unsigned long)ns, 0, 0, 0); }
 long os_slack_get(void) { return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0); }
 
-/* ---- waiting ------------------------------------------------------------------------------------- */
+/* ---- waiting
+ * ------------------------------------------------------------------------------------- */
 
 void os_futex_wait(uint32_t *addr, uint32_t val) {
   syscall(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, NULL, NULL, 0);
@@ -78,8 +80,8 @@ int os_futex_wait_until(uint32_t *addr, uint32_t val, int64_t when) {
   struct timespec t = timespec_of(when < 0 ? 0 : when);
   /* FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, so that a signal does not
    * lengthen the wait. */
-  long r = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val,
-                   when == GS_FOREVER ? NULL : &t, NULL, FUTEX_BITSET_MATCH_ANY);
+  long r = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, when == GS_FOREVER ? NULL : &t,
+                   NULL, FUTEX_BITSET_MATCH_ANY);
   if (r == 0 || errno == EAGAIN) return 0;
   return errno == ETIMEDOUT ? 1 : 2;
 }
@@ -98,7 +100,8 @@ GS_NOINLINE int *os_errno_at(void) {
 
 void os_yield(void) { sched_yield(); }
 
-/* ---- the heavy barrier ---------------------------------------------------------------------------- */
+/* ---- the heavy barrier
+ * ---------------------------------------------------------------------------- */
 
 static int membarrier_(int cmd) { return (int)syscall(SYS_membarrier, cmd, 0, 0); }
 
@@ -110,7 +113,8 @@ bool os_barrier_init(void) {
 
 bool os_barrier(void) { return membarrier_(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0; }
 
-/* ---- threads ---------------------------------------------------------------------------------------- */
+/* ---- threads
+ * ---------------------------------------------------------------------------------------- */
 
 uint32_t os_gettid(void) { return (uint32_t)syscall(SYS_gettid); }
 
@@ -218,7 +222,8 @@ void os_stack_bounds(char **lo, char **hi) {
   pthread_attr_destroy(&attr);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * -------------------------------------------------------------------------------------------- */
 
 size_t os_pagesize(void) { return page_size; }
 
@@ -243,6 +248,7 @@ bool os_guard(void *page, size_t bytes) {
 
 void os_decommit(void *lo, size_t bytes) { madvise(lo, bytes, MADV_DONTNEED); }
 
-/* ---- the environment --------------------------------------------------------------------------------------- */
+/* ---- the environment
+ * --------------------------------------------------------------------------------------- */
 
 void os_secure_env(const char *name, const char **value) { *value = secure_getenv(name); }

@@ -12,9 +12,7 @@
 
 enum { PROCS = 1 };
 
-static void write_byte(void *arg) {
-  CHECK_INT(write(((int *)arg)[1], "x", 1), 1);
-}
+static void write_byte(void *arg) { CHECK_INT(write(((int *)arg)[1], "x", 1), 1); }
 
 static int readable(const int *fds) {
   struct pollfd p = {fds[0], POLLIN, 0};

@@ -284,9 +284,7 @@ static void test_null_targets(void **state) {
   run_procs(PROCS, null_targets, NULL);
 }
 
-static void discard_one(void *arg) {
-  CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_OK);
-}
+static void discard_one(void *arg) { CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_OK); }
 
 static void parked_discarder(void *arg) {
   (void)arg;

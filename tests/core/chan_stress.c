@@ -46,9 +46,7 @@ static void alone(void *arg) {
       int sent = (int)(random_next(seed) % 100000), value = -1, expected = -1;
       switch (random_next(seed) % 5) {
         case 0:
-        case 1:
-          CHECK_CODE(gs_chan_try_send(c, &sent), model_send(&m, sent));
-          break;
+        case 1: CHECK_CODE(gs_chan_try_send(c, &sent), model_send(&m, sent)); break;
         case 2:
         case 3:
           CHECK_CODE(gs_chan_try_recv(c, &value), model_recv(&m, &expected));
@@ -150,25 +148,16 @@ static void work(void *arg) {
     int channel = (int)(random_next(&w->seed) % CHANNELS);
     w->channel_of[i] = -1;
     switch (random_next(&w->seed) % 16) {
-      case 0:
-        gs_yield();
-        break;
-      case 1:
-        CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_OK);
-        break;
-      case 2:
-        CHECK(known(gs_sleep(US(10))));
-        break;
+      case 0: gs_yield(); break;
+      case 1: CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_OK); break;
+      case 2: CHECK(known(gs_sleep(US(10)))); break;
       case 3:
       case 4:
       case 5:
       case 6:
       case 7:
-      case 8:
-        random_send(w, channel, i);
-        break;
-      default:
-        random_recv(w, channel);
+      case 8: random_send(w, channel, i); break;
+      default: random_recv(w, channel);
     }
     if (gs_cancelled()) gs_uncancel();
   }

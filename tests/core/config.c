@@ -98,9 +98,7 @@ static void test_a_failure_does_no_harm(void **state) {
 
 /* ---- gs_go_opts ---- */
 
-static void nothing(void *arg) {
-  (void)arg;
-}
+static void nothing(void *arg) { (void)arg; }
 
 static void bad_options(void *arg) {
   (void)arg;
@@ -176,9 +174,7 @@ static int use_150_kib(void *arg) {
   return room[1024];
 }
 
-static void need_a_large_stack(void *arg) {
-  *(int *)arg = use_150_kib(NULL);
-}
+static void need_a_large_stack(void *arg) { *(int *)arg = use_150_kib(NULL); }
 
 static void start_one_with_a_large_stack(void *arg) {
   (void)arg;

@@ -51,9 +51,7 @@ static void expect_line(uint64_t id, const char *name, const char *state) {
   }
 }
 
-static void wait_in_recv(void *arg) {
-  CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_ECLOSED);
-}
+static void wait_in_recv(void *arg) { CHECK_CODE(gs_chan_recv(arg, NULL, GS_FOREVER), GS_ECLOSED); }
 
 static void sleep_for_good(void *arg) {
   (void)arg;

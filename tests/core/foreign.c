@@ -12,9 +12,7 @@ enum { PROCS = 2 };
 
 /* ---- results ---- */
 
-static int add_one(void *arg) {
-  return *(int *)arg + 1;
-}
+static int add_one(void *arg) { return *(int *)arg + 1; }
 
 static void results(void *arg) {
   (void)arg;
@@ -110,9 +108,7 @@ static void *call_in_place(void *arg) {
   return NULL;
 }
 
-static int join_thread(void *arg) {
-  return pthread_join(*(pthread_t *)arg, NULL);
-}
+static int join_thread(void *arg) { return pthread_join(*(pthread_t *)arg, NULL); }
 
 static void call_from_a_thread(void *arg) {
   (void)arg;
@@ -136,9 +132,7 @@ typedef struct inside {
   atomic_int ran;
 } inside;
 
-static void count(void *arg) {
-  atomic_fetch_add((atomic_int *)arg, 1);
-}
+static void count(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
 
 static int try_everything(void *arg) {
   inside *in = arg;

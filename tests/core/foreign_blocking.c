@@ -165,9 +165,7 @@ static int spin_until(void *arg) {
   return atomic_load(flag);
 }
 
-static void set_flag(void *arg) {
-  atomic_store((atomic_int *)arg, 1);
-}
+static void set_flag(void *arg) { atomic_store((atomic_int *)arg, 1); }
 
 static void others_run_beside_a_computation(void *arg) {
   (void)arg;

@@ -36,17 +36,10 @@ static __attribute__((noinline)) double divide(double a, double b) {
 static void park_somehow(keeper *k, int i) {
   int ball = i;
   switch (i % 4) {
-    case 0:
-      gs_yield();
-      break;
-    case 1:
-      gs_sleep(US(30));
-      break;
-    case 2:
-      gs_chan_send(k->ball, &ball, gs_now() + US(100));
-      break;
-    default:
-      gs_chan_recv(k->ball, &ball, gs_now() + US(100));
+    case 0: gs_yield(); break;
+    case 1: gs_sleep(US(30)); break;
+    case 2: gs_chan_send(k->ball, &ball, gs_now() + US(100)); break;
+    default: gs_chan_recv(k->ball, &ball, gs_now() + US(100));
   }
 }
 

@@ -117,9 +117,7 @@ typedef struct visitor {
   int count;
 } visitor;
 
-static void done_in_group(void *arg) {
-  wg_done(arg);
-}
+static void done_in_group(void *arg) { wg_done(arg); }
 
 static void *visit(void *arg) {
   visitor *v = arg;

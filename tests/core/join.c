@@ -27,9 +27,7 @@ static void gate_init(gate *g) {
   g->h = go_named("at the gate", wait_at_gate, g);
 }
 
-static void gate_open(gate *g) {
-  CHECK_CODE(gs_chan_close(g->open), GS_OK);
-}
+static void gate_open(gate *g) { CHECK_CODE(gs_chan_close(g->open), GS_OK); }
 
 static void gate_free(gate *g) {
   join(g->h);
@@ -113,9 +111,7 @@ static void test_some_give_up(void **state) {
 
 /* ---- handles ---- */
 
-static void quick(void *arg) {
-  atomic_fetch_add((atomic_int *)arg, 1);
-}
+static void quick(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
 
 static void release_early_and_late(void *arg) {
   (void)arg;
@@ -179,9 +175,7 @@ static void sleep_until_cancelled(void *arg) {
   CHECK_CODE(gs_sleep(GS_FOREVER), GS_ECANCELED);
 }
 
-static int join_thread(void *arg) {
-  return pthread_join(*(pthread_t *)arg, NULL);
-}
+static int join_thread(void *arg) { return pthread_join(*(pthread_t *)arg, NULL); }
 
 static void join_from_threads(void *arg) {
   (void)arg;

@@ -7,9 +7,7 @@
 
 #include <pthread.h>
 
-static int return_int(void *arg) {
-  return *(int *)arg;
-}
+static int return_int(void *arg) { return *(int *)arg; }
 
 static void test_result_comes_back(void **state) {
   (void)state;
@@ -31,9 +29,7 @@ static void test_starts_on_the_callers_thread(void **state) {
   assert_int_equal(tid, my_tid());
 }
 
-static void increment(void *arg) {
-  atomic_fetch_add((atomic_int *)arg, 1);
-}
+static void increment(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
 
 static int three_joined(void *arg) {
   gs_handle *h[3];
@@ -170,9 +166,7 @@ static int slow_call(void *arg) {
   return 0;
 }
 
-static void call_slowly(void *arg) {
-  CHECK_CODE(gs_cgocall(slow_call, arg, NULL), GS_OK);
-}
+static void call_slowly(void *arg) { CHECK_CODE(gs_cgocall(slow_call, arg, NULL), GS_OK); }
 
 static void leave_one_in_a_call(void *arg) {
   go(call_slowly, arg);

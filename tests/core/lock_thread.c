@@ -46,18 +46,10 @@ static void live_locked(void *arg) {
   atomic_store(&h->locked_tid, tid);
   for (int i = 0; i < SCALE(300); i++) {
     switch (i % 4) {
-      case 0:
-        gs_yield();
-        break;
-      case 1:
-        CHECK_CODE(gs_sleep(US(50)), GS_OK);
-        break;
-      case 2:
-        gs_chan_send(h->ball, &i, gs_now() + MS(5));
-        break;
-      default:
-        CHECK_CODE(gs_cgocall(tid_inside, &inside, NULL), GS_OK);
-        CHECK_INT(inside, tid);
+      case 0: gs_yield(); break;
+      case 1: CHECK_CODE(gs_sleep(US(50)), GS_OK); break;
+      case 2: gs_chan_send(h->ball, &i, gs_now() + MS(5)); break;
+      default: CHECK_CODE(gs_cgocall(tid_inside, &inside, NULL), GS_OK); CHECK_INT(inside, tid);
     }
     CHECK_INT(my_tid(), tid);
   }

@@ -37,26 +37,18 @@ static int start_digger(void *arg) {
   return gs_join(h, GS_FOREVER);
 }
 
-static int overflow(size_t size) {
-  return gs_run(NULL, start_digger, &size, NULL);
-}
+static int overflow(size_t size) { return gs_run(NULL, start_digger, &size, NULL); }
 
-static int overflow_default(void) {
-  return overflow(0);
-}
+static int overflow_default(void) { return overflow(0); }
 
-static int overflow_large(void) {
-  return overflow(256 * 1024);
-}
+static int overflow_large(void) { return overflow(256 * 1024); }
 
 static int recurse_main(void *arg) {
   (void)arg;
   return recurse(0);
 }
 
-static int overflow_main(void) {
-  return gs_run(NULL, recurse_main, NULL, NULL);
-}
+static int overflow_main(void) { return gs_run(NULL, recurse_main, NULL, NULL); }
 
 /* A SIGSEGV handler of the host is not asked about an overflow. */
 static void never_called(int sig) {
@@ -200,13 +192,9 @@ static int handler_thread(void) {
   return gs_run(NULL, fault_in_thread, NULL, NULL);
 }
 
-static int default_g(void) {
-  return gs_run(NULL, fault_in_g, NULL, NULL);
-}
+static int default_g(void) { return gs_run(NULL, fault_in_g, NULL, NULL); }
 
-static int default_thread(void) {
-  return gs_run(NULL, fault_in_thread, NULL, NULL);
-}
+static int default_thread(void) { return gs_run(NULL, fault_in_thread, NULL, NULL); }
 
 static int nothing(void *arg) {
   (void)arg;

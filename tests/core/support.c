@@ -22,9 +22,7 @@ enum { REPORTED_MOST = 20 };
 
 static atomic_int failures;
 
-static int report_wanted(void) {
-  return atomic_fetch_add(&failures, 1) < REPORTED_MOST;
-}
+static int report_wanted(void) { return atomic_fetch_add(&failures, 1) < REPORTED_MOST; }
 
 void check_failed(const char *file, int line, const char *what) {
   int saved = errno;
@@ -52,9 +50,7 @@ void check_code(const char *file, int line, const char *what, int actual, int ex
   errno = saved;
 }
 
-int checks_failed(void) {
-  return atomic_load(&failures);
-}
+int checks_failed(void) { return atomic_load(&failures); }
 
 /* ---- running a body ---- */
 
@@ -93,9 +89,7 @@ void run_procs(int procs, body_fn fn, void *arg) {
   run_config(&cfg, fn, arg);
 }
 
-void go(body_fn fn, void *arg) {
-  CHECK_CODE(gs_go(fn, arg), GS_OK);
-}
+void go(body_fn fn, void *arg) { CHECK_CODE(gs_go(fn, arg), GS_OK); }
 
 gs_handle *go_named(const char *name, body_fn fn, void *arg) {
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
@@ -118,13 +112,9 @@ gs_chan *chan_new(size_t elem_size, size_t cap) {
 
 /* ---- wait groups ---- */
 
-void wg_init(wait_group *wg) {
-  wg->done = chan_new(0, 0);
-}
+void wg_init(wait_group *wg) { wg->done = chan_new(0, 0); }
 
-void wg_done(wait_group *wg) {
-  CHECK_CODE(gs_chan_send(wg->done, NULL, GS_FOREVER), GS_OK);
-}
+void wg_done(wait_group *wg) { CHECK_CODE(gs_chan_send(wg->done, NULL, GS_FOREVER), GS_OK); }
 
 void wg_wait(wait_group *wg, size_t count) {
   for (size_t i = 0; i < count; i++) CHECK_CODE(gs_chan_recv(wg->done, NULL, GS_FOREVER), GS_OK);
@@ -133,13 +123,9 @@ void wg_wait(wait_group *wg, size_t count) {
 
 /* ---- small things ---- */
 
-int64_t in_ms(int64_t ms) {
-  return gs_now() + MS(ms);
-}
+int64_t in_ms(int64_t ms) { return gs_now() + MS(ms); }
 
-long my_tid(void) {
-  return syscall(SYS_gettid);
-}
+long my_tid(void) { return syscall(SYS_gettid); }
 
 gs_metrics metrics(void) {
   gs_metrics m = {.size = sizeof m};

@@ -115,9 +115,7 @@ static void play(void *arg) {
   }
 }
 
-static void be_third(void *arg) {
-  atomic_store(&((players *)arg)->third_ran, 1);
-}
+static void be_third(void *arg) { atomic_store(&((players *)arg)->third_ran, 1); }
 
 static void sleep_a_little(void *arg) {
   CHECK_CODE(gs_sleep(MS(1)), GS_OK);

@@ -43,6 +43,11 @@ def test_hello_c(run: Run, build: Path) -> None:
     assert 0.2 <= took < ALL_AT_ONCE
 
 
+def test_hello_lua(run: Run, root: Path, build: Path) -> None:
+    lua = need("lua5.4", build / "lua/gosched.so")
+    assert 0.19 <= seconds(run([lua, root / "examples/hello.lua"]).stdout) < ALL_AT_ONCE
+
+
 def test_getaddrinfo_py(run: Run, root: Path) -> None:
     names = ["localhost", "127.0.0.1", "::1", 70 * "x"]  # the last is too long for a label
     done = run([sys.executable, root / "examples/getaddrinfo.py", *names])

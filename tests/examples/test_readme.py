@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from conftest import ROOT, Run
-from test_programs import ALL_AT_ONCE, seconds
+from test_programs import ALL_AT_ONCE, need, seconds
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -40,6 +40,13 @@ def test_c(run: Run, tmp_path: Path) -> None:
     compiler = os.environ.get("CC") or shutil.which("cc") or "cc"
     run([compiler, "-Wall", "-Wextra", "-Werror", source, "-lgosched", "-o", tmp_path / "snippet"])
     assert 0.2 <= seconds(run([tmp_path / "snippet"]).stdout) < ALL_AT_ONCE
+
+
+def test_lua(run: Run, tmp_path: Path, build: Path) -> None:
+    text = snippet("lua")
+    lua = need("lua5.4", build / "lua/gosched.so")
+    took = seconds(run([lua, write(tmp_path, "snippet.lua", text)]).stdout)
+    assert 0.19 <= took < ALL_AT_ONCE
 
 
 def test_links_lead_to_files() -> None:

@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 #ifdef HELPER_TEXT
-#define HELPER(...) static const char helper_text[] = #__VA_ARGS__; __VA_ARGS__
+#define HELPER(...)                               \
+  static const char helper_text[] = #__VA_ARGS__; \
+  __VA_ARGS__
 #else
 #define HELPER(...) __VA_ARGS__
 #endif

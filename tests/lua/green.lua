@@ -178,8 +178,8 @@ case("a __gc metamethod cannot wait", function()
 end)
 
 case("an error nobody joins is told on stderr", function()
-  local command = ([[%s -e 'local g = require "gosched"; g.run(function() g.go(function() error "unheard" end) g.yield() end)' 2>&1]])
-    :format(arg[-1])
+  local program = [[local g = require "gosched"; g.run(function() g.go(function() error "unheard" end) g.yield() end)]]
+  local command = ("%s -e '%s' 2>&1"):format(arg[-1], program)
   local pipe = io.popen(command)
   local text = pipe:read "a"
   pipe:close()

@@ -86,8 +86,8 @@ end)
 
 check.case("every VM of the process can have the module", function()
   -- A second copy of the interpreter in a child, whose state is closed at its end.
-  local command = ([[%s -e 'local g = require "gosched"; os.exit(g.run(function() g.sleep(0.001) return true end), true)']])
-    :format(arg[-1])
+  local program = [[local g = require "gosched"; os.exit(g.run(function() g.sleep(0.001) return true end), true)]]
+  local command = ("%s -e '%s'"):format(arg[-1], program)
   check.truth(os.execute(command), "it ends well")
 end)
 

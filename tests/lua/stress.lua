@@ -74,6 +74,7 @@ local function round(i, r)
 
   local garbage = {}
   for k = 1, 200 do garbage[k] = {k, tostring(k)} end
+  check.equal(#garbage, 200)
   if r % 4 == 0 then collectgarbage "step" end
   check.equal(deep(100), 100)
 end

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytest
-
 import gosched
+import pytest
 
 # A test that hangs says where, before ctest ends it.
 HANG = 120

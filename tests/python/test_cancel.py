@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 import gosched
+import pytest
 
 
 def test_is_not_an_exception():

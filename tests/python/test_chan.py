@@ -6,10 +6,9 @@ import gc
 import time
 import weakref
 
+import gosched
 import pytest
 from conftest import in_thread
-
-import gosched
 
 
 def test_unbuffered_meets():

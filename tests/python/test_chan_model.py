@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+import gosched
 import hypothesis.strategies as st
 from hypothesis import given, settings
-
-import gosched
 
 OPS = st.lists(
     st.one_of(

@@ -9,10 +9,9 @@ import threading
 import weakref
 
 import cffi
+import gosched
 import pytest
 from conftest import in_thread
-
-import gosched
 
 LIBC = """
 typedef struct { int quot; int rem; } div_t;
@@ -263,7 +262,9 @@ def test_errno(libc):
 
 
 def test_errno_is_taken_on_the_thread_of_the_call():
-    lib = gosched.dlopen(None, "int usleep(unsigned); int close(int);", blocking=["usleep", "close"])
+    lib = gosched.dlopen(
+        None, "int usleep(unsigned); int close(int);", blocking=["usleep", "close"]
+    )
 
     def main():
         def one(i):

@@ -6,9 +6,8 @@ import builtins
 import threading
 
 import cffi
-import pytest
-
 import gosched
+import pytest
 
 
 def test_missing_library():
@@ -139,7 +138,9 @@ def test_what_cannot_be_passed_by_value():
         int llabs(struct opaque *);
         """,
     )
-    with pytest.raises(gosched.FFIError, match="abs of the process cannot be called: argument 1 .*bit"):
+    with pytest.raises(
+        gosched.FFIError, match="abs of the process cannot be called: argument 1 .*bit"
+    ):
         _ = lib.abs
     with pytest.raises(gosched.FFIError, match="labs .*union"):
         _ = lib.labs

@@ -10,10 +10,9 @@ import time
 import traceback
 import weakref
 
+import gosched
 import pytest
 from conftest import in_thread
-
-import gosched
 
 
 def test_arguments():

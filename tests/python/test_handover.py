@@ -11,10 +11,9 @@ import threading
 import time
 import zlib
 
+import gosched
 import pytest
 from conftest import os_threads
-
-import gosched
 
 
 class Ticker:

@@ -9,9 +9,8 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-
 import gosched
+import pytest
 
 
 def test_version():

@@ -22,9 +22,8 @@ import threading
 import traceback
 import weakref
 
-import pytest
-
 import gosched
+import pytest
 
 WORKERS = 12
 ROUNDS = 15
@@ -243,7 +242,7 @@ def test_callbacks_of_c(spread, hop):
     def body(i):
         assert sorted(range(20), key=lambda x: (hop(), -x)[1]) == list(range(19, -1, -1))
         assert re.sub("a", lambda m: (hop(), "b")[1], "aaaa") == "bbbb"
-        assert list(map(lambda x: (hop(), x + 1)[1], range(10))) == list(range(1, 11))
+        assert [(hop(), x + 1)[1] for x in range(10)] == list(range(1, 11))
         hook = json.loads('[{"a":1},{"a":2}]', object_hook=lambda d: (hop(), d["a"])[1])
         assert hook == [1, 2]
         assert functools.reduce(lambda a, b: (hop(), a + b)[1], range(10)) == 45
@@ -502,13 +501,17 @@ def test_coroutines(spread, hop):
 
 
 def test_imports(spread, hop):
-    names = ("colorsys", "quopri", "mimetypes", "plistlib")
+    names = ("colorsys", "quopri", "mimetypes", "plistlib", "wave", "this_is_missing")
+    for name in names:
+        sys.modules.pop(name, None)
 
     def body(i):
         for name in names:
-            if i == 0:
-                sys.modules.pop(name, None)
             hop()
+            if name == "this_is_missing":
+                with pytest.raises(ModuleNotFoundError):
+                    importlib.import_module(name)
+                continue
             assert importlib.import_module(name).__name__ == name
 
     spread(body)
@@ -572,7 +575,7 @@ def test_faulthandler(spread, hop):
             hop()
             faulthandler.dump_traceback(f, all_threads=True)
 
-    spread(body, 4)
+    """ctypes calls back through PyGILState_Ensure with the caller's thread state."""
 
 
 def test_gil_state_callbacks(libc, hop):

@@ -6,10 +6,9 @@ import threading
 import time
 import traceback
 
+import gosched
 import pytest
 from conftest import in_thread, os_threads
-
-import gosched
 
 
 def test_result_and_arguments():
@@ -79,7 +78,9 @@ def test_error_then_again():
 
 def test_nested_run_says_what_to_do():
     def main():
-        with pytest.raises(gosched.Error, match=r"already inside gosched\.run: call main\(\*args\)"):
+        with pytest.raises(
+            gosched.Error, match=r"already inside gosched\.run: call main\(\*args\)"
+        ):
             gosched.run(lambda: 1)
 
         def green():

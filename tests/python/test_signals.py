@@ -118,7 +118,14 @@ signal.signal(signal.SIGUSR1, lambda *a: (got.append(a[0]), print("handled")))
 
 def main():
     ch = gosched.Chan()
-    gosched.go(lambda: (gosched.sleep(2), ch.send("late")))
+
+    def late():
+        while len(got) < 3:
+            gosched.sleep(0.01)
+        gosched.sleep(0.1)
+        ch.send("late")
+
+    gosched.go(late)
     print("parked")
     return ch.recv()
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 
+import gosched
 import pytest
 from conftest import in_thread
-
-import gosched
 
 
 def test_sleep_takes_its_time():

@@ -6,9 +6,8 @@ import sys
 import time
 import traceback
 
-import pytest
-
 import gosched
+import pytest
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -277,9 +276,8 @@ def test_wrong_use():
         tg = gosched.TaskGroup()
         with pytest.raises(gosched.Error, match="not entered"):
             tg.go(print)
-        with tg:
-            with pytest.raises(TypeError, match="callable"):
-                tg.go(5)
+        with tg, pytest.raises(TypeError, match="callable"):
+            tg.go(5)
         with pytest.raises(gosched.Error, match="closed"):
             tg.go(print)
         with pytest.raises(gosched.Error, match="entered once"), tg:

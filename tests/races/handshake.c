@@ -2,9 +2,9 @@
  *
  * A few threads play Ms: they leave and enter the runtime by the very functions that the scheduler
  * uses (sc_leave, sc_enter, the comparison of pw, wait_unlocked), with short and now and then long
- * stretches outside.  One thread plays sysmon and takes their Ps with retake_batch.  Whoever believes
- * that it holds a P writes its name into it, counts, and looks whether its name is still there.  A
- * lost count or a strange name is a P with two holders.
+ * stretches outside.  One thread plays sysmon and takes their Ps with retake_batch.  Whoever
+ * believes that it holds a P writes its name into it, counts, and looks whether its name is still
+ * there.  A lost count or a strange name is a P with two holders.
  *
  * The same is done with FENCED stretches, where the M pays instead of the retaker, and with both
  * mixed.  That the test can see a broken handshake is shown by the patches in tests/mutants.
@@ -68,8 +68,8 @@ static void pin(int cpu) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
-/* All players share one CPU and the retaker has the other: a player that is stopped between its store
- * and its load is the interesting one. */
+/* All players share one CPU and the retaker has the other: a player that is stopped between its
+ * store and its load is the interesting one. */
 static void *player(void *arg) {
   Player *me = arg;
   M *m = me->m;
@@ -89,8 +89,10 @@ static void *player(void *arg) {
     m->p = &gs_nop;
     P *p;
     while (!(p = get_pool()))
-      if (load_rlx(&stop)) return NULL;
-      else sched_yield();
+      if (load_rlx(&stop))
+        return NULL;
+      else
+        sched_yield();
     acquirep(m, p);
   }
   return NULL;
@@ -177,8 +179,8 @@ static void both_kinds(void **state) {
   one_holder(MIXED);
 }
 
-/* An M that went in and out again between the judgement and the confirmation keeps its P, although it
- * is outside both times. */
+/* An M that went in and out again between the judgement and the confirmation keeps its P, although
+ * it is outside both times. */
 static void another_stretch_is_not_the_same(void **state) {
   (void)state;
   memset(ms[0], 0, sizeof *ms[0]);

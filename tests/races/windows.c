@@ -1,13 +1,13 @@
-/* windows.c: races whose loser would sleep for ever, or too long.  Each test makes the two sides meet
- * a few thousand times; in the torture build the windows between their steps are widened, and the
- * patches in tests/mutants that remove a guard are caught there.
+/* windows.c: races whose loser would sleep for ever, or too long.  Each test makes the two sides
+ * meet a few thousand times; in the torture build the windows between their steps are widened, and
+ * the patches in tests/mutants that remove a guard are caught there.
  */
 #include "support.h"
 
 #include "runtime.h"
 
-/* Submit against retire (proc.c): a G that is made runnable while the last spinning M gives its P up
- * must run, although the M that made it runnable goes on computing. */
+/* Submit against retire (proc.c): a G that is made runnable while the last spinning M gives its P
+ * up must run, although the M that made it runnable goes on computing. */
 static atomic_int ran;
 
 static void set_ran(void *arg) {
@@ -48,7 +48,8 @@ static void timer_against_poller(void *arg) {
   for (int i = 0; i < SCALE(2000); i++) {
     int64_t t = gs_now();
     gs_sleep(US(20) + (int64_t)(random_next(&rnd) % 150000));
-    /* sysmon would find it after 10 ms at the latest if it were awake; when all is idle it sleeps. */
+    /* sysmon would find it after 10 ms at the latest if it were awake; when all is idle it sleeps.
+     */
     CHECK(gs_now() - t < PATIENCE / 4);
     if (gs_now() - t >= PATIENCE / 4) break;
   }
@@ -87,9 +88,7 @@ static void test_cancel_against_park(void **state) {
 
 /* The first P that leaves the idle list against sysmon going to sleep (sysmon.c): a blocking call
  * with work behind it must lose its P. */
-static void tick(void *arg) {
-  atomic_fetch_add((atomic_int *)arg, 1);
-}
+static void tick(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
 
 static int wait_for_tick(void *arg) { return block_until(arg); }
 
@@ -99,7 +98,7 @@ static void wake_against_deep_sleep(void *arg) {
     atomic_int ticks = 0;
     int seen = 0;
     gs_site site = {.name = "wait_for_tick"}; /* never known to be long */
-    gs_sleep(i % 3 ? MS(1) : MS(12)); /* everything idle */
+    gs_sleep(i % 3 ? MS(1) : MS(12));         /* everything idle */
     gs_handle *h = go_named("tick", tick, &ticks);
     CHECK_CODE(gs_cgocall_site(&site, wait_for_tick, &ticks, &seen), GS_OK);
     CHECK(seen == 1);

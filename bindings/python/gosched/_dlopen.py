@@ -296,7 +296,7 @@ class VariadicFunction:
             return ffi.typeof(f"{ctype.item.cname} *") if _nameable(ctype) else ffi.typeof("void *")
         if ctype.cname == "float":
             return ffi.typeof("double")
-        if ctype.kind == "primitive" and ffi.sizeof(ctype) < ffi.sizeof("int"):
+        if ctype.kind == "primitive" and ffi.sizeof(ctype.cname) < ffi.sizeof("int"):
             return ffi.typeof("int")
         return ctype
 
