@@ -146,7 +146,7 @@ static int run_on(M *m, const gs_config *c, const Numbers *n, MainCall *call) {
   m->runner = 1;
   store_rel(&gs_sched.main_m, m);
   /* From here the M is inside, without a P, as if its G had lost it. */
-  m->sc = sc_next(m->sc, SC_INSIDE);
+  store_rel(&m->sc, sc_next(m->sc, SC_INSIDE));
   store_rel(&gs_sched.running, 2);
   m->prevg = g;
   m->prev = PREV_GLOBAL;
@@ -170,8 +170,8 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   if (!CAS(&gs_sched.running, 0, 1))
     return gs_fail(GS_EBUSY, "gs_run: another gs_run is under way; start green threads with gs_go");
   gs_sched.max_threads = (uint32_t)n.threads;
-  gs_native.stack_size = (size_t)n.stack;
-  gs_native.klass = stack_class((size_t)n.stack);
+  store_rlx(&gs_native.stack_size, (size_t)n.stack);
+  store_rlx(&gs_native.klass, stack_class((size_t)n.stack));
   if ((err = domain_resize(&gs_native, (uint32_t)n.procs))) {
     store_rel(&gs_sched.running, 0);
     return gs_fail(err, "gs_run: out of memory for %lld procs", n.procs);

@@ -81,7 +81,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   gs_arch_controls(&g->controls);
   g->goid = add_rlx(&gs_sched.goid, 1) + 1;
   g->handle = NULL;
-  g->data = NULL;
+  store_rlx(&g->data, NULL); /* sysmon may be looking, through may_retake */
   g->lockedm = NULL;
   g->locks = g->firm = 0;
   g->bracket = g->released = g->main = 0;
@@ -100,7 +100,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
 }
 
 void g_bind_stack(P *p, G *g) {
-  uint32_t klass = g->stack_want ? stack_class(g->stack_want) : g->d->klass;
+  uint32_t klass = g->stack_want ? stack_class(g->stack_want) : load_rlx(&g->d->klass);
   g->stack = stack_get(p, g->d, klass);
   if (!g->stack) return;
   fiber_new(g);

@@ -104,7 +104,7 @@ static Stack *fresh(uint32_t klass) {
  * mappings is exhausted. */
 Stack *stack_get(P *p, Domain *d, uint32_t klass) {
   Stack *s = p->stacks;
-  if (likely(s && klass == d->klass && p->d == d)) {
+  if (likely(s && klass == load_rlx(&d->klass) && p->d == d)) {
     p->stacks = s->next;
     p->nstack--;
     return s;
@@ -120,7 +120,7 @@ void stack_put(P *p, Stack *s) {
     char *end = (char *)(((uintptr_t)mark + sizeof(uintptr_t) + page - 1) & ~(page - 1));
     os_decommit(s->lo, (size_t)(end - s->lo));
   }
-  if (likely(p && s->klass == p->d->klass && p->nstack < P_KEEP)) {
+  if (likely(p && s->klass == load_rlx(&p->d->klass) && p->nstack < P_KEEP)) {
     s->next = p->stacks;
     p->stacks = s;
     p->nstack++;

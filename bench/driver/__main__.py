@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench",
         description="Measures gosched beside Go, pthreads and Python's libraries; prints ratios.",
-        epilog="Ends with 1 if a side that is there did not work; a goal that is missed is no error.",
+        epilog="Ends with 1 if a side that is there did not work; a missed goal is no error.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows, groups (py) or patterns")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and end")

@@ -150,7 +150,9 @@ def lines(result: Result, notes: Footnotes) -> list[str]:
     ]
     heads = itertools.chain([(row.name, unit, floor, ours)], itertools.repeat(("", "", "", "")))
     rest = itertools.zip_longest(references or [("", "")], goals, fillvalue=("", ""))
-    return [line(*head, *reference, *goal) for head, (reference, goal) in zip(heads, rest)]
+    return [
+        line(*head, *reference, *goal) for head, (reference, goal) in zip(heads, rest, strict=True)
+    ]
 
 
 def legend() -> list[str]:

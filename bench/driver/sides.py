@@ -117,7 +117,7 @@ class Programs:
 
 
 def environment(base: Mapping[str, str], build: Path) -> dict[str, str]:
-    """What the sides see: the build tree first, and no configuration that the rows set themselves."""
+    """What the sides see: the build tree first, and no configuration that rows set themselves."""
     result = {name: value for name, value in base.items() if name not in CONFIGURATION}
     for name, folder in (("LD_LIBRARY_PATH", "lib"), ("PYTHONPATH", "python")):
         paths = [str(build / folder), *filter(None, result.get(name, "").split(os.pathsep))]

@@ -422,7 +422,7 @@ def test_cycle_through_a_green_thread():
             pass
 
         h = Holder()
-        h.g = gosched.go(lambda: h)
+        h.g = gosched.go(lambda held=h: held)
         h.g.join()
         ref = weakref.ref(h)
         del h

@@ -579,7 +579,7 @@ def test_faulthandler(spread, hop):
 
 
 def test_gil_state_callbacks(libc, hop):
-    """ctypes calls back through PyGILState_Ensure, with the state of the green thread that called."""
+    """ctypes calls back through PyGILState_Ensure with the thread state of the caller."""
     import ctypes
 
     compare_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
