@@ -242,6 +242,30 @@ static P *starved_work(void) {
   return NULL;
 }
 
+/* When every thread there may be is locked to some G, only those Gs can use a P: the first of them
+ * that waits in the global queue gets this one.  p's ring is empty. */
+static bool give_to_locked(P *p) {
+  Domain *d = p->d;
+  G *prev = NULL, *g;
+  lock(&d->lock);
+  for (g = d->runq_head; g && !g->lockedm; g = g->schedlink) prev = g;
+  if (g) {
+    if (prev)
+      prev->schedlink = g->schedlink;
+    else
+      d->runq_head = g->schedlink;
+    if (d->runq_tail == g) d->runq_tail = prev;
+    store_rlx(&d->runqsize, d->runqsize - 1);
+    g->schedlink = NULL;
+  }
+  unlock(&d->lock);
+  if (!g) return false;
+  M *lm = g->lockedm;
+  store_rel(&lm->nextp, p);
+  note_wake(&lm->note);
+  return true;
+}
+
 /* The caller owns p and gives it to an M. */
 void startm(P *p, bool spinning) {
   lock(&gs_sched.lock);
@@ -259,6 +283,7 @@ void startm(P *p, bool spinning) {
   /* No thread: the work waits where the next M that comes to rest finds it. */
   if (spinning) add_sc(&p->d->nmspinning, -1);
   runqdrain_to_global(p);
+  if (give_to_locked(p)) return;
   lock(&p->d->lock);
   pidleput(p);
   unlock(&p->d->lock);
@@ -332,13 +357,32 @@ void stopm(M *m) {
  * -----------------------------------------------------------------------------------------------
  */
 
+/* A signal that comes between an interpreter's last look at its signals and our futex wait would go
+ * unnoticed.  So a main G of a binding is sent to look again after a while, ever less often: after
+ * 16 ms, 32 ms, … 1 s. */
+static int sleep_locked(M *m) {
+  G *g = m->lockedg;
+  if (!g->main || !g->hooked || load_acq(&g->park) != PARKED) return note_sleep_intr(&m->note);
+  int64_t pause = (int64_t)16000000 << (m->looks < 6 ? m->looks : 6);
+  int64_t until = os_now() + pause;
+  while (load_acq(&m->note.word) == 0) {
+    int r = os_futex_wait_until(&m->note.word, 0, until);
+    if (load_acq(&m->note.word) != 0) break;
+    if (r == 0) continue;
+    m->looks = r == 1 ? m->looks + 1 : 0;
+    return 1;
+  }
+  m->looks = 0;
+  return 0;
+}
+
 void stoplockedm(M *m) {
   if (m->p != &gs_nop) {
     m_detach(m);
     if (m->p != &gs_nop) handoffp(releasep(m));
   }
   for (;;) {
-    int interrupted = note_sleep_intr(&m->note);
+    int interrupted = sleep_locked(m);
     note_clear(&m->note);
     P *p = load_acq(&m->nextp);
     if (p) {

@@ -311,6 +311,7 @@ struct gs_m {
   uint32_t topoll;  /* woken to become the poller; sched.lock */
   M *inext, *iprev; /* midle; sched.lock */
   Note note;
+  uint32_t looks;  /* of a parked main G for signals, in vain; owner */
   uint32_t runner; /* this is a thread inside gs_run: it leaves when main is done */
   int32_t id;
   uint32_t tid; /* the kernel's */

@@ -286,14 +286,17 @@ static PyObject *mod_get_ident(PyObject *self, PyObject *ignored) {
 /* ---- seeing inside
  * ------------------------------------------------------------------------------------------ */
 
-#define METRICS(X)                                                                             \
-  X(gs_live)                                                                                   \
-  X(threads)                                                                                   \
-  X(threads_idle)                                                                              \
-  X(incgo) X(procs) X(procs_idle) X(gs_created) X(threads_created) X(threads_max) X(cgocalls)  \
-      X(exits_fast) X(exits_idle_p) X(exits_slow) X(retakes) X(retakes_user) X(retakes_failed) \
-          X(handoffs) X(handoffs_entry) X(steals) X(switches) X(parks) X(sysmon_ticks)         \
-              X(sysmon_pokes) X(barriers) X(thread_limit_hits) X(stacks_mapped)
+// clang-format off
+#define METRICS(X)                                                                                 \
+  X(gs_live)                                                                                       \
+  X(threads)                                                                                       \
+  X(threads_idle)                                                                                  \
+  X(incgo)                                                                                         \
+  X(procs) X(procs_idle) X(gs_created) X(threads_created) X(threads_max) X(cgocalls) X(exits_fast) \
+      X(exits_idle_p) X(exits_slow) X(retakes) X(retakes_user) X(retakes_failed) X(handoffs)       \
+          X(handoffs_entry) X(steals) X(switches) X(parks) X(sysmon_ticks) X(sysmon_pokes)         \
+              X(barriers) X(thread_limit_hits) X(stacks_mapped)
+// clang-format on
 
 PyDoc_STRVAR(
     stats_doc,
