@@ -42,6 +42,12 @@ extern "C" {
 
 enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2 };
 
+/* The binding looks for signals itself when an operation of the locked main green thread returns
+ * GS_EINTR, and repeats it otherwise.  A signal that comes between the interpreter's last look and
+ * the thread's sleep would go unnoticed; so such a main green thread gets GS_EINTR now and then
+ * without a signal: 16 ms after it has parked, then ever less often, at most once a second. */
+enum { GS_DOMAIN_LOOKS_FOR_SIGNALS = 1 };
+
 typedef struct gs_domain_ops {
   size_t size; /* sizeof(gs_domain_ops) */
   void (*attach)(void *ud);
@@ -49,6 +55,7 @@ typedef struct gs_domain_ops {
   void (*switch_in)(void *ud, void *gdata);
   void (*release)(void *ud, void *gdata);
   int (*may_retake)(void *ud, void *const *gdata, int64_t outside_ns, int waiting);
+  unsigned flags; /* GS_DOMAIN_… */
 } gs_domain_ops;
 
 /* A domain with `procs` Ps (1..1024) whose green threads have stacks of stack_size bytes (0: the

@@ -358,11 +358,12 @@ void stopm(M *m) {
  */
 
 /* A signal that comes between an interpreter's last look at its signals and our futex wait would go
- * unnoticed.  So a main G of a binding is sent to look again after a while, ever less often: after
- * 16 ms, 32 ms, … 1 s. */
+ * unnoticed.  So the main G of a binding that asks for it is sent to look again after a while, ever
+ * less often: after 16 ms, 32 ms, … 1 s. */
 static int sleep_locked(M *m) {
   G *g = m->lockedg;
-  if (!g->main || !g->hooked || load_acq(&g->park) != PARKED) return note_sleep_intr(&m->note);
+  if (!g->main || !(g->d->ops.flags & GS_DOMAIN_LOOKS_FOR_SIGNALS) || load_acq(&g->park) != PARKED)
+    return note_sleep_intr(&m->note);
   int64_t pause = (int64_t)16000000 << (m->looks < 6 ? m->looks : 6);
   int64_t until = os_now() + pause;
   while (load_acq(&m->note.word) == 0) {

@@ -10,11 +10,12 @@
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
-/* Attributes that change a layout or a call in ways this parser does not follow. */
+/* Attributes that change a layout or a call in ways this parser does not follow.  transparent_union
+ * is none: a union of pointers is passed as a pointer is. */
 static bool changes_the_abi(const char *name) {
   static const char *const names[] = {
-      "vector_size", "transparent_union",    "ms_abi",   "stdcall", "fastcall", "regparm",
-      "vectorcall",  "scalar_storage_order", "ms_struct"};
+      "vector_size",          "ms_abi",   "stdcall", "fastcall", "regparm", "vectorcall",
+      "scalar_storage_order", "ms_struct"};
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
     if (strcmp(name, names[i]) == 0) return true;
   return false;

@@ -151,7 +151,7 @@ def lines(result: Result, notes: Footnotes) -> list[str]:
     heads = itertools.chain([(row.name, unit, floor, ours)], itertools.repeat(("", "", "", "")))
     rest = itertools.zip_longest(references or [("", "")], goals, fillvalue=("", ""))
     return [
-        line(*head, *reference, *goal) for head, (reference, goal) in zip(heads, rest, strict=True)
+        line(*head, *reference, *goal) for head, (reference, goal) in zip(heads, rest, strict=False)
     ]
 
 

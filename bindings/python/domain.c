@@ -138,6 +138,7 @@ int domain_ready(void) {
       .switch_in = hook_switch_in,
       .release = hook_release,
       .may_retake = hook_may_retake,
+      .flags = GS_DOMAIN_LOOKS_FOR_SIGNALS,
   };
   if (tstate_boot() < 0) return -1;
   interp = PyInterpreterState_Get();

@@ -102,7 +102,7 @@ void fake_init(fake *vm, const char *name) {
   memset(vm, 0, sizeof *vm);
   pthread_mutex_init(&vm->mutex, NULL);
   pthread_cond_init(&vm->changed, NULL);
-  const gs_domain_ops ops = {sizeof ops, attach, detach, switch_in, release, may_retake};
+  const gs_domain_ops ops = {sizeof ops, attach, detach, switch_in, release, may_retake, 0};
   int code = gs_domain_new(name, 1, 0, &ops, vm, &vm->domain);
   if (code != GS_OK) print_error("%s; %s\n", gs_strerror(code), gs_error_detail());
   assert_int_equal(code, GS_OK);

@@ -1,0 +1,95 @@
+/* nomem.c: memory runs out, at every allocation in turn.
+ *
+ * The program is linked so that the library's malloc, calloc and realloc come here.  Each round
+ * lets one more allocation succeed than the round before, until the whole script succeeds.  In
+ * every round before that, the step that ran out must say GS_ENOMEM, leave its gs_ffi usable, and
+ * leak nothing (for which there are the leak checkers).
+ */
+#include "support.h"
+
+#include <stdbool.h>
+
+#include "gosched_ffi.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static long allowed = -1; /* allocations until one fails; -1: none does */
+
+static bool fails_now(void) {
+  if (allowed < 0) return false;
+  if (allowed == 0) return true;
+  allowed--;
+  return false;
+}
+
+void *__wrap_malloc(size_t size) { return fails_now() ? NULL : __real_malloc(size); }
+void *__wrap_calloc(size_t n, size_t size) { return fails_now() ? NULL : __real_calloc(n, size); }
+void *__wrap_realloc(void *p, size_t size) { return fails_now() ? NULL : __real_realloc(p, size); }
+
+/* Enough declarations that the lists and the arena grow several times. */
+static char *long_text(void) {
+  enum { N = 400 };
+  char *text = malloc(N * 160), *end = text;
+  for (int i = 0; i < N; i++)
+    end += sprintf(end,
+                   "struct s%d { int a[%d]; struct s%d *next; }; enum { K%d = %d };"
+                   "struct s%d *f%d(const char *, struct s%d);",
+                   i, i + 1, i, i, i, i, i, i);
+  return text;
+}
+
+static int script(const char *text) {
+  gs_ffi_error err = {.code = GS_OK};
+  gs_ffi *ffi = gs_ffi_new();
+  gs_lib *lib = NULL;
+  gs_func *f = NULL, *shape = NULL, *mine = NULL;
+  const gs_type *t = NULL, *i32 = gs_type_builtin("int32");
+  if (!ffi) return GS_ENOMEM;
+  int e = gs_ffi_cdef(ffi,
+                      "struct pair { int x, y; }; struct pair next_pair(struct pair);"
+                      "int sum_variadic(int count, ...); typedef char bool;",
+                      &err);
+  if (e == GS_OK && (e = gs_ffi_cdef(ffi, text, &err)) != GS_OK) {
+    assert_int_equal(gs_ffi_ndecls(ffi), 3); /* all of it was taken back */
+    assert_null(gs_ffi_find(ffi, "K0"));
+  }
+  if (e == GS_OK) e = gs_ffi_type(ffi, "struct s399 *(*)[3]", &t, &err);
+  if (e == GS_OK) e = gs_type_struct(ffi, &i32, 1, &t, &err);
+  if (e == GS_OK) e = gs_ffi_load(ffi, HELPER_PATH, &lib, &err);
+  if (e == GS_OK) e = gs_ffi_func(lib, "next_pair", &f, &err);
+  if (e == GS_OK) e = gs_ffi_func(lib, "sum_variadic", &f, &err);
+  if (e == GS_OK) e = gs_func_variadic_shape(f, &i32, 1, &shape, &err);
+  if (e == GS_OK)
+    e = gs_func_prepare(ffi, "script", (void *)(uintptr_t)1, i32, &i32, 1, 1, 0, &mine, &err);
+  assert_int_equal(err.code, e);
+  allowed = -1;
+  assert_int_equal(gs_ffi_cdef(ffi, "int still_usable(void);", NULL), GS_OK);
+  assert_non_null(gs_ffi_find(ffi, "still_usable"));
+  gs_ffi_free(ffi);
+  return e;
+}
+
+static void test_every_allocation(void **state) {
+  (void)state;
+  char *text = long_text();
+  int rounds = 0;
+  for (int e = GS_ENOMEM; e != GS_OK; rounds++) {
+    allowed = rounds;
+    e = script(text);
+    allowed = -1;
+    if (e != GS_OK) assert_int_equal(e, GS_ENOMEM);
+    assert_true(rounds < 10000);
+  }
+  assert_true(rounds > 20);
+  free(text);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
