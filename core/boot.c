@@ -67,8 +67,7 @@ int gs_boot(void) {
                     : GS_OK;
 }
 
-/* ---- the configuration
- * ------------------------------------------------------------------------------------------ */
+/* ---- the configuration ---- */
 
 /* A number from the environment over the one in the configuration. */
 static int from_env(const char *name, long long min, long long max, long long *value) {

@@ -40,8 +40,7 @@ const char *gs_strerror(int code) {
 
 const char *gs_version(void) { return GS_VERSION; }
 
-/* ---- the sentence
- * ------------------------------------------------------------------------------------ */
+/* ---- the sentence ---- */
 
 static __thread char detail[256];
 
@@ -61,8 +60,7 @@ int gs_fail(int code, const char *fmt, ...) {
   return code;
 }
 
-/* ---- warnings
- * ------------------------------------------------------------------------------------------ */
+/* ---- warnings ---- */
 
 static void (*logger)(int, const char *, void *);
 static void *logger_ud;
@@ -86,8 +84,7 @@ void gs_log(int level, const char *fmt, ...) {
     fprintf(stderr, "gosched: %s: %s\n", level == 0 ? "error" : "warning", text);
 }
 
-/* ---- broken invariants
- * ------------------------------------------------------------------------------------ */
+/* ---- broken invariants ---- */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line) {
   static uint32_t throwing;

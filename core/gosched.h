@@ -34,7 +34,7 @@ extern "C" {
 #define GS_API
 #endif
 
-/* ---- errors ------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 enum {
   GS_OK = 0,
@@ -64,7 +64,7 @@ GS_API const char *gs_strerror(int code);
 /* "MAJOR.MINOR.PATCH" of the library that is loaded.  Static text.  Any thread, any stack. */
 GS_API const char *gs_version(void);
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 #define GS_FOREVER INT64_MAX
 
@@ -108,7 +108,7 @@ GS_API void gs_run_abandon(void);
  * failure on this thread; "" if there was none. */
 GS_API const char *gs_error_detail(void);
 
-/* ---- green threads ------------------------------------------------------------------------ */
+/* ---- green threads ---- */
 
 /* Starts fn(arg) as a green thread of the caller's domain.  Does not park.
  * Errors: GS_EINVAL (fn is NULL), GS_ENOMEM, GS_EPERM (no runtime is running).
@@ -170,7 +170,7 @@ GS_API int gs_errno(void);
 GS_API void gs_lock_os_thread(void);
 GS_API void gs_unlock_os_thread(void);
 
-/* ---- foreign calls ------------------------------------------------------------------------ */
+/* ---- foreign calls ---- */
 
 enum {
   GS_SITE_BLOCKING = 1, /* known to block: the P is handed off at entry when work is waiting */
@@ -208,7 +208,7 @@ GS_API void gs_entersyscall(void);
 GS_API void gs_entersyscallblock(void);
 GS_API void gs_exitsyscall(void);
 
-/* ---- channels ----------------------------------------------------------------------------- */
+/* ---- channels ---- */
 
 typedef struct gs_chan gs_chan;
 
@@ -240,7 +240,7 @@ GS_API size_t gs_chan_len(gs_chan *c); /* elements buffered now */
 GS_API size_t gs_chan_cap(gs_chan *c);
 GS_API int gs_chan_closed(gs_chan *c); /* 1 once gs_chan_close was called */
 
-/* ---- see inside --------------------------------------------------------------------------- */
+/* ---- see inside ---- */
 
 /* Counters since boot, and what there is now.  Read without stopping anything: each figure is
  * right, all of them together are not of one instant. */

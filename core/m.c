@@ -19,8 +19,7 @@
 
 #include "runtime.h"
 
-/* ---- P and M
- * ---------------------------------------------------------------------------------------- */
+/* ---- P and M ---- */
 
 /* The caller owns p; m is inside and holds none. */
 void acquirep(M *m, P *p) {
@@ -87,8 +86,7 @@ P *pidleget_try(Domain *d) {
   return p;
 }
 
-/* ---- making Ms
- * ----------------------------------------------------------------------------------------- */
+/* ---- making Ms ---- */
 
 M *m_alloc(void) {
   Sched *s = &gs_sched;
@@ -199,8 +197,7 @@ static bool newm(P *p, bool spinning, bool topoll) {
   return false;
 }
 
-/* ---- the idle Ms
- * ------------------------------------------------------------------------------------------ */
+/* ---- the idle Ms ---- */
 
 static void mput(M *m) {
   Sched *s = &gs_sched;
@@ -415,8 +412,7 @@ void startlockedm(M *m, G *g) {
   note_wake(&lm->note);
 }
 
-/* ---- handing Ps on
- * -------------------------------------------------------------------------------------------- */
+/* ---- handing Ps on ---- */
 
 void wakep(Domain *d) {
   if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
@@ -458,8 +454,7 @@ void handoffp(P *p) {
   if (load_sc(&gs_sched.poller) == NULL && load_sc(&p->timers.next) != INT64_MAX) start_poller();
 }
 
-/* ---- the hooks of an M
- * ------------------------------------------------------------------------------------------- */
+/* ---- the hooks of an M ---- */
 
 /* The M is about to do without its domain.  m may hold a P or not. */
 void m_detach(M *m) {

@@ -28,8 +28,7 @@
 
 P gs_nop;
 
-/* ---- who runs next
- * --------------------------------------------------------------------------------------- */
+/* ---- who runs next ---- */
 
 #define FAIR_TICKS 61u
 
@@ -229,8 +228,7 @@ void schedule_loop(M *m) {
   }
 }
 
-/* ---- leaving a stack and arriving on one
- * ------------------------------------------------------------------- */
+/* ---- leaving a stack and arriving on one ---- */
 
 static void park_commit(M *m, G *g) {
   bool (*commit)(G *, void *) = m->commit;
@@ -369,8 +367,7 @@ M *requeue_self(M *m, G *g) {
   return resumed(g);
 }
 
-/* ---- making runnable
- * ---------------------------------------------------------------------------------------------- */
+/* ---- making runnable ---- */
 
 /* g is claimed and off its stack (or never ran). */
 void ready(M *m, G *g) {

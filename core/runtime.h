@@ -45,7 +45,11 @@ typedef struct gs_domain Domain;
 
 #define GS_LINE 64
 #define GS_ALIGNED(n) __attribute__((aligned(n)))
+#if defined(__clang__)
+#define GS_NOINLINE __attribute__((noinline)) /* clang never clones */
+#else
 #define GS_NOINLINE __attribute__((noinline, noclone))
+#endif
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -91,7 +95,7 @@ typedef struct gs_domain Domain;
 #endif
 #define throw_(msg) gs_throw((msg), __FILE__, __LINE__)
 
-/* ---- states, as Go names them --------------------------------------------------------------- */
+/* ---- states, as Go names them ---- */
 
 enum { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead };
 enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
@@ -109,7 +113,7 @@ enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
 /* m->attn: why the M should leave the fast path. */
 #define ATTN_TRACE 1u
 
-/* ---- locks (lock.c) -------------------------------------------------------------------------- */
+/* ---- locks (lock.c) ---- */
 
 /* A mutex for code inside the runtime: 0 free, 1 held, 2 held and somebody sleeps. */
 typedef struct {
@@ -144,7 +148,7 @@ bool note_sleep_until(Note *n, int64_t when_ns); /* true: set, false: the time c
  * wake-up between the two would be lost. */
 static inline void note_clear(Note *n) { (void)xchg(&n->word, 0); }
 
-/* ---- timers (timer.c) ------------------------------------------------------------------------ */
+/* ---- timers (timer.c) ---- */
 
 typedef struct gs_timers Timers;
 typedef struct gs_timer {
@@ -409,8 +413,7 @@ extern Sched gs_sched;
 extern Domain gs_native;
 extern P gs_nop; /* "no P" */
 
-/* ---- lock.c, os/
- * ---------------------------------------------------------------------------------- */
+/* ---- lock.c, os/ ---- */
 
 void os_init(void);
 int64_t os_now(void);
@@ -441,15 +444,13 @@ int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all sign
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
 
-/* ---- error.c
- * ------------------------------------------------------------------------------------------ */
+/* ---- error.c ---- */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line);
 int gs_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- arch/, switch.c
- * -------------------------------------------------------------------------------------- */
+/* ---- arch/, switch.c ---- */
 
 void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
@@ -469,8 +470,7 @@ void fiber_free(G *g);
 void fiber_started(M *m); /* first thing on a new G's stack */
 void m_fiber_init(M *m);
 
-/* ---- stack.c
- * ---------------------------------------------------------------------------------------------- */
+/* ---- stack.c ---- */
 
 void stack_init(void);
 uint32_t stack_class(size_t bytes);
@@ -496,8 +496,7 @@ static inline bool p_has_work(const P *p) {
   return load_rlx(&p->d->runqsize) != 0 || !runqempty(p);
 }
 
-/* ---- proc.c: schedule, park, ready
- * -------------------------------------------------------------------------- */
+/* ---- proc.c: schedule, park, ready ---- */
 
 void schedule_loop(M *m); /* g0 of every M; returns only for the M inside gs_run */
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason);
@@ -519,8 +518,7 @@ M *requeue_self(M *m, G *g); /* m has no P: into the queue; returns with one */
 _Noreturn void g_leave_dead(M *m, G *g);
 void preempted(M *m);
 
-/* ---- g.c: birth and death of Gs
- * ------------------------------------------------------------------------------ */
+/* ---- g.c: birth and death of Gs ---- */
 
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
 void g_bind_stack(P *p, G *g);
@@ -535,8 +533,7 @@ bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it run
 gs_handle *handle_new(G *g);
 void handle_finish(M *m, gs_handle *h);
 
-/* ---- m.c: Ms, idle Ps
- * ------------------------------------------------------------------------------------------- */
+/* ---- m.c: Ms, idle Ps ---- */
 
 M *m_alloc(void); /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
 void m_free(M *m);
@@ -577,8 +574,7 @@ gs_site *site_of(const void *key);   /* for callers that have none of their own 
 M *hook_switch_in(M *m, G *g);
 void hook_release(M *m, G *g);
 
-/* ---- sysmon.c, retake.c
- * -------------------------------------------------------------------------------------------- */
+/* ---- sysmon.c, retake.c ---- */
 
 int sysmon_start(void);
 void sysmon_wake(void);
@@ -606,8 +602,7 @@ bool poll_wait(M *m);          /* takes the seat if it is free and somebody wait
 void poll_break(int64_t when); /* the poller must not sleep beyond when */
 void poll_ensure(M *m);        /* m goes on with other work: somebody else must watch the clock */
 
-/* ---- domain.c, boot.c, trace.c
- * ----------------------------------------------------------------------------------------- */
+/* ---- domain.c, boot.c, trace.c ---- */
 
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
 int domain_resize(Domain *d, uint32_t procs);

@@ -48,8 +48,7 @@ uint32_t stack_class(size_t bytes) {
   return k;
 }
 
-/* ---- free lists
- * ------------------------------------------------------------------------------------- */
+/* ---- free lists ---- */
 
 #if GS_ASAN
 #include <sanitizer/asan_interface.h>
@@ -133,8 +132,7 @@ void stack_put(P *p, Stack *s) {
   unlock(&c->lock);
 }
 
-/* ---- overflow
- * ------------------------------------------------------------------------------------------- */
+/* ---- overflow ---- */
 
 static void say(const char *text) {
   ssize_t r = write(2, text, strlen(text));

@@ -53,8 +53,7 @@ static inline void restore_thread(M *m, G *g) {
   if (unlikely(m->cxa_at != NULL)) memcpy(m->cxa_at, g->cxa, sizeof g->cxa);
 }
 
-/* ---- what the sanitizers want to know
- * ------------------------------------------------------------ */
+/* ---- what the sanitizers want to know ---- */
 
 void fiber_new(G *g) {
   (void)g;
@@ -112,8 +111,7 @@ void fiber_started(M *m) {
   if (m->cxa_at) memset(m->cxa_at, 0, sizeof m->curg->cxa);
 }
 
-/* ---- the switches
- * -------------------------------------------------------------------------------- */
+/* ---- the switches ---- */
 
 /* from may be dead already (its stack still is ours until finish_prev on the other side). */
 void switch_g_to_g(M *m, G *from, G *to) {
@@ -149,8 +147,7 @@ void g_first_frame(G *g, void (*entry)(void)) {
   g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry, g->controls);
 }
 
-/* ---- foreign code on the thread's own stack
- * ---------------------------------------------------------- */
+/* ---- foreign code on the thread's own stack ---- */
 
 #if GS_ASAN || GS_TSAN
 typedef struct {

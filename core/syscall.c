@@ -22,8 +22,7 @@
 #define SCORE_LONG 64u
 #define LONG_NS 50000 /* a handed-off call shorter than this was not worth the hand-off */
 
-/* ---- sites that callers do not bring
- * ------------------------------------------------------------------- */
+/* ---- sites that callers do not bring ---- */
 
 #define NSITES 1024u
 static gs_site sites[NSITES];
@@ -36,8 +35,7 @@ gs_site *site_of(const void *key) {
   return &sites[(h >> 40) % NSITES];
 }
 
-/* ---- entering
- * ------------------------------------------------------------------------------------------- */
+/* ---- entering ---- */
 
 void entersyscall(M *m, G *g, gs_site *site) {
   P *p = m->p;
@@ -84,8 +82,7 @@ void entersyscallblock(M *m, G *g) {
   compiler_fence();
 }
 
-/* ---- coming back
- * ------------------------------------------------------------------------------------------ */
+/* ---- coming back ---- */
 
 static void learn_short(G *g, gs_site *site) {
   uint32_t score = load_rlx(&site->score);
@@ -166,8 +163,7 @@ GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   return reacquire(m, g, stay);
 }
 
-/* ---- enter()'s other half
- * ------------------------------------------------------------------------------------- */
+/* ---- enter()'s other half ---- */
 
 /* pw is not what the M believes.  old is sc as it was before enter() changed it. */
 GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
@@ -183,8 +179,7 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   return reacquire(m, m->curg, false);
 }
 
-/* ---- the binding's hooks
- * ------------------------------------------------------------------------------------------- */
+/* ---- the binding's hooks ---- */
 
 /* Makes the G's language state current on this thread.  May block for the interpreter's lock, and
  * so runs outside; sysmon keeps off (inhook), because a wait for the lock is no reason to move the

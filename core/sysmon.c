@@ -48,8 +48,7 @@ static struct {
   uint64_t poke_sc;
 } sm;
 
-/* ---- looking at one P
- * ---------------------------------------------------------------------------------- */
+/* ---- looking at one P ---- */
 
 static bool call_is_long(P *p, int64_t now) {
   Domain *d = p->d;
@@ -116,8 +115,7 @@ static bool judge(P *p, int64_t now, Retake *r) {
   return true;
 }
 
-/* ---- all of them
- * ------------------------------------------------------------------------------------------- */
+/* ---- all of them ---- */
 
 static void remember_site(const Retake *r) {
   G *g = load_rlx(&r->m->curg);
@@ -159,8 +157,7 @@ static int retake(int64_t now, bool *waiting) {
   return got;
 }
 
-/* ---- timers that nobody watches, threads that could not be made
- * ------------------------------------------------ */
+/* ---- timers that nobody watches, threads that could not be made ---- */
 
 static void backup(int64_t now) {
   if (load_sc(&gs_sched.starved)) {
@@ -181,8 +178,7 @@ static void backup(int64_t now) {
   start_poller();
 }
 
-/* ---- how long to pause
- * -------------------------------------------------------------------------------------------- */
+/* ---- how long to pause ---- */
 
 static void account(int64_t now) {
   int64_t cpu = os_thread_cputime();

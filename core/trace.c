@@ -111,8 +111,7 @@ int gs_trace_start(const char *path) {
   return err;
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 typedef struct {
   FILE *f;

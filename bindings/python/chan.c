@@ -64,8 +64,7 @@ static PyObject *node_take(Node *n) {
   return value;
 }
 
-/* ---- operations
- * ----------------------------------------------------------------------------------- */
+/* ---- operations ---- */
 
 PyDoc_STRVAR(send_doc,
              "send(value, timeout=None)\n--\n\n"
@@ -186,8 +185,7 @@ static PyObject *chan_repr(PyObject *self) {
                               gs_chan_closed(ch) ? ", closed" : "", (void *)self);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   static char *names[] = {"capacity", NULL};

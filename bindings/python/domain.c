@@ -148,8 +148,7 @@ int domain_ready(void) {
   return -1;
 }
 
-/* ---- life of a green thread
- * ------------------------------------------------------------------------ */
+/* ---- life of a green thread ---- */
 
 /* From here on the hooks know the green thread.  Afterwards the GIL is held with its state. */
 static void rec_begin(Rec *r) {
@@ -241,8 +240,7 @@ uint64_t green_ident(void) {
   return r && !r->main ? gs_self() | (uint64_t)1 << 63 : 0;
 }
 
-/* ---- operations that park
- * ---------------------------------------------------------------------------- */
+/* ---- operations that park ---- */
 
 /* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may
  * hold locks of this OS thread. */

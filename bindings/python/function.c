@@ -86,8 +86,7 @@ static int cffi_boot(void) {
   return -1;
 }
 
-/* ---- errno
- * ------------------------------------------------------------------------------------------ */
+/* ---- errno ---- */
 
 /* Not inlined: the compiler would keep the address of errno over a call that changes threads. */
 static _Thread_local int thread_errno;
@@ -116,8 +115,7 @@ static PyObject *mod_errno(PyObject *self, PyObject *ignored) {
   return PyLong_FromLong(r ? r->last_errno : errno_of_thread());
 }
 
-/* ---- libraries
- * ----------------------------------------------------------------------------------------- */
+/* ---- libraries ---- */
 
 typedef struct {
   PyObject_HEAD gs_ffi *ffi;
@@ -174,8 +172,7 @@ static PyTypeObject LibraryType = {
     .tp_methods = library_methods,
 };
 
-/* ---- functions
- * -------------------------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 typedef struct {
   PyObject *ct;  /* cffi's type */

@@ -81,8 +81,7 @@ void green_run(Green *g) {
   Py_CLEAR(g->on_end);
 }
 
-/* ---- cancelling
- * ----------------------------------------------------------------------------------- */
+/* ---- cancelling ---- */
 
 void green_cancel(Green *g) {
   if (g->finished) return;
@@ -104,8 +103,7 @@ void green_cancel_all(void) {
   }
 }
 
-/* ---- making
- * ---------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static PyObject *name_of(PyObject *fn) {
   PyObject *name = PyObject_GetAttrString(fn, "__qualname__");
@@ -193,8 +191,7 @@ static void green_dealloc(PyObject *self) {
   PyObject_GC_Del(self);
 }
 
-/* ---- what Python sees
- * ---------------------------------------------------------------------------------- */
+/* ---- what Python sees ---- */
 
 /* Waits for the end; timeout as in Python.  -1: an exception is set. */
 static int wait_end(Green *g, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,

@@ -77,8 +77,7 @@ static int add_exceptions(PyObject *module) {
   return 0;
 }
 
-/* ---- arguments
- * ------------------------------------------------------------------------------------- */
+/* ---- arguments ---- */
 
 int parse_args(const char *fname, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                const char *const *names, int required, PyObject **out) {
@@ -157,8 +156,7 @@ static int parse_count(PyObject *arg, const char *what, int *out) {
   return 0;
 }
 
-/* ---- run, go
- * ----------------------------------------------------------------------------------------- */
+/* ---- run, go ---- */
 
 static PyObject *mod_run(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
   (void)self;
@@ -224,8 +222,7 @@ static PyObject *mod_spawn(PyObject *self, PyObject *const *args, Py_ssize_t nar
   return start(args[0], args + 1, nargs - 1, kwnames);
 }
 
-/* ---- waiting
- * -------------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 PyDoc_STRVAR(
     sleep_doc,
@@ -283,8 +280,7 @@ static PyObject *mod_get_ident(PyObject *self, PyObject *ignored) {
   return PyLong_FromUnsignedLong(ident ? (unsigned long)ident : PyThread_get_thread_ident());
 }
 
-/* ---- seeing inside
- * ------------------------------------------------------------------------------------------ */
+/* ---- seeing inside ---- */
 
 // clang-format off
 #define METRICS(X)                                                                                 \

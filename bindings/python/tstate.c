@@ -198,8 +198,7 @@ static void chunk_keep(PyThreadState *ts) { (void)ts; }
 
 #endif
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life ---- */
 
 PyThreadState *tstate_new(PyInterpreterState *interp) {
   PyThreadState *ts = PyThreadState_New(interp);
@@ -237,8 +236,7 @@ void tstate_delete_current(PyThreadState *ts) {
   PyThreadState_DeleteCurrent();
 }
 
-/* ---- errors in flight
- * ----------------------------------------------------------------------------- */
+/* ---- errors in flight ---- */
 
 PyObject *error_take(void) {
 #if VERSION_AT_LEAST(12)

@@ -69,8 +69,7 @@ void os_sleep_ns(int64_t ns) {
 void os_slack(long ns) { prctl(PR_SET_TIMERSLACK, (unsigned long)ns, 0, 0, 0); }
 long os_slack_get(void) { return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0); }
 
-/* ---- waiting
- * ------------------------------------------------------------------------------------- */
+/* ---- waiting ---- */
 
 void os_futex_wait(uint32_t *addr, uint32_t val) {
   syscall(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, NULL, NULL, 0);
@@ -100,8 +99,7 @@ GS_NOINLINE int *os_errno_at(void) {
 
 void os_yield(void) { sched_yield(); }
 
-/* ---- the heavy barrier
- * ---------------------------------------------------------------------------- */
+/* ---- the heavy barrier ---- */
 
 static int membarrier_(int cmd) { return (int)syscall(SYS_membarrier, cmd, 0, 0); }
 
@@ -113,8 +111,7 @@ bool os_barrier_init(void) {
 
 bool os_barrier(void) { return membarrier_(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0; }
 
-/* ---- threads
- * ---------------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 uint32_t os_gettid(void) { return (uint32_t)syscall(SYS_gettid); }
 
@@ -222,8 +219,7 @@ void os_stack_bounds(char **lo, char **hi) {
   pthread_attr_destroy(&attr);
 }
 
-/* ---- memory
- * -------------------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 size_t os_pagesize(void) { return page_size; }
 
@@ -248,7 +244,6 @@ bool os_guard(void *page, size_t bytes) {
 
 void os_decommit(void *lo, size_t bytes) { madvise(lo, bytes, MADV_DONTNEED); }
 
-/* ---- the environment
- * --------------------------------------------------------------------------------------- */
+/* ---- the environment ---- */
 
 void os_secure_env(const char *name, const char **value) { *value = secure_getenv(name); }

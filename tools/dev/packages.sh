@@ -25,6 +25,7 @@ postgres postgresql     dir:/usr/lib/postgresql/*/bin
 postgres libpq5         lib:libpq.so.5
 test     libcmocka-dev  pc:cmocka
 test     patch          cmd:patch
+test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 git      git            cmd:git
 bench    golang-go      cmd:go
 lint     shellcheck     cmd:shellcheck
