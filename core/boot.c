@@ -19,9 +19,7 @@ Sched gs_sched;
 #define DEFAULT_THREADS 10000
 #define MAX_THREADS 1000000
 
-/* ---- boot
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- boot ---- */
 
 static int boot_error;
 
@@ -114,9 +112,7 @@ static int numbers_of(const gs_config *c, Numbers *n) {
   return GS_OK;
 }
 
-/* ---- gs_run
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- gs_run ---- */
 
 typedef struct {
   int (*fn)(void *);

@@ -27,40 +27,44 @@ static void g_entry(void) {
   g_exit(m);
 }
 
-static G *gfree_take(M *m) {
-  P *p = m && m->p != &gs_nop ? m->p : NULL;
+/* Dead Gs are used again in their own domain only: sysmon may ask a binding about one that has just
+ * ended, and its slot must not hold another binding's word then. */
+static G *gfree_take(M *m, Domain *d) {
+  P *p = m && m->p->d == d ? m->p : NULL;
   G *g = p ? p->gfree : NULL;
   if (g) {
     p->gfree = g->schedlink;
     p->ngfree--;
     return g;
   }
-  if (load_rlx(&gs_sched.gfree) == NULL) return NULL;
-  lock(&gs_sched.gfree_lock);
-  g = gs_sched.gfree;
-  if (g) store_rlx(&gs_sched.gfree, g->schedlink);
-  unlock(&gs_sched.gfree_lock);
+  if (load_rlx(&d->gfree) == NULL) return NULL;
+  lock(&d->gfree_lock);
+  g = d->gfree;
+  if (g) store_rlx(&d->gfree, g->schedlink);
+  unlock(&d->gfree_lock);
   return g;
 }
 
 static void gfree_give(M *m, G *g) {
-  P *p = m->p != &gs_nop ? m->p : NULL;
+  Domain *d = g->d;
+  P *p = m && m->p->d == d ? m->p : NULL;
   if (p && p->ngfree < P_GFREE_MAX) {
     g->schedlink = p->gfree;
     p->gfree = g;
     p->ngfree++;
     return;
   }
-  lock(&gs_sched.gfree_lock);
-  g->schedlink = gs_sched.gfree;
-  store_rlx(&gs_sched.gfree, g);
-  unlock(&gs_sched.gfree_lock);
+  lock(&d->gfree_lock);
+  g->schedlink = d->gfree;
+  store_rlx(&d->gfree, g);
+  unlock(&d->gfree_lock);
 }
 
-static G *g_alloc(void) {
+static G *g_alloc(Domain *d) {
   G *g = aligned_alloc(_Alignof(G), sizeof *g);
   if (!g) return NULL;
   memset(g, 0, sizeof *g);
+  g->d = d;
   G *head = load_rlx(&gs_sched.allg);
   do g->alllink = head;
   while (!__atomic_compare_exchange_n(&gs_sched.allg, &head, g, true, __ATOMIC_RELEASE,
@@ -70,9 +74,8 @@ static G *g_alloc(void) {
 
 /* m: inside, or NULL on a foreign thread.  NULL: out of memory. */
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
-  G *g = gfree_take(m);
-  if (!g && !(g = g_alloc())) return NULL;
-  g->d = d;
+  G *g = gfree_take(m, d);
+  if (!g && !(g = g_alloc(d))) return NULL;
   g->hooked = d->ops.switch_in || d->ops.release;
   g->fn = fn;
   g->arg = arg;
@@ -92,6 +95,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->call_errno = 0;
   g->callseq = 0;
   g->wake = GS_OK;
+  g->due = 0;
   g->waitreason = "new";
   store_rlx(&g->cancelled, load_rlx(&gs_sched.ending));
   store_rlx(&g->park, PARK_NO);
@@ -125,9 +129,7 @@ void g_recycle(M *m, G *g) {
   }
 }
 
-/* ---- cancellation
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- cancellation ---- */
 
 static void heavy_barrier(void) {
   if (load_rlx(&gs_sched.fenced)) {
@@ -157,9 +159,7 @@ static void cancel_all(M *m, G *except) {
       ready(m, g);
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
@@ -227,9 +227,7 @@ void gs_uncancel(void) {
   if (g) store_rlx(&g->cancelled, 0);
 }
 
-/* ---- starting
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- starting ---- */
 
 int gs_go(void (*fn)(void *), void *arg) { return gs_go_opts(NULL, fn, arg, NULL); }
 
@@ -249,8 +247,9 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   M *here = gs_getm();
   if (!here && !load_acq(&gs_sched.running))
     return gs_fail(GS_EPERM, "gs_go: no gs_run is under way");
+  G *caller = here ? here->curg : NULL; /* asked before enter, which may end on another M */
   M *m = enter(); /* NULL also inside a foreign call: then it is as on any other thread */
-  Domain *d = o && o->domain ? o->domain : here && here->curg ? here->curg->d : &gs_native;
+  Domain *d = o && o->domain ? o->domain : caller ? caller->d : &gs_native;
   gs_handle *h = NULL;
   int err = GS_ENOMEM;
   G *g = g_new(m, d, fn, arg);
@@ -263,7 +262,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
     if (!(h = handle_new(g))) {
       add_sc(&gs_sched.ngs, -1);
       store_rlx(&g->status, Gdead);
-      if (m) gfree_give(m, g);
+      gfree_give(m, g);
       goto out;
     }
     *handle = h;

@@ -41,6 +41,14 @@ void note_sleep(Note *n) {
 }
 
 int note_sleep_intr(Note *n) {
+#if GS_TSAN
+  /* TSan holds signal handlers back until the thread calls one of its interceptors. */
+  for (; load_acq(&n->word) == 0; os_sleep_ns(1))
+    if (os_futex_wait_until(&n->word, 0, os_now() + 20000000) == 2) {
+      os_sleep_ns(1);
+      return load_acq(&n->word) == 0;
+    }
+#endif
   while (load_acq(&n->word) == 0)
     if (os_futex_wait_until(&n->word, 0, GS_FOREVER) == 2 && load_acq(&n->word) == 0) return 1;
   return 0;

@@ -247,6 +247,7 @@ static bool give_to_locked(P *p) {
   lock(&d->lock);
   for (g = d->runq_head; g && !g->lockedm; g = g->schedlink) prev = g;
   if (g) {
+    due_leave(d, g, prev);
     if (prev)
       prev->schedlink = g->schedlink;
     else
@@ -350,9 +351,7 @@ void stopm(M *m) {
     handoffp(p); /* two at once: this one goes on to somebody else, or back to the list */
 }
 
-/* ---- locked Gs
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- locked Gs ---- */
 
 /* A signal that comes between an interpreter's last look at its signals and our futex wait would go
  * unnoticed.  So the main G of a binding that asks for it is sent to look again after a while, ever

@@ -139,6 +139,12 @@ static G *find_runnable(M *m, bool *inherit) {
     G *due = timers_run(&p->timers, os_now());
     if (due) ready_list(m, due);
   }
+  if (unlikely(load_rlx(&d->ndue)) && (p->turn ^= 1)) {
+    lock(&d->lock);
+    g = globrunqget(p, 1);
+    unlock(&d->lock);
+    if (g) return g;
+  }
   if (p->fair == 0) {
     p->fair = FAIR_TICKS;
     if (load_rlx(&d->runqsize)) {
@@ -237,18 +243,15 @@ static void park_commit(M *m, G *g) {
   bool firm = g->firm != 0;
   store_rlx(&g->status, Gwaiting);
   bump(&m->nparks);
-  if (SC_FENCE_NOW) {
+  if (m->park_deadline != GS_FOREVER)
+    timers_park(&m->p->timers, g, word, m->park_deadline);
+  else if (SC_FENCE_NOW)
     (void)xchg(&g->park, word);
-  } else {
+  else
     store_rel(&g->park, word);
-    compiler_fence();
-  }
+  compiler_fence();
   torture_window(); /* a canceller may set the flag before or after it sees PARKED */
-  /* Before commit: after it the G may run again and take its timer out. */
-  if (m->park_deadline != GS_FOREVER) {
-    timers_add(&m->p->timers, &g->timer, m->park_deadline);
-    poll_ensure(m);
-  }
+  if (m->park_deadline != GS_FOREVER) poll_ensure(m);
   bool mine = !firm && unlikely(load_rlx(&g->cancelled)) && claim(g, GS_ECANCELED);
   if (commit && !commit(g, arg)) mine |= claim(g, GS_OK);
   if (mine) ready(m, g);
@@ -295,7 +298,7 @@ void finish_prev(M *m) {
 static void run_next(M *m, G *g) {
   P *p = m->p;
   bool dies = m->prev == PREV_EXIT;
-  if (likely(!m->lockedg && p->fair != 0 && !m->nextg)) {
+  if (likely(!m->lockedg && p->fair != 0 && !m->nextg && !load_rlx(&p->d->ndue))) {
     bool inherit;
     G *n = runqget(p, &inherit);
     p->fair--;
@@ -380,7 +383,10 @@ void ready(M *m, G *g) {
   }
   lock(&d->lock);
   P *p = pidleget(d);
-  if (!p) globrunqput(d, g);
+  if (!p && g->wake == GS_ETIMEOUT)
+    globrunqput_due(d, g);
+  else if (!p)
+    globrunqput(d, g);
   unlock(&d->lock);
   if (!p) {
     /* Every P is in use, or looks so: one may be stuck in a call that sysmon has not looked at. */
@@ -405,9 +411,7 @@ void ready_list(M *m, G *g) {
   }
 }
 
-/* ---- giving way
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- giving way ---- */
 
 static M *yield_now(M *m) {
   G *g = m->curg;

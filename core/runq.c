@@ -47,8 +47,34 @@ void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n) {
   store_rlx(&d->runqsize, d->runqsize + n);
 }
 
+/* A G whose time has come, and no P was at hand: before all that merely wait for their turn, behind
+ * those that were due earlier.  With hundreds of Gs in the queue a clock would be useless
+ * otherwise. find_runnable takes from here at every other look, so that the rest is not starved. */
+void globrunqput_due(Domain *d, G *g) {
+  G *after = d->due_tail;
+  g->due = 1;
+  g->schedlink = after ? after->schedlink : d->runq_head;
+  if (after)
+    after->schedlink = g;
+  else
+    d->runq_head = g;
+  if (!g->schedlink) d->runq_tail = g;
+  d->due_tail = g;
+  store_rlx(&d->ndue, d->ndue + 1);
+  store_rlx(&d->runqsize, d->runqsize + 1);
+}
+
+/* g leaves the front part; prev is the one before it, or NULL. */
+void due_leave(Domain *d, G *g, G *prev) {
+  if (!g->due) return;
+  g->due = 0;
+  if (d->due_tail == g) d->due_tail = prev;
+  store_rlx(&d->ndue, d->ndue - 1);
+}
+
 static G *globpop(Domain *d) {
   G *g = d->runq_head;
+  due_leave(d, g, NULL);
   d->runq_head = g->schedlink;
   if (!d->runq_head) d->runq_tail = NULL;
   g->schedlink = NULL;

@@ -213,6 +213,7 @@ struct gs_g {
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
   G *alllink;          /* all Gs ever made, newest first; write-once */
+  uint8_t due;         /* stands in the front part of the global queue; domain lock */
   uint8_t system;      /* not counted, not cancelled at the end */
   uint8_t main;        /* the G of gs_run */
   uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
@@ -252,6 +253,7 @@ struct gs_p {
   uint32_t preempt; /* sysmon asks for the P at the next call into the runtime; atomic */
   uint32_t solo;    /* the domain has no other P: no thieves; changes only while the P is idle */
   uint32_t rnd;     /* for the order of stealing; owner */
+  uint32_t turn;    /* due Gs and the others take turns; owner */
   G *gfree;         /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
@@ -351,6 +353,8 @@ struct gs_domain {
   Lock lock GS_ALIGNED(GS_LINE);
   uint32_t runqsize;        /* lock; read by all */
   G *runq_head, *runq_tail; /* the global queue; lock */
+  G *due_tail;              /* the last of its front part: Gs whose time has come; lock */
+  uint32_t ndue;            /* how many they are; lock; read by all */
   P *pidle;                 /* lock */
   uint32_t npidle;          /* lock; read by all */
   uint32_t nmspinning;      /* atomic */
@@ -479,9 +483,7 @@ void stack_put(P *p, Stack *s);
 void stack_sigstack(M *m);      /* gives the thread an alternate signal stack if it has none */
 void stack_sigstack_drop(M *m); /* takes it away again */
 
-/* ---- runq.c
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- runq.c ---- */
 
 void runqput(P *p, G *g, bool next);
 G *runqget(P *p, bool *inherit);
@@ -489,6 +491,8 @@ bool runqempty(const P *p);
 uint32_t runqlen(const P *p);
 G *runqsteal(P *thief, P *victim, bool take_next);
 void runqdrain_to_global(P *p);
+void globrunqput_due(Domain *d, G *g);                          /* d->lock held */
+void due_leave(Domain *d, G *g, G *prev);                       /* d->lock held */
 void globrunqput(Domain *d, G *g);                              /* d->lock held */
 void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n); /* d->lock held */
 G *globrunqget(P *p, uint32_t max); /* d->lock held; the rest goes to p's ring */
@@ -526,9 +530,7 @@ void g_recycle(M *m, G *g); /* a dead G that is off its stack */
 _Noreturn void g_exit(M *m);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
 
-/* ---- handle.c
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- handle.c ---- */
 
 gs_handle *handle_new(G *g);
 void handle_finish(M *m, gs_handle *h);
@@ -554,9 +556,7 @@ void wakep(Domain *d);
 void m_detach(M *m);
 bool m_attach(M *m); /* false: the P was lost meanwhile */
 
-/* ---- syscall.c
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- syscall.c ---- */
 
 M *enter_slow(M *m, uint64_t old);
 void entersyscall(M *m, G *g, gs_site *site);
@@ -588,11 +588,9 @@ typedef struct {
 /* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
 void retake_batch(Retake *r, int n);
 
-/* ---- timer.c, poll.c
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- timer.c, poll.c ---- */
 
-void timers_add(Timers *ts, Timer *t, int64_t when);
+void timers_park(Timers *ts, G *g, uint32_t word, int64_t when);
 void timers_del(Timer *t);
 /* Claims the Gs whose time has come and returns them linked by schedlink. */
 G *timers_run(Timers *ts, int64_t now);
@@ -613,9 +611,7 @@ enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };
 void trace_event(M *m, int kind, uint64_t a, const void *b);
 void trace_m_init(M *m);
 
-/* ---- torture.c
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- torture.c ---- */
 
 /* Stands where a comment names a race, between the two steps that somebody else may come between.
  * The torture build stays there for a while now and then; other builds have nothing here. */
@@ -625,9 +621,7 @@ void torture_window(void);
 static inline void torture_window(void) {}
 #endif
 
-/* ---- inside and outside
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- inside and outside ---- */
 
 static inline uint64_t sc_next(uint64_t s, uint32_t mode) {
   return (s & ~(uint64_t)(SC_STEP - 1)) + SC_STEP + mode;

@@ -211,9 +211,7 @@ void hook_release(M *m, G *g) {
   /* If the P went meanwhile, the next comparison of pw finds it. */
 }
 
-/* ---- bare brackets
- * -----------------------------------------------------------------------------------------------------
- */
+/* ---- bare brackets ---- */
 
 static void bracket(bool block, const void *from, uintptr_t sp) {
   M *m = enter();

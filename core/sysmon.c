@@ -274,9 +274,7 @@ static void *sysmon(void *arg) {
 
 int sysmon_start(void) { return os_spawn_detached(sysmon, NULL); }
 
-/* ---- waking it
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- waking it ---- */
 
 void sysmon_wake(void) {
   if (xchg(&gs_sched.sysmon_wait, 0)) note_wake(&gs_sched.sysmon_note);

@@ -59,7 +59,18 @@ static void remove_at(Timers *ts, uint32_t i) {
     down(ts, last, i);
 }
 
-void timers_add(Timers *ts, Timer *t, int64_t when) {
+static void publish_park(G *g, uint32_t word) {
+  if (SC_FENCE_NOW)
+    (void)xchg(&g->park, word);
+  else
+    store_rel(&g->park, word);
+}
+
+/* Arms g's timer and publishes that g is parked, both under the heap's mutex.  A timer that fires
+ * then finds the G parked.  A canceller may claim the G at once; when the G then takes its timer
+ * out, it finds it (the link was written before the park word) and waits for the mutex. */
+void timers_park(Timers *ts, G *g, uint32_t word, int64_t when) {
+  Timer *t = &g->timer;
   lock(&ts->lock);
   if (ts->len == ts->cap) {
     uint32_t cap = ts->cap ? ts->cap * 2 : 64;
@@ -74,6 +85,7 @@ void timers_add(Timers *ts, Timer *t, int64_t when) {
   up(ts, t, ts->len - 1);
   bool first = ts->heap[0] == t;
   if (first) publish_next(ts);
+  publish_park(g, word);
   unlock(&ts->lock);
   if (first) poll_break(when);
 }

@@ -84,11 +84,46 @@ static void test_short_after_long(void **state) {
   run_procs(PROCS, short_after_long, NULL);
 }
 
+/* Whoever is due comes before those that merely wait for their turn: behind a queue of a thousand a
+ * clock would be useless. */
+#define CROWD 1000
+static atomic_int finished;
+
+static void compute_1_ms(void *arg) {
+  (void)arg;
+  for (int64_t end = gs_now() + MS(1); gs_now() < end;) {
+  }
+  atomic_fetch_add(&finished, 1);
+}
+
+static void note_the_crowd(void *arg) {
+  CHECK_CODE(gs_sleep(MS(5)), GS_OK);
+  atomic_store((atomic_int *)arg, atomic_load(&finished));
+}
+
+static void due_before_the_crowd(void *arg) {
+  (void)arg;
+  static atomic_int seen;
+  atomic_store(&finished, 0);
+  atomic_store(&seen, CROWD);
+  gs_handle *h = go_named("clock", note_the_crowd, &seen);
+  gs_yield();
+  for (int i = 0; i < CROWD; i++) go(compute_1_ms, NULL);
+  join(h);
+  CHECK(atomic_load(&seen) < CROWD / 2);
+}
+
+static void test_due_before_the_crowd(void **state) {
+  (void)state;
+  run_procs(PROCS, due_before_the_crowd, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_never_early),
       cmocka_unit_test(test_many_sleep_at_once),
       cmocka_unit_test(test_short_after_long),
+      cmocka_unit_test(test_due_before_the_crowd),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
