@@ -187,7 +187,7 @@ struct gs_g {
   void *sp;               /* saved stack pointer while it does not run; owner, then finish_prev */
   Stack *stack;           /* bound at the first run; owner */
   M *m;                   /* the M that runs it, or ran it last; owner */
-  Domain *d;              /* for life */
+  Domain *d;              /* for life, and of whoever uses the struct again; write-once */
   uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody */
   uint32_t park;          /* PARK…; see above */
   int32_t wake;           /* GS_OK or the error its park returns; the claimer */
@@ -356,11 +356,13 @@ struct gs_domain {
   G *due_tail;              /* the last of its front part: Gs whose time has come; lock */
   uint32_t ndue;            /* how many they are; lock; read by all */
   P *pidle;                 /* lock */
-  uint32_t npidle;          /* lock; read by all */
-  uint32_t nmspinning;      /* atomic */
-  uint32_t needspinning;    /* atomic: work was found with no idle P to run it */
-  P *pdead;                 /* lock */
-  P *allp[GS_MAX_PROCS];    /* grows only */
+  Lock gfree_lock;
+  G *gfree;              /* dead Gs beyond what the Ps keep; gfree_lock, read by all */
+  uint32_t npidle;       /* lock; read by all */
+  uint32_t nmspinning;   /* atomic */
+  uint32_t needspinning; /* atomic: work was found with no idle P to run it */
+  P *pdead;              /* lock */
+  P *allp[GS_MAX_PROCS]; /* grows only */
 };
 
 typedef struct gs_sched {
@@ -382,11 +384,9 @@ typedef struct gs_sched {
   uint32_t ngs;        /* live Gs that count; atomic */
   uint64_t goid;       /* atomic */
   G *allg;             /* push-only list; atomic */
-  Lock gfree_lock;
-  G *gfree;
-  uint32_t running;   /* a gs_run is under way */
-  uint32_t main_done; /* its main G has ended and is off its stack */
-  M *main_m;          /* the M inside gs_run */
+  uint32_t running;    /* a gs_run is under way */
+  uint32_t main_done;  /* its main G has ended and is off its stack */
+  M *main_m;           /* the M inside gs_run */
   G *main_g;
   G *drain; /* parked until ngs == 1; atomic */
   /* The poller: one idle M that waits for the next timer. */

@@ -60,7 +60,8 @@ static bool call_is_long(P *p, int64_t now) {
 static bool user_code_is_long(P *p, M *m, int64_t now) {
   Domain *d = p->d;
   G *g = load_rlx(&m->curg);
-  if (!d->ops.may_retake || !g) return false;
+  /* The M may have gone on to another domain since it was looked up. */
+  if (!d->ops.may_retake || !g || g->d != d) return false;
   bool waiting = p_has_work(p);
   int64_t outside = now - p->seen.when;
   switch (d->ops.may_retake(d->ud, &g->data, outside, waiting)) {
@@ -159,18 +160,20 @@ static int retake(int64_t now, bool *waiting) {
 
 /* ---- timers that nobody watches, threads that could not be made ---- */
 
+/* Ps that were given back for want of a thread have their work in the global queue. */
+static void retry_starved(void) {
+  store_sc(&gs_sched.starved, 0);
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    while (load_rlx(&d->runqsize) && load_rlx(&d->npidle)) {
+      P *p = pidleget_try(d);
+      if (!p) break;
+      handoffp(p);
+      if (load_sc(&gs_sched.starved)) return; /* still none */
+    }
+}
+
 static void backup(int64_t now) {
-  if (load_sc(&gs_sched.starved)) {
-    store_sc(&gs_sched.starved, 0);
-    /* Ps that were given back for want of a thread have their work in the global queue. */
-    for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
-      while (load_rlx(&d->runqsize) && load_rlx(&d->npidle)) {
-        P *p = pidleget_try(d);
-        if (!p) break;
-        handoffp(p);
-        if (load_sc(&gs_sched.starved)) return;
-      }
-  }
+  if (load_sc(&gs_sched.starved)) retry_starved();
   if (load_sc(&gs_sched.poller)) return;
   int64_t next = timers_next();
   if (next == INT64_MAX) return;
