@@ -78,8 +78,8 @@ GS_API size_t gs_domain_waiting(gs_domain *d);
 /* The number of the M this code runs on (0: the thread that called gs_run first); -1 if none. */
 GS_API int gs_mid(void);
 
-/* From signal handlers or any thread: if the green thread locked by GS_RUN_LOCK_MAIN is parked,
- * its operation returns GS_EINTR.  Async-signal-safe. */
+/* From signal handlers or any thread: what the green thread locked by GS_RUN_LOCK_MAIN is parked
+ * in, or parks in next, returns GS_EINTR, so that no notification is lost.  Async-signal-safe. */
 GS_API void gs_notify(void);
 
 #ifdef __cplusplus

@@ -80,6 +80,7 @@ def main(rows: int) -> None:
         scans = [gosched.go(scan, path, i % 10) for i in range(SCANS)]
         total = sum(green.result() for green in scans)
         ticker.cancel()
+        ticker.join()
         print(f"\n{SCANS} scans of {rows} rows at once found {total} rows")
 
 

@@ -62,7 +62,9 @@ static struct timespec timespec_of(int64_t ns) {
 
 void os_sleep_ns(int64_t ns) {
   struct timespec t = timespec_of(ns);
+  int e = errno;
   nanosleep(&t, NULL);
+  errno = e;
 }
 
 /* How late the kernel may make a timed wait of this thread (prctl(2), PR_SET_TIMERSLACK). */
@@ -71,22 +73,32 @@ long os_slack_get(void) { return prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0); }
 
 /* ---- waiting ---- */
 
+/* errno belongs to the green thread that runs here.  A wait inside the runtime may happen after it
+ * has been given its errno back (a lock that is contended, on the way out), and often ends with
+ * EAGAIN: so none of these touches errno. */
+
 void os_futex_wait(uint32_t *addr, uint32_t val) {
+  int e = errno;
   syscall(SYS_futex, addr, FUTEX_WAIT_PRIVATE, val, NULL, NULL, 0);
+  errno = e;
 }
 
 int os_futex_wait_until(uint32_t *addr, uint32_t val, int64_t when) {
   struct timespec t = timespec_of(when < 0 ? 0 : when);
   /* FUTEX_WAIT_BITSET takes an absolute time of CLOCK_MONOTONIC, so that a signal does not
    * lengthen the wait. */
+  int e = errno;
   long r = syscall(SYS_futex, addr, FUTEX_WAIT_BITSET_PRIVATE, val, when == GS_FOREVER ? NULL : &t,
                    NULL, FUTEX_BITSET_MATCH_ANY);
-  if (r == 0 || errno == EAGAIN) return 0;
-  return errno == ETIMEDOUT ? 1 : 2;
+  int why = r == 0 ? EAGAIN : errno;
+  errno = e;
+  return why == EAGAIN ? 0 : why == ETIMEDOUT ? 1 : 2;
 }
 
 void os_futex_wake(uint32_t *addr, int n) {
+  int e = errno;
   syscall(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+  errno = e;
 }
 
 void os_futex_wake_all(uint32_t *addr) { os_futex_wake(addr, INT32_MAX); }
