@@ -243,15 +243,18 @@ static void park_commit(M *m, G *g) {
   bool firm = g->firm != 0;
   store_rlx(&g->status, Gwaiting);
   bump(&m->nparks);
-  if (m->park_deadline != GS_FOREVER)
-    timers_park(&m->p->timers, g, word, m->park_deadline);
+  int64_t deadline = m->park_deadline;
+  /* Cancelled already: no timer, which might be faster than the claim below. */
+  if (!firm && unlikely(load_rlx(&g->cancelled))) deadline = GS_FOREVER;
+  if (deadline != GS_FOREVER)
+    timers_park(&m->p->timers, g, word, deadline);
   else if (SC_FENCE_NOW)
     (void)xchg(&g->park, word);
   else
     store_rel(&g->park, word);
   compiler_fence();
   torture_window(); /* a canceller may set the flag before or after it sees PARKED */
-  if (m->park_deadline != GS_FOREVER) poll_ensure(m);
+  if (deadline != GS_FOREVER) poll_ensure(m);
   bool mine = !firm && unlikely(load_rlx(&g->cancelled)) && claim(g, GS_ECANCELED);
   if (commit && !commit(g, arg)) mine |= claim(g, GS_OK);
   if (mine) ready(m, g);

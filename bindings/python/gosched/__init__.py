@@ -21,10 +21,11 @@ Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
 
-A green thread may go on on another OS thread after it has waited in gosched or called a function of
-`dlopen`; never in between.  So a lock that belongs to an OS thread - threading.RLock, and Condition,
-which uses one - must not be held meanwhile; threading.Lock, Event and queue are right as they are.
-Its C stack has 2 MiB, of which the kernel provides what is used; the main green thread's has 8 MiB.
+A green thread may go on on another OS thread after it has waited in gosched or called a function
+of `dlopen`; never in between.  So a lock that belongs to an OS thread - threading.RLock, and
+Condition, which uses one - must not be held meanwhile; threading.Lock, Event and queue are right
+as they are.  Its C stack has 2 MiB, of which the kernel provides what is used; the main green
+thread's has 8 MiB.
 """
 
 from __future__ import annotations
