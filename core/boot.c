@@ -30,9 +30,13 @@ static pthread_key_t vanish_key;
 static void vanished(void *arg) {
   M *m = arg;
   if (m->runner) return;
-  uintptr_t w = load_sc(&m->pw);
-  if (w && CAS(&m->pw, w & ~PW_LOCK, (uintptr_t)0)) {
-    P *p = (P *)(w & ~PW_LOCK);
+  uintptr_t w;
+  while ((w = load_sc(&m->pw) & ~PW_LOCK) != 0) {
+    P *p = (P *)w;
+    if (!CAS(&m->pw, w, (uintptr_t)0)) { /* a retaker has it LOCKed */
+      wait_unlocked(m, p);
+      continue;
+    }
     store_rlx(&p->m, NULL);
     handoffp(p);
   }

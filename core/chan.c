@@ -196,8 +196,10 @@ int gs_chan_recv(gs_chan *c, void *elem, int64_t deadline) {
   lock(&c->lock);
   int r = recv_now(c, elem, &woken);
   if (r != GS_EWOULDBLOCK) return finish(m, c, r, woken);
+  /* Whoever closes the channel may free it before this G runs again. */
+  size_t n = elem ? c->elem_size : 0;
   r = wait_on(m, c, &c->receivers, elem, deadline, "chan recv");
-  if (r == GS_ECLOSED && elem && c->elem_size) memset(elem, 0, c->elem_size);
+  if (r == GS_ECLOSED && n) memset(elem, 0, n);
   return r;
 }
 

@@ -63,7 +63,7 @@ int domain_resize(Domain *d, uint32_t procs) {
     if (!done) os_sleep_ns(100000);
   }
   lock(&d->lock);
-  for (P *p = d->pidle; p; p = p->link) p->solo = procs == 1;
+  for (P *p = d->pidle; p; p = p->link) store_rlx(&p->solo, d->nprocs == 1);
   unlock(&d->lock);
   return err;
 }

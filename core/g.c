@@ -97,9 +97,12 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->wake = GS_OK;
   g->due = 0;
   g->waitreason = "new";
-  store_rlx(&g->cancelled, load_rlx(&gs_sched.ending));
   store_rlx(&g->park, PARK_NO);
+  /* Alive first, then the look at `ending`; drain sets it and then looks for all that are alive. */
+  store_rlx(&g->status, Gidle);
+  store_rlx(&g->cancelled, 0);
   add_sc(&gs_sched.ngs, 1);
+  if (unlikely(load_sc(&gs_sched.ending))) store_rlx(&g->cancelled, 1);
   return g;
 }
 
@@ -137,7 +140,11 @@ static void heavy_barrier(void) {
     return;
   }
   add_rlx(&gs_sched.nbarriers, 1);
-  if (!os_barrier()) throw_("membarrier failed after it had worked");
+  if (os_barrier()) return;
+  /* Withdrawn, as in retake_batch.  Who parks from now on fences; who is between its store and its
+   * look just now is through in a moment. */
+  store_sc(&gs_sched.fenced, 1);
+  os_sleep_ns(1000000);
 }
 
 /* True: it was parked and is the caller's to make runnable. */
@@ -151,7 +158,7 @@ bool g_cancel(G *g) {
 /* One barrier for all of them. */
 static void cancel_all(M *m, G *except) {
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
-    if (g != except && load_rlx(&g->status) != Gdead) store_sc(&g->cancelled, 1);
+    if (g != except && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
   heavy_barrier();
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (g != except && load_sc(&g->cancelled) && load_sc(&g->park) == PARKED &&

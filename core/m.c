@@ -59,6 +59,7 @@ void pidleput(P *p) {
   gs_assert(runqempty(p));
   store_rlx(&p->status, Pidle);
   store_rlx(&p->preempt, 0);
+  store_rlx(&p->solo, d->nprocs == 1);
   p->link = d->pidle;
   d->pidle = p;
   store_sc(&d->npidle, d->npidle + 1);
@@ -133,7 +134,12 @@ void m_free(M *m) {
 
 void m_thread_init(M *m) {
   gs_setm(m);
-  m->tid = os_gettid();
+  uint32_t tid = os_gettid();
+  if (m->tid != tid) { /* an M of an earlier gs_run: what bindings stored belongs to its thread */
+    memset(m->mdata, 0, sizeof m->mdata);
+    if (m->mdata_more) memset(m->mdata_more, 0, GS_MAX_DOMAINS * sizeof(void *));
+  }
+  m->tid = tid;
   m->thread = pthread_self();
   os_stack_bounds(&m->g0lo, &m->g0hi);
   m_fiber_init(m);
@@ -228,7 +234,7 @@ static M *mget(void) {
 }
 
 /* An idle P of any domain that has work queued, for when threads are short. */
-static P *starved_work(void) {
+P *starved_work(void) {
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
     if (load_rlx(&d->runqsize) == 0 || load_rlx(&d->npidle) == 0) continue;
     lock(&d->lock);
@@ -286,6 +292,7 @@ void startm(P *p, bool spinning) {
   pidleput(p);
   unlock(&p->d->lock);
   store_sc(&gs_sched.starved, 1);
+  poll_break(INT64_MIN); /* the poller is a thread that could do it */
   /* An M that came to rest after our mget and before this store has not seen it. */
   if (load_sc(&gs_sched.nmidle) != 0 && (p = starved_work())) startm(p, false);
 }
@@ -435,7 +442,7 @@ void handoffp(P *p) {
   }
   /* Nobody looks for work and nobody is idle: all others are busy, and may have more than they can
    * do.  One M has to look. */
-  if (d->nprocs > 1 && load_sc(&d->nmspinning) + load_sc(&d->npidle) == 0 &&
+  if (load_rlx(&d->nprocs) > 1 && load_sc(&d->nmspinning) + load_sc(&d->npidle) == 0 &&
       CAS(&d->nmspinning, 0, 1)) {
     store_sc(&d->needspinning, 0);
     startm(p, true);

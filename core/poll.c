@@ -29,15 +29,20 @@ static void inject(M *m, G *g) {
 }
 
 bool poll_wait(M *m) {
+  P *p = NULL;
   if (timers_next() == INT64_MAX) return false;
   if (!CAS(&gs_sched.poller, NULL, m)) return false;
   note_clear(&gs_sched.poll_note);
   store_sc(&gs_sched.poll_until, INT64_MAX);
   torture_window(); /* a timer that is added now sets the note */
   int64_t when = timers_next();
+  torture_window(); /* and so does one that comes after the look */
   if (when != INT64_MAX && !(m->runner && load_sc(&gs_sched.main_done))) {
     store_sc(&gs_sched.poll_until, when);
-    if (os_now() < when) {
+    /* Where no thread can be made, work waits for any that is free, and this one is.  startm sets
+     * starved and then looks whether somebody polls. */
+    if (load_sc(&gs_sched.starved)) p = starved_work();
+    if (!p && os_now() < when) {
       /* The default slack would make every timer 50 us late. */
       os_slack(1);
       note_sleep_until(&gs_sched.poll_note, when);
@@ -45,6 +50,7 @@ bool poll_wait(M *m) {
     }
   }
   store_sc(&gs_sched.poller, NULL);
+  if (p) acquirep(m, p);
   inject(m, timers_run_all(os_now()));
   return true;
 }

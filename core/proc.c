@@ -50,6 +50,7 @@ static G *steal_work(M *m) {
     for (uint32_t i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
       P *v = d->allp[at];
       if (v == p || load_rlx(&v->status) == Pidle || load_rlx(&v->status) == Pdead) continue;
+      if (load_acq(&v->solo)) continue; /* its owner does not expect thieves yet */
       if (last && load_rlx(&v->timers.next) != INT64_MAX) {
         G *ready_ = timers_run(&v->timers, os_now());
         if (ready_) {
@@ -102,6 +103,12 @@ static G *retire(M *m) {
   }
   pidleput(releasep(m));
   unlock(&d->lock);
+  if (!m->spinning && load_rlx(&d->nprocs) > 1 && load_sc(&d->nmspinning) == 0) {
+    /* The last that spun has found something, looked for an idle P and saw none yet: nobody else
+     * looks at the queues once more. */
+    m->spinning = 1;
+    add_sc(&d->nmspinning, 1);
+  }
   m_detach(m);
   torture_window(); /* a submitter still sees this M spin */
   if (m->spinning) {
@@ -139,6 +146,7 @@ static G *find_runnable(M *m, bool *inherit) {
     G *due = timers_run(&p->timers, os_now());
     if (due) ready_list(m, due);
   }
+  if (unlikely(p->solo && load_rlx(&d->nprocs) != 1)) store_rel(&p->solo, 0);
   if (unlikely(load_rlx(&d->ndue)) && (p->turn ^= 1)) {
     lock(&d->lock);
     g = globrunqget(p, 1);
@@ -206,6 +214,8 @@ void schedule_loop(M *m) {
       if (m->spinning) stop_spinning(m, m->p->d);
       m_detach(m);
       if (m->p != &gs_nop) handoffp(releasep(m));
+      /* What was abandoned may sleep, and this M may have been the poller. */
+      if (!load_sc(&gs_sched.poller) && timers_next() != INT64_MAX) start_poller();
       return;
     }
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
@@ -301,7 +311,9 @@ void finish_prev(M *m) {
 static void run_next(M *m, G *g) {
   P *p = m->p;
   bool dies = m->prev == PREV_EXIT;
-  if (likely(!m->lockedg && p->fair != 0 && !m->nextg && !load_rlx(&p->d->ndue))) {
+  /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
+  if (likely(!m->lockedg && p->fair != 0 && !m->nextg && !load_rlx(&p->d->ndue) &&
+             !(dies && g->main))) {
     bool inherit;
     G *n = runqget(p, &inherit);
     p->fair--;
@@ -446,6 +458,7 @@ void gs_yield(void) {
 /* sysmon has asked for the P: the slice is used up and others wait. */
 void preempted(M *m) {
   store_rlx(&m->p->preempt, 0);
+  m->p->fair = 0; /* what waits in the global queue has its turn now, not 61 slices later */
   yield_now(m);
 }
 

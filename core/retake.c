@@ -27,7 +27,8 @@ static void unlock_pw(M *m, uintptr_t w) {
   if (unlikely(load_sc(&gs_sched.pw_waiters) != 0)) os_futex_wake_all((uint32_t *)(void *)&m->pw);
 }
 
-static bool confirm(const Retake *r) { return load_acq(&r->m->sc) == r->sc; }
+/* seq_cst for FENCED: the look must come after the LOCK in the single total order. */
+static bool confirm(const Retake *r) { return load_sc(&r->m->sc) == r->sc; }
 
 /* The P is ours. */
 static void taken(Retake *r) {
@@ -45,7 +46,7 @@ void retake_batch(Retake *r, int n) {
     r[i].taken = false;
     r[i].locked = CAS(&r[i].m->pw, (uintptr_t)r[i].p, (uintptr_t)r[i].p | PW_LOCK);
     if (!r[i].locked) continue;
-    if (load_sc(&r[i].m->sc) != r[i].sc) {
+    if (!confirm(&r[i])) {
       unlock_pw(r[i].m, (uintptr_t)r[i].p);
       r[i].locked = false;
       add_rlx(&gs_sched.nretake_failed, 1);

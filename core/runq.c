@@ -12,7 +12,7 @@
  * atomics because a thief may read one that is being overwritten; its CAS then fails.
  *
  * A P that is alone in its domain (solo) has no thieves: nothing here needs a locked instruction
- * then.  solo changes only while the P is idle.
+ * then.  A P becomes solo only while it is idle, and no thief looks at one that is.
  */
 #include "runtime.h"
 

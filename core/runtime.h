@@ -251,7 +251,7 @@ struct gs_p {
   G *runnext;       /* runs next and inherits the slice; CAS by thieves */
   uint32_t fair;    /* countdown to a look at the global queue and the timers; owner */
   uint32_t preempt; /* sysmon asks for the P at the next call into the runtime; atomic */
-  uint32_t solo;    /* the domain has no other P: no thieves; changes only while the P is idle */
+  uint32_t solo;    /* alone in its domain, no thieves; set while idle, cleared also by the owner */
   uint32_t rnd;     /* for the order of stealing; owner */
   uint32_t turn;    /* due Gs and the others take turns; owner */
   G *gfree;         /* dead Gs to use again; owner */
@@ -546,6 +546,7 @@ void pidleput(P *p);            /* d->lock held */
 P *pidleget(Domain *d);         /* d->lock held */
 P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
 bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still the M's */
+P *starved_work(void);
 void startm(P *p, bool spinning);
 void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
 void stoplockedm(M *m);

@@ -103,7 +103,8 @@ static Stack *fresh(uint32_t klass) {
  * mappings is exhausted. */
 Stack *stack_get(P *p, Domain *d, uint32_t klass) {
   Stack *s = p->stacks;
-  if (likely(s && klass == load_rlx(&d->klass) && p->d == d)) {
+  /* A later gs_run may have changed the domain's class: the list has stacks of the old one then. */
+  if (likely(s && s->klass == klass && p->d == d)) {
     p->stacks = s->next;
     p->nstack--;
     return s;

@@ -54,7 +54,7 @@ static bool call_is_long(P *p, int64_t now) {
   Domain *d = p->d;
   if (p_has_work(p)) return true;
   if (now - p->seen.when >= EMPTY_NS) return true;
-  return d->nprocs > 1 && load_rlx(&d->npidle) + load_rlx(&d->nmspinning) == 0;
+  return load_rlx(&d->nprocs) > 1 && load_rlx(&d->npidle) + load_rlx(&d->nmspinning) == 0;
 }
 
 static bool user_code_is_long(P *p, M *m, int64_t now) {

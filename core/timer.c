@@ -109,8 +109,11 @@ G *timers_run(Timers *ts, int64_t now) {
   while (ts->len && ts->heap[0]->when <= now) {
     Timer *t = ts->heap[0];
     G *g = (G *)(void *)((char *)t - offsetof(G, timer));
+    /* The claim comes before t->ts is cleared: timers_del takes a cleared link, which it reads
+     * without the mutex, as the proof that no claim is to come. */
+    bool mine = claim(g, GS_ETIMEOUT);
     remove_at(ts, 0);
-    if (claim(g, GS_ETIMEOUT)) {
+    if (mine) {
       *tail = g;
       tail = &g->schedlink;
       g->schedlink = NULL;

@@ -10,6 +10,8 @@
  *
  * gs_arch_call calls a function on another stack (g0) and comes back.  rbp is set up as a frame, so
  * that debuggers and unwinders walk from the foreign function through here into the green thread.
+ * The outer frames may stand at lower addresses than the inner ones, which gdb takes for a corrupt
+ * stack except at a signal frame; so this one says that it is one.
  */
 
         .text
@@ -135,6 +137,7 @@ gs_arch_frame:
         .p2align 4
 gs_arch_call:
         .cfi_startproc
+        .cfi_signal_frame
         endbr64
         pushq   %rbp
         .cfi_def_cfa_offset 16

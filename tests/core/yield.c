@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include <pthread.h>
+
 enum { PROCS = 1, RUNNERS = 10, LAPS = 300 };
 
 /* ---- turns ---- */
@@ -171,12 +173,43 @@ static void test_a_crowd_does_not_starve_a_sleeper(void **state) {
   run_procs(PROCS, crowd_and_sleeper, NULL);
 }
 
+/* The same for one that comes from outside and waits in the domain's own queue. */
+static void *start_third(void *arg) {
+  if (gs_go(be_third, arg) != GS_OK) check_failed(__FILE__, __LINE__, "gs_go on another thread");
+  return NULL;
+}
+
+static void play_beside_the_global_queue(void *arg) {
+  (void)arg;
+  players p = {.there = chan_new(sizeof(int), 0), .back = chan_new(sizeof(int), 0)};
+  pthread_t thread;
+  gs_handle *h = go_named("partner", play, &p);
+  int ball = 1;
+  CHECK_INT(pthread_create(&thread, NULL, start_third, &p), 0);
+  for (int64_t end = gs_now() + PATIENCE / 3; !atomic_load(&p.third_ran) && gs_now() < end;) {
+    CHECK_CODE(gs_chan_send(p.there, &ball, GS_FOREVER), GS_OK);
+    CHECK_CODE(gs_chan_recv(p.back, &ball, GS_FOREVER), GS_OK);
+  }
+  CHECK_INT(atomic_load(&p.third_ran), 1);
+  pthread_join(thread, NULL);
+  CHECK_CODE(gs_chan_close(p.there), GS_OK);
+  join(h);
+  CHECK_CODE(gs_chan_free(p.there), GS_OK);
+  CHECK_CODE(gs_chan_free(p.back), GS_OK);
+}
+
+static void test_a_pair_does_not_starve_the_global_queue(void **state) {
+  (void)state;
+  run_procs(PROCS, play_beside_the_global_queue, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_everybody_gets_a_turn),
       cmocka_unit_test(test_a_poller_lets_others_run),
       cmocka_unit_test(test_a_locked_poller_lets_others_run),
       cmocka_unit_test(test_a_pair_does_not_starve_a_third),
+      cmocka_unit_test(test_a_pair_does_not_starve_the_global_queue),
       cmocka_unit_test(test_a_crowd_does_not_starve_a_sleeper),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

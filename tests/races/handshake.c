@@ -52,11 +52,12 @@ static P *get_pool(void) {
 }
 
 /* Everything that only the holder of p may do. */
-static void use(P *p, int who) {
+static void use(P *p, int who, int spin) {
   Use *u = &uses[p->id];
   if (u->holder != 0) store_rlx(&broken, 1);
   u->holder = who;
   u->count++;
+  for (; spin; spin--) compiler_fence();
   if (u->holder != who) store_rlx(&broken, 1);
   u->holder = 0;
 }
@@ -76,7 +77,8 @@ static void *player(void *arg) {
   uint64_t rnd = (uint64_t)me->id * 0x9e3779b97f4a7c15u + 1;
   pin(0);
   for (uint64_t i = 0; !load_rlx(&stop); i++) {
-    use(m->p, me->id);
+    /* Now and then for longer than a retaker's barrier takes. */
+    use(m->p, me->id, (i & 127) == 0 ? 60000 : 0);
     me->uses++;
     bool fence = mode == FENCE || (mode == MIXED && (i >> 6 & 1));
     store_rel(&m->sc, sc_next(m->sc, SC_CALL | (fence ? SC_FENCED : 0)));
@@ -118,7 +120,7 @@ static void retaker(int64_t until) {
       if (!r[i].taken) continue;
       takes++;
       for (int k = 0; k < 3; k++) {
-        use(r[i].p, 99);
+        use(r[i].p, 99, 0);
         taker_uses++;
       }
       put_pool(r[i].p);

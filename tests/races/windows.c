@@ -34,27 +34,33 @@ static void test_submit_against_retire(void **state) {
   run_procs(2, submit_against_retire, NULL);
 }
 
-/* Add a timer against the poller going to sleep (poll.c): the poller must not sleep beyond it.  A G
- * with a far deadline keeps it busy; one with a near deadline is added at random moments. */
-static void far_sleeper(void *arg) {
+/* Add a timer against the poller going to sleep (poll.c): the poller must not sleep beyond it.  Two
+ * Gs on two Ms park at the same moment, one for long - its M becomes the poller - and one for a
+ * moment. */
+static atomic_int both;
+
+static void park_for_long(void *arg) {
   (void)arg;
-  gs_sleep(PATIENCE);
+  atomic_fetch_add(&both, 1);
+  while (atomic_load(&both) < 2) compiler_fence();
+  CHECK_CODE(gs_sleep(PATIENCE), GS_ECANCELED);
 }
 
 static void timer_against_poller(void *arg) {
   (void)arg;
-  uint64_t rnd = 7;
-  gs_handle *far = go_named("far", far_sleeper, NULL);
-  for (int i = 0; i < SCALE(2000); i++) {
-    int64_t t = gs_now();
-    gs_sleep(US(20) + (int64_t)(random_next(&rnd) % 150000));
-    /* sysmon would find it after 10 ms at the latest if it were awake; when all is idle it sleeps.
-     */
-    CHECK(gs_now() - t < PATIENCE / 4);
-    if (gs_now() - t >= PATIENCE / 4) break;
+  for (int i = 0; i < SCALE(1000) && !checks_failed(); i++) {
+    atomic_store(&both, 0);
+    gs_handle *h = go_named("long", park_for_long, NULL);
+    while (atomic_load(&both) < 1) compiler_fence();
+    int64_t begin = gs_now();
+    atomic_fetch_add(&both, 1);
+    for (int k = 0; k < i % 20 * 20; k++) compiler_fence();
+    CHECK_CODE(gs_sleep(US(300)), GS_OK);
+    /* All is idle meanwhile, so sysmon sleeps and cannot help. */
+    CHECK(gs_now() - begin < PATIENCE / 4);
+    CHECK_CODE(gs_cancel(h), GS_OK);
+    join(h);
   }
-  gs_cancel(far);
-  join(far);
 }
 
 static void test_timer_against_poller(void **state) {
@@ -97,8 +103,8 @@ static void wake_against_deep_sleep(void *arg) {
   for (int i = 0; i < SCALE(300) && !checks_failed(); i++) {
     atomic_int ticks = 0;
     int seen = 0;
-    gs_site site = {.name = "wait_for_tick"}; /* never known to be long */
-    gs_sleep(i % 3 ? MS(1) : MS(12));         /* everything idle */
+    gs_site site = {.name = "wait_for_tick", .shorts = 1000}; /* known short: it pokes nobody */
+    gs_sleep(i % 3 ? MS(1) : MS(12));                         /* everything idle */
     gs_handle *h = go_named("tick", tick, &ticks);
     CHECK_CODE(gs_cgocall_site(&site, wait_for_tick, &ticks, &seen), GS_OK);
     CHECK(seen == 1);
