@@ -88,7 +88,8 @@ static void run_ffi6(const bench_options *options, bench_result *out) {
  * decides who is next: contexts on stacks of their own switch to their neighbour, round and round.
  */
 void gs_arch_switch(void **save_sp, void *load_sp);
-void *gs_arch_frame(void *top, void (*entry)(void));
+void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
+void gs_arch_controls(uint64_t *controls);
 
 enum { CONTEXTS = 1000, STACK_SIZE = 64 << 10, CACHE_LINE = 64, STAGGER = 61 };
 
@@ -122,13 +123,15 @@ static double loop_switch(void *arg, uint64_t n) {
 
 /* Tops that are all aligned alike would fall into the same sets of the cache. */
 static void run_switch(const bench_options *options, bench_result *out, int count) {
+  uint64_t controls;
+  gs_arch_controls(&controls);
   char *stacks = aligned_alloc(4096, (size_t)count * STACK_SIZE);
   if (stacks == NULL) {
     bench_die("out of memory for %d stacks", count);
   }
   for (int i = 0; i < count; i++) {
     char *top = stacks + (size_t)(i + 1) * STACK_SIZE - (size_t)(i % STAGGER) * CACHE_LINE;
-    ring.sp[i] = gs_arch_frame(top, ring_member);
+    ring.sp[i] = gs_arch_frame(top, ring_member, controls);
   }
   ring.count = count;
   bench_loop_row(options, out, loop_switch, NULL);

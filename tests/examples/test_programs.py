@@ -48,6 +48,11 @@ def test_hello_lua(run: Run, root: Path, build: Path) -> None:
     assert 0.19 <= seconds(run([lua, root / "examples/hello.lua"]).stdout) < ALL_AT_ONCE
 
 
+def test_hello_tcl(run: Run, root: Path, build: Path) -> None:
+    tclsh = need("tclsh", build / "tcl/gosched/pkgIndex.tcl")
+    assert 0.19 <= seconds(run([tclsh, root / "examples/hello.tcl"]).stdout) < ALL_AT_ONCE
+
+
 def test_getaddrinfo_py(run: Run, root: Path) -> None:
     names = ["localhost", "127.0.0.1", "::1", 70 * "x"]  # the last is too long for a label
     done = run([sys.executable, root / "examples/getaddrinfo.py", *names])

@@ -49,6 +49,14 @@ def test_lua(run: Run, tmp_path: Path, build: Path) -> None:
     assert 0.19 <= took < ALL_AT_ONCE
 
 
+def test_tcl(run: Run, tmp_path: Path, build: Path) -> None:
+    text = snippet("tcl")
+    assert text == (ROOT / "examples/hello.tcl").read_text()
+    tclsh = need("tclsh", build / "tcl/gosched/pkgIndex.tcl")
+    took = seconds(run([tclsh, write(tmp_path, "snippet.tcl", text)]).stdout)
+    assert 0.19 <= took < ALL_AT_ONCE
+
+
 def test_links_lead_to_files() -> None:
     links = re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)|<img[^>]* src=\"([^\"]+)\"", README)
     assert links
