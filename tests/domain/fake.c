@@ -100,6 +100,8 @@ static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int wait
 
 void fake_init(fake *vm, const char *name) {
   memset(vm, 0, sizeof *vm);
+  /* Here and not in fake_begin: sysmon may ask about a state that is being used again. */
+  for (int i = 0; i < FAKE_STATES; i++) vm->states[i].vm = vm;
   pthread_mutex_init(&vm->mutex, NULL);
   pthread_cond_init(&vm->changed, NULL);
   const gs_domain_ops ops = {sizeof ops, attach, detach, switch_in, release, may_retake, 0};
@@ -144,7 +146,6 @@ fake_state *fake_begin(fake *vm) {
   int used = atomic_fetch_add(&vm->states_used, 1);
   CHECK(used < FAKE_STATES);
   fake_state *state = &vm->states[used % FAKE_STATES];
-  state->vm = vm;
   atomic_store(&state->unlocked, 0);
   CHECK(lock_is_mine(vm)); /* switch_in came first */
   CHECK(vm->current == NULL);
