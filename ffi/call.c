@@ -1,7 +1,8 @@
 /* call.c: prepared functions, and calling them.
  *
- * Preparing turns a signature into libffi's ffi_cif once; calling is then one small struct on the
- * caller's stack, and gs_cgocall_site, which runs perform() on the thread's own full-size stack.
+ * Preparing turns a signature into libffi's ffi_cif once, and finds out whether the call needs
+ * libffi at all (registers.c); calling is then one small struct on the caller's stack, and
+ * gs_cgocall_site, which runs perform() on the thread's own full-size stack.
  * errno is cleared, and read again, there: on the thread that makes the call, directly around it,
  * because the green thread may come back on another one.
  *
@@ -61,7 +62,7 @@ static int describe(gs_func *f, const gs_type *const *args, ffi_type **forms, gs
   const gs_type *c = f->ret->canon;
   if (c->kind != GS_KIND_STRUCT && c->kind != GS_KIND_FLOAT && c->size < sizeof(ffi_arg))
     f->widened = (unsigned char)c->size;
-  return GS_OK;
+  return gsf_registers_plan(f, err);
 }
 
 static void link_into(gs_func *f, gs_func **list) {
@@ -167,7 +168,15 @@ typedef struct call {
   int saved_errno;
 } call;
 
-/* On the thread's own stack, as a foreign call. */
+/* Both run on the thread's own stack, as a foreign call. */
+static int perform_registers(void *arg) {
+  call *c = arg;
+  errno = 0;
+  gsf_registers_call(c->func, c->ret, c->args);
+  c->saved_errno = errno;
+  return 0;
+}
+
 static int perform(void *arg) {
   call *c = arg;
   errno = 0;
@@ -191,6 +200,11 @@ int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_er
     long double floating; /* an unwanted one must still be taken off the processor's stack */
   } room;
   call c = {.func = func, .ret = ret, .args = (void **)args};
+  if (func->registers) {
+    int err = gs_cgocall_site(func->site, perform_registers, &c, NULL);
+    if (err == GS_OK && saved_errno) *saved_errno = c.saved_errno;
+    return err;
+  }
   if (func->widened || (!ret && func->ret->canon->size <= sizeof(room))) c.ret = &room;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
   if (e != GS_OK) return e;

@@ -10,6 +10,7 @@
  *   cdecl.c    declarators and declarations: what gs_ffi_cdef does
  *   site.c     call sites, which must outlive the functions that use them
  *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
+ *   registers.c, arch/   calls that need no libffi
  *
  * Types are made once and then only read, except that a struct gets its members when it is defined
  * and its libffi form when it is first passed by value; both happen on the one thread that declares
@@ -60,6 +61,7 @@ int gsf_nomem(gs_ffi_error *err);
   ((size_t)PTRDIFF_MAX / 16) /* of one type: positions in bits cannot overflow \
                               */
 #define GSF_MAX_ARGS 255
+#define GSF_MAX_MOVES 16 /* more arguments than any ABI has registers for */
 
 typedef enum gsf_basic {
   B_VOID,
@@ -234,7 +236,10 @@ struct gs_func {
   size_t nargs;         /* with this shape's variadic ones */
   size_t nfixed;
   bool variadic;
-  unsigned char widened; /* libffi widens the result: its true size, 1..7; 0: it does not */
+  unsigned char widened;   /* libffi widens the result: its true size, 1..7; 0: it does not */
+  unsigned char registers; /* 0: by libffi; 1: integer registers alone; 2: vector registers too */
+  unsigned char back;      /* how the result comes out of its register */
+  unsigned char moves[GSF_MAX_MOVES]; /* how each argument goes into its register */
   gs_ffi *ffi;
   gs_func *next, **link; /* in the ffi's list, or a shape in its function's */
   gs_func *shapes;
@@ -248,6 +253,13 @@ int gsf_func_make(gs_ffi *ffi, gs_func **list, const char *name, void *addr, con
 /* Runs fn(arg) on a full-size stack with the scheduler's turn kept. */
 void gsf_on_big_stack(void (*fn)(void *), void *arg);
 void gsf_libs_free(gs_ffi *ffi);
+
+/* ---- registers.c ----------------------------------------------------------------------------- */
+
+/* Decides whether f's calls go through registers.c.  Errors: GS_EINVAL (GOSCHED_FFI). */
+int gsf_registers_plan(gs_func *f, gs_ffi_error *err);
+/* Calls f, whose plan says so; ret of the result's own size, NULL: not wanted. */
+void gsf_registers_call(const gs_func *f, void *ret, void *const *args);
 
 /* ---- cdecl.c --------------------------------------------------------------------------------- */
 

@@ -125,6 +125,9 @@ GS_API int gs_type_struct(gs_ffi *ffi, const gs_type *const *members, size_t n, 
 /* A prepared function from an address and types.  nfixed < nargs: a variadic call of this shape,
  * whose arguments from nfixed on are promoted as in gs_func_variadic_shape; nfixed is at least 1.
  * name is copied, shown in traces; site_flags are GS_SITE_….  Freed by gs_func_free or with ffi.
+ * If all arguments and the result are integers, pointers, float or double and fit into registers
+ * (amd64: 6 integers and 8 floats; arm64: 8 and 8), its calls do without libffi; GOSCHED_FFI=libffi
+ * in the environment sends all calls through libffi (auto: the default; anything else is refused).
  * Errors: GS_EINVAL, GS_ETYPE, GS_ENOMEM. */
 GS_API int gs_func_prepare(gs_ffi *ffi, const char *name, void *addr, const gs_type *ret,
                            const gs_type *const *args, size_t nargs, size_t nfixed,
