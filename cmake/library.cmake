@@ -66,6 +66,11 @@ foreach(objects IN ITEMS gosched_core gosched_ffi)
   target_compile_definitions(${objects} PRIVATE GS_BUILDING=1 _GNU_SOURCE=1)
   # Green threads have small stacks with one guard page: a large frame must not jump over it.
   target_compile_options(${objects} PRIVATE $<$<COMPILE_LANGUAGE:C>:-fstack-clash-protection>)
+  if(GS_ARCH STREQUAL "arm64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    # gcc takes arm64's guards for 64 KiB unless told: theirs are one page, of 4 KiB at least.
+    target_compile_options(
+      ${objects} PRIVATE $<$<COMPILE_LANGUAGE:C>:--param=stack-clash-protection-guard-size=12>)
+  endif()
   target_link_libraries(${objects} PRIVATE Threads::Threads)
 endforeach()
 

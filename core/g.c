@@ -102,6 +102,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   store_rlx(&g->status, Gidle);
   store_rlx(&g->cancelled, 0);
   add_sc(&gs_sched.ngs, 1);
+  fence_after_rmw();
   if (unlikely(load_sc(&gs_sched.ending))) store_rlx(&g->cancelled, 1);
   return g;
 }

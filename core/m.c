@@ -421,16 +421,20 @@ void startlockedm(M *m, G *g) {
 /* ---- handing Ps on ---- */
 
 void wakep(Domain *d) {
-  if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
-  if (!CAS(&d->nmspinning, 0, 1)) return;
-  P *p = pidleget_try(d);
-  if (!p) {
-    /* Work was published and there is no P for it: whoever gives one up looks once more. */
+  for (;;) {
+    if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
+    if (!CAS(&d->nmspinning, 0, 1)) return;
+    P *p = pidleget_try(d);
+    if (p) {
+      startm(p, true);
+      return;
+    }
+    /* Work was published and there is no P for it: whoever gives one up looks once more.  One that
+     * was given up just now, by an M that saw us spin, has not been looked for: so again. */
     store_sc(&d->needspinning, 1);
+    torture_window();
     add_sc(&d->nmspinning, -1);
-    return;
   }
-  startm(p, true);
 }
 
 void handoffp(P *p) {

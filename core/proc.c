@@ -81,6 +81,7 @@ static bool any_work(Domain *d) {
 static void stop_spinning(M *m, Domain *d) {
   m->spinning = 0;
   add_sc(&d->nmspinning, -1);
+  fence_after_rmw(); /* the look at the queues comes after it */
 }
 
 /* The M holds a P and has not found anything: gives the P up.  Returns a G if one turned up. */
@@ -262,6 +263,7 @@ static void park_commit(M *m, G *g) {
     (void)xchg(&g->park, word);
   else
     store_rel(&g->park, word);
+  if (!RMW_IS_FENCE && SC_FENCE_NOW) fence_after_rmw();
   compiler_fence();
   torture_window(); /* a canceller may set the flag before or after it sees PARKED */
   if (deadline != GS_FOREVER) poll_ensure(m);

@@ -9,8 +9,9 @@
  * is after S1, L2 sees S1 or something later: not the captured word.  If b is before S1, it is
  * before L1, and L1 sees S2.  Contradiction; so one of the two sides always notices.
  *
- * FENCED: the M announced that its S1 is an xchg.  Then S1, L1, S2, L2 are seq_cst operations and
- * the same follows from their single total order, without a barrier.  FENCED has to be in the word
+ * FENCED: the M announced that its S1 is an xchg with a full fence behind it (x86's xchg is one).
+ * S1, the fence, S2, L2 are seq_cst then, and the same follows from their single total order,
+ * without a barrier.  FENCED has to be in the word
  * that is read after the LOCK.
  *
  * Comparing the whole word, and not only its mode, matters because user code is outside as well: an

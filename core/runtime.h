@@ -64,6 +64,16 @@ typedef struct gs_domain Domain;
 #define add_rlx(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define fence_sc() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define compiler_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+/* Between a seq_cst read-modify-write and a later load that is not seq_cst, where the load must
+ * come second.  x86's locked instructions see to that; the exclusive pairs of arm64 do not, nor
+ * does C11. */
+#if defined(__x86_64__) || defined(__i386__)
+#define RMW_IS_FENCE 1
+#define fence_after_rmw() compiler_fence()
+#else
+#define RMW_IS_FENCE 0
+#define fence_after_rmw() fence_sc()
+#endif
 /* Owner-only counters that other threads read: no locked instruction. */
 #define bump(p) store_rlx((p), load_rlx(p) + 1)
 
@@ -633,6 +643,7 @@ static inline void sc_enter(M *m, uint64_t s) {
   uint64_t n = sc_next(s, SC_INSIDE);
   if (unlikely(s & SC_FENCED)) {
     (void)xchg(&m->sc, n);
+    fence_after_rmw();
   } else {
     store_rlx(&m->sc, n);
     compiler_fence();

@@ -44,6 +44,8 @@ static struct sigaction old_segv, old_bus;
 
 uint32_t stack_class(size_t bytes) {
   uint32_t k = 14; /* 16 KiB is the smallest slot; the guard page is part of it */
+  /* arm64 and others can have pages of 64 KiB: one for the guard, one to use. */
+  if (bytes < 2 * os_pagesize()) bytes = 2 * os_pagesize();
   while (((size_t)1 << k) < bytes) k++;
   return k;
 }
@@ -60,7 +62,11 @@ static void stack_unpoison(const Stack *s) {
 static void stack_unpoison(const Stack *s) { (void)s; }
 #endif
 
-static char *canary(const Stack *s) { return s->hi - TRIM_KEEP > s->lo ? s->hi - TRIM_KEEP : NULL; }
+/* What is given back ends at a page's end, which must not be the page of the struct. */
+static char *canary(const Stack *s) {
+  ptrdiff_t keep = (ptrdiff_t)(os_pagesize() > TRIM_KEEP ? os_pagesize() : TRIM_KEEP);
+  return s->hi - s->lo > keep ? s->hi - keep : NULL;
+}
 
 /* A slot that nobody has used.  c->lock is held. */
 static char *carve(Class *c, uint32_t klass) {

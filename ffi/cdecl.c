@@ -368,6 +368,10 @@ static const char predefined_text[] =
     "typedef struct _IO_FILE FILE;"
     "typedef float _Float32; typedef double _Float64, _Float32x; typedef long double _Float64x;"
     "typedef struct _Float128 _Float128;" /* libffi does not know it: not to be called with */
+    /* Nor these; the headers of arm64 have arrays of them.  The alignment keeps them from being
+     * passed by value. */
+    "typedef struct { unsigned long long low __attribute__((aligned(16))); unsigned long long high;"
+    " } __int128_t, __uint128_t;"
 #if defined(__x86_64__)
     "typedef struct __va_list_tag { unsigned gp_offset, fp_offset;"
     " void *overflow_arg_area, *reg_save_area; } __builtin_va_list[1];"

@@ -33,7 +33,9 @@
 
 static sigset_t boot_mask;
 static size_t page_size;
-static int guard_install = 1; /* 0 once the kernel has refused it */
+/* Whether MADV_GUARD_INSTALL works here. */
+enum { GUARD_NO, GUARD_UNTRIED, GUARD_YES };
+static int guard_install = GUARD_UNTRIED;
 
 void os_init(void) {
   pthread_sigmask(SIG_SETMASK, NULL, &boot_mask);
@@ -244,12 +246,26 @@ void *os_reserve(size_t bytes) {
   return p;
 }
 
+/* madvise is advice: an emulated kernel (qemu-user) says yes to any and does nothing.  The page is
+ * given to the kernel as a path to see whether it can be read: fresh memory is the empty path. */
+static bool guard_holds(const void *page) {
+  int e = errno;
+  bool holds = access(page, F_OK) != 0 && errno == EFAULT;
+  errno = e;
+  return holds;
+}
+
 bool os_guard(void *page, size_t bytes) {
   /* A guard in the page tables (Linux 6.13) does not split the mapping; mprotect does, and every
    * split counts against vm.max_map_count. */
-  if (load_rlx(&guard_install)) {
-    if (madvise(page, bytes, MADV_GUARD_INSTALL) == 0) return true;
-    store_rlx(&guard_install, 0);
+  int works = load_rlx(&guard_install);
+  if (works != GUARD_NO && madvise(page, bytes, MADV_GUARD_INSTALL) == 0) {
+    if (works == GUARD_YES) return true;
+    works = guard_holds(page) ? GUARD_YES : GUARD_NO;
+    store_rlx(&guard_install, works);
+    if (works == GUARD_YES) return true;
+  } else {
+    store_rlx(&guard_install, GUARD_NO);
   }
   return mprotect(page, bytes, PROT_NONE) == 0;
 }

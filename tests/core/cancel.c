@@ -117,10 +117,13 @@ static void test_after_its_end(void **state) {
 
 /* ---- what still works, and taking it back ---- */
 
+static atomic_int living;
+
 static void live_on(void *arg) {
   stage *s = arg;
   int value = 5;
   CHECK_INT(gs_cancelled(), 0);
+  atomic_store(&living, 1);
   CHECK_CODE(gs_sleep(GS_FOREVER), GS_ECANCELED);
   CHECK_INT(gs_cancelled(), 1);
 
@@ -151,7 +154,7 @@ static void cancel_twice(void *arg) {
   stage s;
   stage_init(&s);
   gs_handle *h = go_named("lives on", live_on, &s);
-  gs_sleep(MS(2));
+  while (!atomic_load(&living)) gs_sleep(MS(1));
   CHECK_CODE(gs_cancel(h), GS_OK);
   for (int64_t end = gs_now() + PATIENCE; atomic_load(&s.entered) < 1000 && gs_now() < end;) {
     gs_sleep(MS(1));

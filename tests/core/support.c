@@ -229,6 +229,30 @@ static void read_all(int fd, char *text, size_t room) {
   text[used] = '\0';
 }
 
+/* The kernel cannot run a program for another processor by itself: the emulator's words first. */
+enum { WORDS_MOST = 16 };
+
+static char **child_argv(const char *name) {
+  static char *argv[WORDS_MOST + 4];
+  size_t n = 0;
+#ifdef TEST_EMULATOR
+  static char emulator[sizeof TEST_EMULATOR], self[PATH_MAX];
+  memcpy(emulator, TEST_EMULATOR, sizeof emulator);
+  for (char *word = strtok(emulator, " "); word != NULL && n < WORDS_MOST; word = strtok(NULL, " "))
+    argv[n++] = word;
+  ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+  assert_true(length > 0);
+  self[length] = '\0';
+  argv[n++] = self;
+#else
+  argv[n++] = "/proc/self/exe";
+#endif
+  argv[n++] = (char *)(uintptr_t)scenario_option;
+  argv[n++] = (char *)(uintptr_t)name;
+  argv[n] = NULL;
+  return argv;
+}
+
 void child_run(child *c, const char *name, const char *const *env) {
   int fds[2];
   assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
@@ -236,10 +260,9 @@ void child_run(child *c, const char *name, const char *const *env) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
-  char *argv[] = {"/proc/self/exe", (char *)(uintptr_t)scenario_option, (char *)(uintptr_t)name,
-                  NULL};
+  char **argv = child_argv(name);
   pid_t pid;
-  int code = posix_spawn(&pid, argv[0], &actions, NULL, argv, child_env(env));
+  int code = posix_spawnp(&pid, argv[0], &actions, NULL, argv, child_env(env));
   posix_spawn_file_actions_destroy(&actions);
   close(fds[1]);
   assert_int_equal(code, 0);

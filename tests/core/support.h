@@ -7,6 +7,10 @@
  *
  * Crashes are tested in a child: child_run starts the same program again with the name of a
  * scenario and collects what it prints and how it ends.
+ *
+ * TEST_EMULATOR is defined where the tests are for another processor and run under qemu-user: the
+ * emulator's command, its words separated by spaces.  What cannot work there is skipped with
+ * skip_emulated.
  */
 #ifndef TESTS_CORE_SUPPORT_H
 #define TESTS_CORE_SUPPORT_H
@@ -26,8 +30,9 @@
 
 #include "gosched.h"
 
-/* Sanitizers and the torture build make everything slower by an order of magnitude. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(GS_TORTURE)
+/* Sanitizers, the torture build and an emulator make everything slower by an order of magnitude. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(GS_TORTURE) || \
+    defined(TEST_EMULATOR)
 #define SLOW_BUILD 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
@@ -99,6 +104,19 @@ uint64_t random_next(uint64_t *state); /* xorshift; the state must not be 0 */
 int block_ms(void *arg);
 /* Waits until *flag is set, asleep in the kernel between looks; returns 0 if it never was. */
 int block_until(atomic_int *flag);
+
+/* ---- emulation ---- */
+
+/* In a test: skips it under an emulator, and prints why. */
+#ifdef TEST_EMULATOR
+#define skip_emulated(why)                          \
+  do {                                              \
+    print_message("skipped under qemu: " why "\n"); \
+    skip();                                         \
+  } while (0)
+#else
+#define skip_emulated(why) ((void)0)
+#endif
 
 /* ---- children ---- */
 

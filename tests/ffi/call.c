@@ -227,6 +227,7 @@ static void test_refused_types(void **state) {
       "typedef struct { int a; } f_aligned __attribute__((aligned(32)));"
       "void r7(f_aligned) asm(\"nothing\");",
       "r7", "is aligned by an attribute");
+  refused("void r8(__uint128_t) asm(\"nothing\");", "r8", "over-aligned members");
   refused("union f_wide { long double d; char c; }; void r6(union f_wide) asm(\"nothing\");", "r6",
           "long double");
 }

@@ -74,7 +74,7 @@ static const struct scalar {
     {"ptrdiff_t", "ptrdiff_t", GS_KIND_INT, sizeof(ptrdiff_t)},
     {"off_t", "off_t", GS_KIND_INT, sizeof(off_t)},
     {"time_t", "time_t", GS_KIND_INT, sizeof(time_t)},
-    {"wchar_t", "wchar_t", (wchar_t)-1 < 0 ? GS_KIND_INT : GS_KIND_UINT, sizeof(wchar_t)},
+    {"wchar_t", "wchar_t", (wchar_t)-1 < (wchar_t)1 ? GS_KIND_INT : GS_KIND_UINT, sizeof(wchar_t)},
     {"void *", "void *", GS_KIND_POINTER, sizeof(void *)},
     {"FILE *", "FILE *", GS_KIND_POINTER, sizeof(void *)},
 };

@@ -38,6 +38,7 @@ STRUCT(s_typedef_aligned, typedef short s_short8 __attribute__((aligned(8)));
        struct s_typedef_aligned { char a; const s_short8 b; char c; })
 STRUCT(s_assert, struct s_assert { char a; _Static_assert(1, ""); long b; })
 STRUCT(s_constant, struct s_constant { char a[sizeof(int) * 2 + 1]; char b[S_B + 3]; })
+STRUCT(s_128, struct s_128 { char a; __uint128_t b[2]; char c; __int128_t d; })
 STRUCT(s_fixed, struct s_fixed { int8_t a; uint64_t b; int16_t c; size_t d; uint8_t e; })
 /* clang-format on */
 
@@ -124,6 +125,9 @@ static const struct layout {
 #undef S
 #define S(f) FIELD(struct s_constant, f)
     LAYOUT(struct, s_constant, S(a), S(b)),
+#undef S
+#define S(f) FIELD(struct s_128, f)
+    LAYOUT(struct, s_128, S(a), S(b), S(c), S(d)),
 #undef S
 #define S(f) FIELD(struct s_fixed, f)
     LAYOUT(struct, s_fixed, S(a), S(b), S(c), S(d), S(e)),

@@ -102,10 +102,12 @@ static void *player(void *arg) {
 
 static uint64_t takes, taker_uses;
 
+/* For a while, and on a busy machine until there was something to see. */
 static void retaker(int64_t until) {
   uint64_t rnd = 88172645463325252u;
+  int64_t patience = until + PATIENCE;
   pin(1);
-  while (os_now() < until && !load_rlx(&broken)) {
+  while (!load_rlx(&broken) && os_now() < (takes == 0 ? patience : until)) {
     Retake r[NM];
     int n = 0;
     for (int i = 0; i < NM; i++) {

@@ -6,7 +6,9 @@
 # GROUP  DEBIAN PACKAGE  PROBE
 #   cmd:X    a program X on PATH            pc:X     pkg-config knows X
 #   lib:X    the dynamic linker finds X     dir:X    a directory matching X
-# The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, test, git, lint, bench.
+#   file:X   the file X is there
+# The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, test, git,
+# cross (./dev test --arch arm64), lint, bench.
 GS_PACKAGES='
 build    gcc            cmd:cc
 build    libc6-dev      pc:libc
@@ -27,6 +29,9 @@ test     libcmocka-dev  pc:cmocka
 test     patch          cmd:patch
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 git      git            cmd:git
+cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
+cross    libc6-dev-arm64-cross   file:/usr/aarch64-linux-gnu/include/stdio.h
+cross    qemu-user      cmd:qemu-aarch64
 bench    golang-go      cmd:go
 lint     shellcheck     cmd:shellcheck
 lint     lua-check      cmd:luacheck
@@ -39,6 +44,7 @@ have() {
   gs_what=${1#*:}
   case $1 in
     cmd:*) command -v "$gs_what" >/dev/null 2>&1 ;;
+    file:*) [ -e "$gs_what" ] ;;
     pc:libc) [ -e /usr/include/stdio.h ] ;;
     pc:*) command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$gs_what" ;;
     lib:*) { ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -q "[[:space:]]$gs_what " ;;

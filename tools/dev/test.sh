@@ -2,8 +2,9 @@
 # ./dev test: every test in every variant that matters, and one line that sums them up.
 #
 # A variant is a build and what is run in it: "check" (optimised, asserts on) runs everything for
-# one Python; asan, tsan, ubsan and torture build the C library alone and run the C tests;
-# "mutants" is the test of the tests.  Without options: check, asan, tsan and torture.
+# one Python; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
+# arm64, for another processor and under an emulator; "mutants" is the test of the tests.  Without
+# options: check, asan, tsan and torture.
 
 # Counts, in cases, over all variants.
 GS_PASSED=0 GS_FAILED=0 GS_SKIPPED=0 GS_RAN=
@@ -12,7 +13,7 @@ dev_test() {
   gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0
   while [ $# -gt 0 ]; do
     case $1 in
-      -R | --san | --python) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
+      -R | --san | --python | --arch) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
     esac
     case $1 in
       -R) gs_regex=$2 && shift ;;
@@ -24,6 +25,11 @@ dev_test() {
         shift
         ;;
       --python) gs_pythons="$gs_pythons $2" && shift ;;
+      --arch)
+        [ "$2" = arm64 ] || usage_error "--arch is arm64, not '$2'"
+        gs_variants="$gs_variants arm64"
+        shift
+        ;;
       --torture) gs_variants="$gs_variants torture" ;;
       --mutants) gs_variants="$gs_variants mutants" ;;
       --all) gs_all=1 ;;
@@ -35,7 +41,7 @@ dev_test() {
   if [ -z "$gs_variants" ]; then
     gs_variants=check
     if [ "$gs_all" -eq 1 ]; then
-      gs_variants="check asan tsan ubsan torture mutants"
+      gs_variants="check asan tsan ubsan torture arm64 mutants"
     elif [ -z "$gs_regex$gs_pythons" ]; then
       gs_variants="check asan tsan torture"
     fi
@@ -51,6 +57,7 @@ dev_test() {
         done
         ;;
       mutants) run_mutants ;;
+      arm64) run_arm64 ;;
       *) run_c_variant "$gs_variant" ;;
     esac
   done
@@ -91,6 +98,17 @@ run_c_variant() {
     gs_prefix='setarch -R'
   fi
   run_ctest "$1"
+}
+
+# With --all it is one of many, and left out where it cannot be had; asked for, that is an error.
+run_arm64() {
+  if set_up_arm64; then
+    run_c_variant arm64
+  elif [ "$gs_all" -eq 1 ]; then
+    note "the tests for arm64 are left out: $GS_ARM64_WHY"
+  else
+    die "the tests cannot be run for arm64: $GS_ARM64_WHY"
+  fi
 }
 
 # run_ctest NAME: runs what gs_labels and gs_regex select in GS_BUILD, and counts.
