@@ -23,15 +23,17 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-static __thread M *tls_m __attribute__((tls_model("initial-exec")));
+/* Named in arch/. */
+extern __thread M *gs_tls_m __attribute__((tls_model("initial-exec"), visibility("hidden")));
+__thread M *gs_tls_m;
 
-GS_NOINLINE M *gs_getm(void) {
-  M *m = tls_m;
+GS_NOINLINE M *gs_getm_call(void) {
+  M *m = gs_tls_m;
   __asm__ volatile("" : "+r"(m)::"memory");
   return m;
 }
 
-void gs_setm(M *m) { tls_m = m; }
+void gs_setm(M *m) { gs_tls_m = m; }
 
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
