@@ -19,8 +19,8 @@ int gs_read_metrics(gs_metrics *out) {
     x.switches += load_rlx(&m->nswitch);
     x.parks += load_rlx(&m->nparks);
   }
-  x.gs_live = load_rlx(&s->ngs);
-  x.gs_created = load_rlx(&s->goid);
+  x.gs_live = live_gs();
+  x.gs_created = born_gs();
   x.threads = load_rlx(&s->nm);
   x.threads_idle = load_rlx(&s->nmidle);
   x.threads_max = load_rlx(&s->nm_max);

@@ -190,19 +190,24 @@ typedef struct gs_stack {
 } Stack;
 
 struct gs_g {
-  void *sp;               /* saved stack pointer while it does not run; owner, then finish_prev */
-  Stack *stack;           /* bound at the first run; owner */
+  void *sp;               /* saved stack pointer while it does not run, NULL: it has no stack yet;
+                             owner, then finish_prev */
+  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
   M *m;                   /* the M that runs it, or ran it last; owner */
   Domain *d;              /* for life, and of whoever uses the struct again; write-once */
   uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody
                              through g_status() */
   uint32_t park;          /* PARK…; see above */
   int32_t wake;           /* GS_OK or the error its park returns; the claimer */
-  uint32_t cancelled;     /* gs_cancel was called; atomic */
-  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
-  void *data;             /* the binding's word; owner (and the binding's own lock) */
-  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
   int32_t saved_errno;    /* over a switch; owner */
+  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
+  uint8_t hooked;         /* its domain has switch_in or release; write-once */
+  uint8_t due;            /* stands in the front part of the global queue; domain lock */
+  uint8_t system;         /* not counted, not cancelled at the end */
+  uint8_t main;           /* the G of gs_run */
+  uint32_t cancelled;     /* gs_cancel was called; atomic.  The first line, for switches, ends */
+  Stack *stack;           /* bound at the first run; owner */
+  void *data;             /* the binding's word; owner (and the binding's own lock) */
   int32_t call_errno;     /* of the last foreign call; owner */
   uint32_t locks;         /* nesting of gs_lock_os_thread; owner */
   uint32_t firm;          /* >0: parks cannot be cancelled (clean-up at the end); owner */
@@ -220,12 +225,8 @@ struct gs_g {
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
   G *alllink;          /* all Gs ever made, newest first; write-once */
-  uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system;      /* not counted, not cancelled at the end */
-  uint8_t main;        /* the G of gs_run */
   uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
   uint8_t released;    /* the binding's release was called, switch_in not yet; owner */
-  uint8_t hooked;      /* its domain has switch_in or release; write-once */
   int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
   char name[32];
 #if GS_TSAN
@@ -261,6 +262,8 @@ struct gs_p {
   uint32_t solo;    /* alone in its domain, no thieves; set while idle, cleared also by the owner */
   uint32_t rnd;     /* for the order of stealing; owner */
   uint32_t turn;    /* due Gs and the others take turns; owner */
+  uint64_t nborn, ndied; /* Gs that were made and that ended here; owner, read by live_gs */
+  uint64_t goid, goid_end; /* numbers for the next Gs; owner */
   G *gfree;         /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
@@ -323,6 +326,8 @@ struct gs_m {
   G *lockedg;       /* runs only this G */
   Domain *attached; /* attach was called for it and detach was not */
   G *nextg;         /* found already, to be run next; owner */
+  gs_handle *hfree; /* handles to use again; this thread */
+  uint32_t nhfree;
   void *mdata[GS_MDATA];
   void **mdata_more; /* for domains beyond GS_MDATA */
   /* Written by others under sched.lock, or before the note is set. */
@@ -395,14 +400,15 @@ typedef struct gs_sched {
   uint32_t npidle_all; /* idle ones; atomic: all idle means that sysmon may sleep deeply */
   uint32_t fenced;     /* no membarrier: everybody fences */
   uint32_t starved;    /* a thread was wanted and could not be made; atomic */
-  uint32_t ngs;        /* live Gs that count; atomic */
+  uint64_t nborn;      /* Gs made without a P (see live_gs); atomic */
+  uint64_t ndied;      /* those of them that could not be made after all; atomic */
   uint64_t goid;       /* atomic */
   G *allg;             /* push-only list; atomic */
   uint32_t running;    /* a gs_run is under way */
   uint32_t main_done;  /* its main G has ended and is off its stack */
   M *main_m;           /* the M inside gs_run */
   G *main_g;
-  G *drain; /* parked until ngs == 1; atomic */
+  G *drain; /* parked until it is the only one left; atomic */
   /* The poller: one idle M that waits for the next timer. */
   M *poller;          /* atomic */
   int64_t poll_until; /* what it waits for; atomic */
@@ -488,7 +494,6 @@ M *gs_getm_call(void);
 #define gs_getm() gs_getm_call()
 #endif
 void gs_setm(M *m);
-void switch_g_to_g(M *m, G *from, G *to);
 void switch_g_to_g0(M *m, G *from, bool dies);
 void switch_g0_to_g(M *m, G *to);
 int call_on_g0(M *m, int (*fn)(void *), void *arg);
@@ -552,6 +557,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
 void g_bind_stack(P *p, G *g);
 void g_recycle(M *m, G *g); /* a dead G that is off its stack */
 _Noreturn void g_exit(M *m);
+uint64_t born_gs(void);
+uint32_t live_gs(void);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
 
 /* ---- handle.c ---- */
