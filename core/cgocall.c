@@ -15,24 +15,18 @@
 
 #include "runtime.h"
 
+#ifdef GS_ARCH_CALL_HERE
+#define CALL_ON_G0(m, fn, arg)                                                                     \
+  gs_arch_call_here((fn), (arg), (void *)((uintptr_t)(m)->g0sp & ~(uintptr_t)15))
+#else
+#define CALL_ON_G0(m, fn, arg) call_on_g0((m), (fn), (arg))
+#endif
+
 /* On a thread that runs no green thread there is nothing to hand on. */
 static int call_in_place(int (*fn)(void *), void *arg, int *result) {
   int r = fn(arg);
   if (result) *result = r;
   return GS_OK;
-}
-
-static int call_critical(M *m, int (*fn)(void *), void *arg) {
-  P *p = m->p;
-  G *g = m->curg;
-  m->p = &gs_nop;
-  store_rlx(&m->incgo, 1);
-  bump(&m->ncgocall);
-  int r = call_on_g0(m, fn, arg);
-  g->call_errno = *m->errno_at;
-  store_rlx(&m->incgo, 0);
-  m->p = p;
-  return r;
 }
 
 /* The general way: hooks, traces, sites with hints or without a reputation. */
@@ -51,7 +45,8 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   store_rlx(&m->incgo, 1);
   m->ncgo++;
   bump(&m->ncgocall);
-  int r = call_on_g0(m, fn, arg);
+  bump(&m->nplaincall);
+  int r = CALL_ON_G0(m, fn, arg);
   int e = *m->errno_at;
   m->ncgo--;
   store_rlx(&m->incgo, 0);
@@ -64,88 +59,110 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   return GS_OK;
 }
 
-/* No green thread, a foreign call already, a critical site, a NULL function. */
-GS_NOINLINE static int call_odd(M *m, gs_site *site, int (*fn)(void *), void *arg, int *result) {
-  if (!fn) return GS_EINVAL;
-  if (m && m->incgo) return GS_EPERM;
-  if (!m || !m->curg) return call_in_place(fn, arg, result);
-  int r = call_critical(m, fn, arg);
-  (void)site;
+/* ---- the fast path ---- */
+
+/* From the word of user code to that of the call, and to that of user code again. */
+#define TO_CALL (SC_STEP + SC_CALL - SC_USER)
+#define TO_USER (SC_STEP + SC_USER - SC_CALL)
+#define ONE_DEEP 0x10001u /* of incgo_ncgo: both are 1 */
+
+GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *result) {
+  P *p = m->p;
+  G *g = m->curg;
+  m->p = &gs_nop;
+  store_rlx(&m->incgo, 1);
+  count_one(&m->ncgocall);
+  count_one(&m->nplaincall);
+  int r = CALL_ON_G0(m, fn, arg);
+  g->call_errno = *m->errno_at;
+  store_rlx(&m->incgo, 0);
+  m->p = p;
   if (result) *result = r;
   return GS_OK;
 }
 
-/* gs_ functions that were refused inside the call have counted sc up.  Apart, so that the compiler
- * cannot know that the usual value is the loaded one and make the exit wait for the load. */
-GS_NOINLINE static uint64_t moved_on(M *m) { return m->sc; }
-
-/* The fast path is entersyscall and exitsyscall of syscall.c, inlined for a known-short site of a
- * domain without hooks.  What it avoids is the wait for its own stores: sc, m->p and errno go
- * through registers, because a load that follows a store to the same place costs the store buffer's
- * latency and these would queue up behind each other. */
-int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {
+/* No M, a foreign call already, a NULL function, a critical site; or a usual call for which the
+ * general way is good enough. */
+GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   M *m = gs_getm();
-  if (unlikely(!m || !fn || !m->curg || m->incgo)) return call_odd(m, site, fn, arg, result);
-  if (!site) site = site_of((const void *)(uintptr_t)fn);
-  if (unlikely(load_rlx(&site->flags) & GS_SITE_CRITICAL))
-    return call_odd(m, site, fn, arg, result);
-  G *g = m->curg;
-  P *p = m->p;
-  uint64_t s = m->sc;
-  sc_enter(m, s);
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) {
-    m = enter_slow(m, s);
-    return m ? call_general(m, site, fn, arg, result) : GS_EPERM;
-  }
-  if (unlikely((s & (SC_STEP - 1)) != SC_USER || !site_is_short(site) || g->hooked ||
-               load_rlx(&m->attn) || SC_FENCE_NOW || GS_TORTURE_ON))
-    return call_general(m, site, fn, arg, result);
+  if (unlikely(!fn)) return GS_EINVAL;
+  if (m && m->incgo) return GS_EPERM;
+  if (!m || !m->curg) return call_in_place(fn, arg, result);
+  if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, fn, arg, result);
+  m = enter();
+  return m ? call_general(m, site, fn, arg, result) : GS_EPERM;
+}
 
-  store_rlx(&g->site, site);
-  store_rlx(&g->status, Gsyscall);
-  store_rlx(&p->status, Psyscall);
-  m->oldp = p;
-  m->p = &gs_nop;
-  const uint64_t in_call = s - SC_USER + 2 * SC_STEP + SC_CALL;
-  store_rel(&m->sc, in_call);
-  compiler_fence();
-  uint32_t depth = m->ncgo;
-  store_rlx(&m->incgo, 1);
-  m->ncgo = depth + 1;
-  bump(&m->ncgocall);
-  int r = call_on_g0(m, fn, arg);
-  g->call_errno = *m->errno_at;
-  m->ncgo = depth;
-  store_rlx(&m->incgo, 0);
-  s = in_call;
-  if (unlikely(load_rlx(&m->sc) != in_call)) s = moved_on(m);
-  store_rlx(&m->sc, s - SC_CALL + SC_STEP);
-  compiler_fence();
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) {
-    m = exitsyscall_lost(m, g, p, false);
-    *m->errno_at = g->call_errno;
-    leave(m);
+/* CALL is published already, and the P is gone, or LOCKed for a moment.  old: sc before. */
+GS_NOINLINE GS_COLD static int call_lost(M *m, uint64_t old, gs_site *site, int (*fn)(void *), void *arg,
+                                 int *result) {
+  sc_enter(m, m->sc);
+  return call_general(enter_slow(m, old), site, fn, arg, result);
+}
+
+/* The function has returned and USER is published, but one of three things has happened: callbacks
+ * have run meanwhile, through exitsyscall and entersyscall (m->p says so); the P is not the M's any
+ * more, or LOCKed; sysmon wants the P for others. */
+GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
+  int e = *m->errno_at;
+  G *g = m->curg;
+  P *p = m->oldp;
+  if (m->p == p && load_acq(&m->pw) == (uintptr_t)p) {
+    m = enter();
   } else {
-    m->p = p;
-    m->oldp = &gs_nop;
-    store_rlx(&p->status, Prunning);
-    store_rlx(&g->status, Grunning);
-    bump(&p->syscalltick);
-    bump(&m->nexit_fast);
-    if (unlikely(load_rlx(&p->preempt))) {
-      preempted(m);
-      m = gs_getm();
-      *m->errno_at = g->call_errno;
-      sc_leave(m, SC_USER);
-    } else {
-      store_rel(&m->sc, s - SC_CALL + 2 * SC_STEP + SC_USER);
-      compiler_fence();
-    }
+    bump(&m->nplaincall);
+    store_rlx(&g->status, Gsyscall);
+    m = exitsyscall(m, g, false);
+    g->call_errno = e;
   }
+  leave(m);
+  *gs_getm()->errno_at = e;
   if (result) *result = r;
   return GS_OK;
+}
+
+/* For a known-short site of a domain without hooks: the transitions USER -> CALL -> USER, one store
+ * and one look at pw each.  There is no INSIDE between them, because nothing here touches the P:
+ * either look may find it gone, and what a retaker decides by the new word is right for that word.
+ * What others want to know of a call - the status of its G and its P, syscalltick, the count of
+ * fast exits - is told by sc and ncgocall to whoever asks (g_status and its like in runtime.h).
+ * m->p stays, unlike in entersyscall: enter() looks at the mode first.
+ *
+ * errno needs no care: the same thread goes on, and nothing here changes it. */
+static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*fn)(void *),
+                                                           void *arg, int *result) {
+  M *m = gs_getm();
+  if (unlikely(!m || !fn)) return call_slow(site, fn, arg, result);
+  uint64_t s = m->sc;
+  if (unlikely(((s - SC_USER) & (SC_STEP - 1)) != 0 || m->incgo_ncgo != 0 || load_rlx(&m->attn) ||
+               !site_is_short(site) || GS_TORTURE_ON))
+    return call_slow(site, fn, arg, result);
+  G *g = m->curg;
+  P *p = m->p;
+  if (unlikely(g->hooked)) return call_slow(site, fn, arg, result);
+  store_rlx(&g->site, site);
+  store_rel(&m->sc, s + TO_CALL);
+  compiler_fence();
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return call_lost(m, s, site, fn, arg, result);
+  m->oldp = p;
+  store_rlx(&m->incgo_ncgo, ONE_DEEP);
+  count_one(&m->ncgocall);
+  int r = CALL_ON_G0(m, fn, arg);
+  store_rlx(&m->incgo_ncgo, 0);
+  store_rel(&m->sc, m->sc + TO_USER);
+  compiler_fence();
+  p = m->p;
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p || load_rlx(&p->preempt)))
+    return end_slow(m, result, r);
+  if (result) *result = r;
+  return GS_OK;
+}
+
+int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {
+  if (!site) site = site_of((const void *)(uintptr_t)fn);
+  return call_site(site, fn, arg, result);
 }
 
 int gs_cgocall(int (*fn)(void *), void *arg, int *result) {
-  return gs_cgocall_site(NULL, fn, arg, result);
+  return call_site(site_of((const void *)(uintptr_t)fn), fn, arg, result);
 }

@@ -29,10 +29,10 @@ UNCHECKED static void dump_domain(int fd, const Domain *d) {
   for (uint32_t i = 0; i < load_acq(&d->nallp); i++) {
     const P *p = d->allp[i];
     const M *m = load_rlx(&p->m);
-    uint32_t status = load_rlx(&p->status);
+    uint32_t status = p_status(p);
     put(fd, "  P%u: %s m=%d schedtick=%u syscalltick=%u runq=%u\n", p->id,
         pnames[status <= Pdead ? status : 4], m ? m->id : -1, load_rlx(&p->schedtick),
-        load_rlx(&p->syscalltick), runqlen(p));
+        p_syscalltick(p), runqlen(p));
   }
 }
 
@@ -49,7 +49,7 @@ UNCHECKED static void dump_m(int fd, const M *m) {
 }
 
 UNCHECKED static void dump_g(int fd, const G *g) {
-  uint32_t status = load_rlx(&g->status);
+  uint32_t status = g_status(g);
   if (status == Gdead || status == Gidle) return;
   const gs_site *site = load_rlx(&g->site);
   const M *locked = load_rlx(&g->lockedm);
@@ -64,7 +64,7 @@ UNCHECKED static void dump_g(int fd, const G *g) {
 UNCHECKED void gs_dump(int fd) {
   const Sched *s = &gs_sched;
   put(fd, "gosched %s: %u green threads, %u threads (%u idle), poller %s, %s\n", GS_VERSION,
-      load_rlx(&s->ngs), load_rlx(&s->nm), load_rlx(&s->nmidle),
+      live_gs(), load_rlx(&s->nm), load_rlx(&s->nmidle),
       load_rlx(&s->poller) ? "on" : "off", load_rlx(&s->fenced) ? "fenced" : "membarrier");
   for (const Domain *d = load_acq(&s->domains); d; d = d->next) dump_domain(fd, d);
   put(fd, "threads\n");

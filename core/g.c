@@ -13,7 +13,9 @@
 
 #include "runtime.h"
 
-#define P_GFREE_MAX 64u
+#define P_GFREE_MAX 64u /* dead Gs that a P keeps */
+#define BATCH 32u       /* as many go to the domain's list, or come from there, at once */
+#define GOIDS 64u       /* numbers that a P takes at once */
 
 static void g_entry(void) {
   M *m = gs_getm();
@@ -29,60 +31,120 @@ static void g_entry(void) {
 
 /* Dead Gs are used again in their own domain only: sysmon may ask a binding about one that has just
  * ended, and its slot must not hold another binding's word then. */
+static G *pop(G **list) {
+  G *g = *list;
+  if (g) store_rlx(list, g->schedlink);
+  return g;
+}
+
+static void push(G **list, G *g) {
+  g->schedlink = *list;
+  store_rlx(list, g);
+}
+
+/* New ones, so many that the allocator is not asked for each. */
+static G *g_alloc(Domain *d, P *p) {
+  G *gs = aligned_alloc(_Alignof(G), BATCH * sizeof *gs);
+  if (!gs) return NULL;
+  memset(gs, 0, BATCH * sizeof *gs);
+  for (uint32_t i = 0; i < BATCH; i++) {
+    gs[i].d = d;
+    gs[i].status = Gdead;
+    gs[i].alllink = i + 1 < BATCH ? &gs[i + 1] : NULL;
+  }
+  G *head = load_rlx(&gs_sched.allg);
+  do gs[BATCH - 1].alllink = head;
+  while (!__atomic_compare_exchange_n(&gs_sched.allg, &head, gs, true, __ATOMIC_RELEASE,
+                                      __ATOMIC_RELAXED));
+  if (p) {
+    for (uint32_t i = BATCH - 1; i > 0; i--) push(&p->gfree, &gs[i]);
+    p->ngfree += BATCH - 1;
+    return gs;
+  }
+  lock(&d->gfree_lock);
+  for (uint32_t i = BATCH - 1; i > 0; i--) push(&d->gfree, &gs[i]);
+  unlock(&d->gfree_lock);
+  return gs;
+}
+
 static G *gfree_take(M *m, Domain *d) {
   P *p = m && m->p->d == d ? m->p : NULL;
-  G *g = p ? p->gfree : NULL;
-  if (g) {
-    p->gfree = g->schedlink;
+  G *g;
+  if (likely(p && (g = pop(&p->gfree)))) {
     p->ngfree--;
     return g;
   }
-  if (load_rlx(&d->gfree) == NULL) return NULL;
+  if (load_rlx(&d->gfree) == NULL) return g_alloc(d, p);
   lock(&d->gfree_lock);
-  g = d->gfree;
-  if (g) store_rlx(&d->gfree, g->schedlink);
+  g = pop(&d->gfree);
+  for (G *more; p && p->ngfree < BATCH - 1 && (more = pop(&d->gfree)); p->ngfree++)
+    push(&p->gfree, more);
   unlock(&d->gfree_lock);
-  return g;
+  return g ? g : g_alloc(d, p);
 }
 
 static void gfree_give(M *m, G *g) {
   Domain *d = g->d;
   P *p = m && m->p->d == d ? m->p : NULL;
-  if (p && p->ngfree < P_GFREE_MAX) {
-    g->schedlink = p->gfree;
-    p->gfree = g;
+  if (likely(p && p->ngfree < P_GFREE_MAX)) {
+    push(&p->gfree, g);
     p->ngfree++;
     return;
   }
   lock(&d->gfree_lock);
-  g->schedlink = d->gfree;
-  store_rlx(&d->gfree, g);
+  push(&d->gfree, g);
+  for (; p && p->ngfree > P_GFREE_MAX - BATCH; p->ngfree--) push(&d->gfree, pop(&p->gfree));
   unlock(&d->gfree_lock);
 }
 
-static G *g_alloc(Domain *d) {
-  G *g = aligned_alloc(_Alignof(G), sizeof *g);
-  if (!g) return NULL;
-  memset(g, 0, sizeof *g);
-  g->d = d;
-  G *head = load_rlx(&gs_sched.allg);
-  do g->alllink = head;
-  while (!__atomic_compare_exchange_n(&gs_sched.allg, &head, g, true, __ATOMIC_RELEASE,
-                                      __ATOMIC_RELAXED));
-  return g;
+/* ---- how many there are ---- */
+
+/* Every P counts what is made and what ends on it; what is made without a P is counted in gs_sched.
+ * First the ends are summed up and then the births, so the difference is at least what was alive at
+ * the moment between: 1 means that the caller was the only one. */
+uint64_t born_gs(void) {
+  uint64_t n = load_acq(&gs_sched.nborn);
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++) n += load_acq(&d->allp[i]->nborn);
+  return n;
+}
+
+uint32_t live_gs(void) {
+  uint64_t died = load_acq(&gs_sched.ndied);
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++) died += load_acq(&d->allp[i]->ndied);
+  return (uint32_t)(born_gs() - died);
+}
+
+/* The StoreLoad of those whose partner uses the heavy barrier. */
+static inline void light_barrier(void) {
+  if (SC_FENCE_NOW) fence_sc();
+  compiler_fence();
+}
+
+static uint64_t count_birth(P *p) {
+  if (unlikely(!p)) {
+    add_sc(&gs_sched.nborn, 1);
+    return add_rlx(&gs_sched.goid, 1) + 1;
+  }
+  store_rel(&p->nborn, p->nborn + 1);
+  if (unlikely(p->goid == p->goid_end)) {
+    p->goid = add_rlx(&gs_sched.goid, GOIDS);
+    p->goid_end = p->goid + GOIDS;
+  }
+  return ++p->goid;
 }
 
 /* m: inside, or NULL on a foreign thread.  NULL: out of memory. */
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   G *g = gfree_take(m, d);
-  if (!g && !(g = g_alloc(d))) return NULL;
+  if (!g) return NULL;
   g->hooked = d->ops.switch_in || d->ops.release;
   g->fn = fn;
   g->arg = arg;
   /* As a thread does, it starts with its maker's floating-point environment: not with that of
    * whoever happened to run before it on the thread where it starts. */
   gs_arch_controls(&g->controls);
-  g->goid = add_rlx(&gs_sched.goid, 1) + 1;
   g->handle = NULL;
   store_rlx(&g->data, NULL); /* sysmon may be looking, through may_retake */
   g->lockedm = NULL;
@@ -101,8 +163,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   /* Alive first, then the look at `ending`; drain sets it and then looks for all that are alive. */
   store_rlx(&g->status, Gidle);
   store_rlx(&g->cancelled, 0);
-  add_sc(&gs_sched.ngs, 1);
-  fence_after_rmw();
+  g->goid = count_birth(m && m->p != &gs_nop ? m->p : NULL);
+  light_barrier();
   if (unlikely(load_sc(&gs_sched.ending))) store_rlx(&g->cancelled, 1);
   return g;
 }
@@ -120,6 +182,7 @@ void g_recycle(M *m, G *g) {
   bool main = g->main;
   stack_put(m->p != &gs_nop ? m->p : NULL, g->stack);
   g->stack = NULL;
+  g->sp = NULL;
   fiber_free(g);
   store_rlx(&g->status, Gdead);
   gfree_give(m, g);
@@ -169,11 +232,37 @@ static void cancel_all(M *m, G *except) {
 
 /* ---- the end ---- */
 
+/* Counted, then the look for a waiter; drain_commit publishes the waiter, then counts. */
+static void count_death(P *p) {
+  store_rel(&p->ndied, p->ndied + 1);
+  light_barrier();
+}
+
+/* Somebody waits until all have ended.  Of two that end at the same moment one sees both counted:
+ * each counts itself, then comes the fence, then each counts all. */
+static void wake_drain(M *m) {
+  fence_sc();
+  if (live_gs() != 1) return;
+  G *waiter = xchg(&gs_sched.drain, NULL);
+  if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
+}
+
+/* A G that could not get what it needs after all. */
+static void unborn(M *m, G *g) {
+  store_rlx(&g->status, Gdead);
+  if (m)
+    count_death(m->p);
+  else
+    add_sc(&gs_sched.ndied, 1);
+  if (load_sc(&gs_sched.drain)) wake_drain(m);
+}
+
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
-  /* Publishes the waiter, then counts; g_exit counts down, then looks for the waiter. */
+  /* Publishes the waiter, then counts; g_exit counts, then looks for the waiter. */
   store_sc(&gs_sched.drain, g);
-  if (load_sc(&gs_sched.ngs) != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) return true;
+  heavy_barrier();
+  if (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) return true;
   return xchg(&gs_sched.drain, NULL) == NULL;
 }
 
@@ -182,8 +271,9 @@ static M *drain(M *m, G *g) {
   store_sc(&gs_sched.ending, 1);
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
+  heavy_barrier(); /* who is born after this sees `ending` */
   cancel_all(m, g);
-  while (load_sc(&gs_sched.ngs) != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
+  while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
     gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
     m = g->m;
   }
@@ -202,10 +292,8 @@ _Noreturn void g_exit(M *m) {
     handle_finish(m, g->handle);
     g->handle = NULL;
   }
-  if (add_sc(&gs_sched.ngs, -1) == 2 && load_sc(&gs_sched.drain)) {
-    G *waiter = xchg(&gs_sched.drain, NULL);
-    if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
-  }
+  count_death(m->p);
+  if (unlikely(load_sc(&gs_sched.drain) != NULL)) wake_drain(m);
   g_leave_dead(m, g);
 }
 
@@ -268,8 +356,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   }
   if (handle) {
     if (!(h = handle_new(g))) {
-      add_sc(&gs_sched.ngs, -1);
-      store_rlx(&g->status, Gdead);
+      unborn(m, g);
       gfree_give(m, g);
       goto out;
     }

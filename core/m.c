@@ -27,6 +27,7 @@ void acquirep(M *m, P *p) {
   store_rel(&p->m, m);
   store_rlx(&p->status, Prunning);
   m->p = p;
+  m->tick_base = m_fast_calls(m);
   store_rel(&m->pw, (uintptr_t)p);
 }
 
@@ -49,6 +50,7 @@ P *releasep(M *m) {
   P *p = m->p;
   while (!CAS(&m->pw, (uintptr_t)p, (uintptr_t)0)) wait_unlocked(m, p);
   m->p = &gs_nop;
+  p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
   store_rlx(&p->status, Pidle);
   return p;

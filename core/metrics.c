@@ -12,15 +12,15 @@ int gs_read_metrics(gs_metrics *out) {
   for (M *m = load_acq(&s->allm); m; m = m->alllink) {
     x.incgo += load_rlx(&m->incgo);
     x.cgocalls += load_rlx(&m->ncgocall);
-    x.exits_fast += load_rlx(&m->nexit_fast);
+    x.exits_fast += load_rlx(&m->nexit_fast) + m_fast_calls(m) - m_in_fast_call(m);
     x.exits_idle_p += load_rlx(&m->nexit_idle);
     x.exits_slow += load_rlx(&m->nexit_slow);
     x.steals += load_rlx(&m->nsteal);
     x.switches += load_rlx(&m->nswitch);
     x.parks += load_rlx(&m->nparks);
   }
-  x.gs_live = load_rlx(&s->ngs);
-  x.gs_created = load_rlx(&s->goid);
+  x.gs_live = live_gs();
+  x.gs_created = born_gs();
   x.threads = load_rlx(&s->nm);
   x.threads_idle = load_rlx(&s->nmidle);
   x.threads_max = load_rlx(&s->nm_max);

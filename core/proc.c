@@ -25,6 +25,7 @@
  * then looks at the flag) is Dekker's again: the canceller pays with the heavy barrier.
  */
 #include "runtime.h"
+#include "switch.h"
 
 P gs_nop;
 
@@ -336,7 +337,7 @@ static void run_next(M *m, G *g) {
 
 M *resumed(G *g) {
   M *m = gs_getm();
-  finish_prev(m);
+  if (m->prev != PREV_NONE) finish_prev(m);
   g->m = m;
   store_rlx(&g->status, Grunning);
   store_rlx(&g->park, PARK_NO);
@@ -430,9 +431,48 @@ void ready_list(M *m, G *g) {
 
 /* ---- giving way ---- */
 
+/* On a P that is alone in its domain, from a G to the next in its ring.  g goes into the ring before
+ * it is off its stack, which is safe here: without thieves nobody else takes it from there while
+ * the M is inside.  NULL: it is not that simple. */
+static inline M *yield_solo(M *m, P *p, G *g) {
+  if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || load_rlx(&m->attn) ||
+               load_rlx(&p->d->ndue) || g->hooked))
+    return NULL;
+  uint32_t head = load_rlx(&p->head), tail = p->tail;
+  G *n = load_rlx(&p->runnext);
+  bool inherit = n != NULL;
+  if (unlikely(inherit ? tail - head >= RUNQ_SIZE : head == tail)) return NULL;
+  if (!inherit) n = load_rlx(&p->runq[head % RUNQ_SIZE]);
+  if (unlikely(n->lockedm || !n->sp)) return NULL;
+  if (tail - head > 2) { /* with many Gs their lines are not in the nearest cache: fetch ahead */
+    __builtin_prefetch(load_rlx(&p->runq[(head + 2) % RUNQ_SIZE]));
+    //    __builtin_prefetch(load_rlx(&p->runq[(head + 1) % RUNQ_SIZE])->sp);
+  }
+  store_rlx(&g->status, Grunnable);
+  store_rlx(&p->runq[tail % RUNQ_SIZE], g);
+  store_rel(&p->tail, tail + 1);
+  if (inherit) {
+    store_rlx(&p->runnext, NULL);
+  } else {
+    store_rel(&p->head, head + 1);
+    bump(&p->schedtick);
+  }
+  p->fair--;
+  switch_g_to_g(m, g, n);
+  m = gs_getm();
+  if (m->prev != PREV_NONE) finish_prev(m);
+  g->m = m;
+  store_rlx(&g->status, Grunning);
+  bump(&m->nswitch);
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
+  return m;
+}
+
 static M *yield_now(M *m) {
   G *g = m->curg;
   P *p = m->p;
+  M *after = yield_solo(m, p, g);
+  if (likely(after != NULL)) return after;
   if (!p_has_work(p)) {
     /* Nobody else; now and then look at the clock, in case nobody polls. */
     if (p->fair) {

@@ -34,6 +34,7 @@ static bool confirm(const Retake *r) { return load_sc(&r->m->sc) == r->sc; }
 /* The P is ours. */
 static void taken(Retake *r) {
   P *p = r->p;
+  p_keep_syscalltick(p, r->m);
   store_rlx(&p->m, NULL);
   store_rlx(&p->status, Pidle);
   bump(&p->syscalltick);

@@ -171,7 +171,7 @@ static uint32_t grab(P *victim, P *thief, uint32_t at, bool take_next) {
       /* The usual reason for a runnext is a G that made its partner runnable and is about to park.
        * Taking the partner now would only make them hop from thread to thread: give it a moment,
        * unless it is away in a call. */
-      if (load_rlx(&victim->status) == Prunning) os_sleep_ns(3000);
+      if (p_status(victim) == Prunning) os_sleep_ns(3000);
       if (!CAS(&victim->runnext, next, NULL)) continue;
       store_rlx(&thief->runq[at % RUNQ_SIZE], next);
       return 1;

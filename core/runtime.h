@@ -50,6 +50,7 @@ typedef struct gs_domain Domain;
 #else
 #define GS_NOINLINE __attribute__((noinline, noclone))
 #endif
+#define GS_COLD __attribute__((cold)) /* out of the way of what is usual */
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -76,6 +77,11 @@ typedef struct gs_domain Domain;
 #endif
 /* Owner-only counters that other threads read: no locked instruction. */
 #define bump(p) store_rlx((p), load_rlx(p) + 1)
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+static inline void count_one(uint64_t *p) { __asm__("incq %0" : "+m"(*p) : : "cc"); }
+#else
+static inline void count_one(uint64_t *p) { bump(p); }
+#endif
 
 #define CAS(p, old, new)                                                                           \
   __extension__({                                                                                  \
@@ -194,18 +200,24 @@ typedef struct gs_stack {
 } Stack;
 
 struct gs_g {
-  void *sp;               /* saved stack pointer while it does not run; owner, then finish_prev */
-  Stack *stack;           /* bound at the first run; owner */
+  void *sp;               /* saved stack pointer while it does not run, NULL: it has no stack yet;
+                             owner, then finish_prev */
+  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
   M *m;                   /* the M that runs it, or ran it last; owner */
   Domain *d;              /* for life, and of whoever uses the struct again; write-once */
-  uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody */
+  uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody
+                             through g_status() */
   uint32_t park;          /* PARK…; see above */
   int32_t wake;           /* GS_OK or the error its park returns; the claimer */
-  uint32_t cancelled;     /* gs_cancel was called; atomic */
-  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
-  void *data;             /* the binding's word; owner (and the binding's own lock) */
-  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
   int32_t saved_errno;    /* over a switch; owner */
+  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
+  uint8_t hooked;         /* its domain has switch_in or release; write-once */
+  uint8_t due;            /* stands in the front part of the global queue; domain lock */
+  uint8_t system;         /* not counted, not cancelled at the end */
+  uint8_t main;           /* the G of gs_run */
+  uint32_t cancelled;     /* gs_cancel was called; atomic.  The first line, for switches, ends */
+  Stack *stack;           /* bound at the first run; owner */
+  void *data;             /* the binding's word; owner (and the binding's own lock) */
   int32_t call_errno;     /* of the last foreign call; owner */
   uint32_t locks;         /* nesting of gs_lock_os_thread; owner */
   uint32_t firm;          /* >0: parks cannot be cancelled (clean-up at the end); owner */
@@ -223,12 +235,8 @@ struct gs_g {
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
   G *alllink;          /* all Gs ever made, newest first; write-once */
-  uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system;      /* not counted, not cancelled at the end */
-  uint8_t main;        /* the G of gs_run */
   uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
   uint8_t released;    /* the binding's release was called, switch_in not yet; owner */
-  uint8_t hooked;      /* its domain has switch_in or release; write-once */
   int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
   char name[32];
 #if GS_TSAN
@@ -252,10 +260,10 @@ struct gs_g {
 
 struct gs_p {
   /* The owner's line. */
-  uint32_t status;      /* P…; the owner, or whoever took it */
+  uint32_t status;      /* P…; the owner, or whoever took it; read through p_status() */
   uint32_t id;          /* in its domain */
   uint32_t schedtick;   /* a G started a slice; owner, read by sysmon */
-  uint32_t syscalltick; /* a call ended or lost the P; owner, read by sysmon */
+  uint32_t syscalltick; /* a call ended or lost the P; owner; read through p_syscalltick() */
   Domain *d;
   M *m;             /* back link; owner or taker, read racily by sysmon */
   G *runnext;       /* runs next and inherits the slice; CAS by thieves */
@@ -264,6 +272,8 @@ struct gs_p {
   uint32_t solo;    /* alone in its domain, no thieves; set while idle, cleared also by the owner */
   uint32_t rnd;     /* for the order of stealing; owner */
   uint32_t turn;    /* due Gs and the others take turns; owner */
+  uint64_t nborn, ndied; /* Gs that were made and that ended here; owner, read by live_gs */
+  uint64_t goid, goid_end; /* numbers for the next Gs; owner */
   G *gfree;         /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
@@ -298,15 +308,22 @@ struct gs_m {
   uint64_t sc;    /* this M only */
   uintptr_t pw;   /* this M and retakers */
   P *p;           /* what the M believes pw to be; &gs_nop while it has none or is in a call */
-  P *oldp;        /* the P that a call was entered with */
+  P *oldp;        /* in a call: the P that it was entered with; owner */
   G *curg;        /* NULL on g0 */
   uint32_t attn;  /* ATTN_…; set by others */
-  uint32_t incgo; /* depth 0/1 of foreign code right now; owner */
   void *g0sp;     /* where g0 stopped: foreign calls run below it; owner */
+  union {
+    struct {
+      uint16_t incgo; /* depth 0/1 of foreign code right now; owner */
+      uint16_t ncgo;  /* calls under way (nesting); owner */
+    };
+    uint32_t incgo_ncgo; /* both in one store */
+  };
   /* Owner's. */
-  uint64_t ncgocall GS_ALIGNED(GS_LINE);                                /* calls ever made */
+  uint64_t ncgocall GS_ALIGNED(GS_LINE); /* calls ever made */
+  uint64_t nplaincall; /* those that were not entered, or did not end, on cgocall.c's fast path */
+  uint64_t tick_base;  /* m_fast_calls() when it got its P */
   uint64_t nexit_fast, nexit_idle, nexit_slow, nswitch, nparks, nsteal; /* metrics */
-  uint32_t ncgo;     /* calls under way (nesting) */
   uint32_t spinning; /* has a P, no work, looks for some */
   uint32_t inhook;   /* a binding's hook runs: sysmon keeps off; read by sysmon */
   int32_t prev;      /* PREV_… */
@@ -319,6 +336,8 @@ struct gs_m {
   G *lockedg;       /* runs only this G */
   Domain *attached; /* attach was called for it and detach was not */
   G *nextg;         /* found already, to be run next; owner */
+  gs_handle *hfree; /* handles to use again; this thread */
+  uint32_t nhfree;
   void *mdata[GS_MDATA];
   void **mdata_more; /* for domains beyond GS_MDATA */
   /* Written by others under sched.lock, or before the note is set. */
@@ -391,14 +410,15 @@ typedef struct gs_sched {
   uint32_t npidle_all; /* idle ones; atomic: all idle means that sysmon may sleep deeply */
   uint32_t fenced;     /* no membarrier: everybody fences */
   uint32_t starved;    /* a thread was wanted and could not be made; atomic */
-  uint32_t ngs;        /* live Gs that count; atomic */
+  uint64_t nborn;      /* Gs made without a P (see live_gs); atomic */
+  uint64_t ndied;      /* those of them that could not be made after all; atomic */
   uint64_t goid;       /* atomic */
   G *allg;             /* push-only list; atomic */
   uint32_t running;    /* a gs_run is under way */
   uint32_t main_done;  /* its main G has ended and is off its stack */
   M *main_m;           /* the M inside gs_run */
   G *main_g;
-  G *drain; /* parked until ngs == 1; atomic */
+  G *drain; /* parked until it is the only one left; atomic */
   /* The poller: one idle M that waits for the next timer. */
   M *poller;          /* atomic */
   int64_t poll_until; /* what it waits for; atomic */
@@ -472,9 +492,18 @@ void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now,
 void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
 int gs_arch_call(int (*fn)(void *), void *arg, void *sp); /* calls fn(arg) on the stack below sp */
 
-M *gs_getm(void);
+#if defined(__x86_64__)
+#include "arch/amd64.h"
+#endif
+/* The M of this thread.  Neither inlined nor understood by the compiler, which would keep a
+ * thread-local's address over a switch. */
+M *gs_getm_call(void);
+#ifdef GS_ARCH_GETM
+#define gs_getm() ((M *)gs_arch_getm())
+#else
+#define gs_getm() gs_getm_call()
+#endif
 void gs_setm(M *m);
-void switch_g_to_g(M *m, G *from, G *to);
 void switch_g_to_g0(M *m, G *from, bool dies);
 void switch_g0_to_g(M *m, G *to);
 int call_on_g0(M *m, int (*fn)(void *), void *arg);
@@ -538,6 +567,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
 void g_bind_stack(P *p, G *g);
 void g_recycle(M *m, G *g); /* a dead G that is off its stack */
 _Noreturn void g_exit(M *m);
+uint64_t born_gs(void);
+uint32_t live_gs(void);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
 
 /* ---- handle.c ---- */
@@ -570,6 +601,7 @@ bool m_attach(M *m); /* false: the P was lost meanwhile */
 /* ---- syscall.c ---- */
 
 M *enter_slow(M *m, uint64_t old);
+M *enter_odd(M *m, uint64_t old);
 void entersyscall(M *m, G *g, gs_site *site);
 void entersyscallblock(M *m, G *g);
 M *exitsyscall(M *m, G *g, bool stay);
@@ -577,11 +609,21 @@ M *exitsyscall_lost(M *m, G *g, P *p, bool stay); /* pw was not p */
 #define SHORT_RUN 16u /* so many short calls in a row make a site known short */
 /* Nothing to decide at entry: known short, no hints. */
 static inline bool site_is_short(const gs_site *site) {
-  return (load_rlx(&site->flags) | load_rlx(&site->score)) == 0 &&
-         load_rlx(&site->shorts) >= SHORT_RUN;
+  typedef uint64_t __attribute__((may_alias)) both; /* flags and score in one load */
+  return load_rlx(&site->shorts) >= SHORT_RUN && load_rlx((const both *)&site->flags) == 0;
 }
+_Static_assert(offsetof(gs_site, flags) % 8 == 0 &&
+                   offsetof(gs_site, score) == offsetof(gs_site, flags) + 4,
+               "site_is_short reads flags and score together");
 M *reacquire(M *m, G *g, bool stay); /* the P was lost: another one, or the queue */
-gs_site *site_of(const void *key);   /* for callers that have none of their own */
+#define NSITES 1024u /* 10 bits */
+extern gs_site gs_sites[NSITES] __attribute__((visibility("hidden")));
+/* For callers that have none of their own, by address.  Two keys may share an entry: they then
+ * share what was learned, which costs speed, never correctness. */
+static inline gs_site *site_of(const void *key) {
+  uint32_t h = (uint32_t)(uintptr_t)key * 0x9e3779b9u;
+  return &gs_sites[h >> 22];
+}
 M *hook_switch_in(M *m, G *g);
 void hook_release(M *m, G *g);
 
@@ -632,6 +674,38 @@ void torture_window(void);
 static inline void torture_window(void) {}
 #endif
 
+/* ---- what the fast path of a foreign call leaves to its readers ---- */
+
+/* It stores neither status, nor m->p, nor the counters of its end: that the M is outside in a call
+ * and still has its m->p says it all. */
+static inline bool m_in_fast_call(const M *m) {
+  return (load_acq(&m->sc) & SC_MODE) == SC_CALL && load_rlx(&m->p) != &gs_nop;
+}
+static inline uint32_t g_status(const G *g) {
+  uint32_t s = load_rlx(&g->status);
+  const M *m = s == Grunning ? load_rlx(&g->m) : NULL;
+  return m && load_rlx(&m->curg) == g && m_in_fast_call(m) ? (uint32_t)Gsyscall : s;
+}
+static inline uint32_t p_status(const P *p) {
+  uint32_t s = load_rlx(&p->status);
+  const M *m = s == Prunning ? load_acq(&p->m) : NULL;
+  return m && m_in_fast_call(m) ? (uint32_t)Psyscall : s;
+}
+/* Calls that came and went on the fast path. */
+static inline uint64_t m_fast_calls(const M *m) {
+  return load_rlx(&m->ncgocall) - load_rlx(&m->nplaincall);
+}
+static inline uint32_t p_syscalltick(const P *p) {
+  const M *m = load_acq(&p->m);
+  return load_rlx(&p->syscalltick) +
+         (m ? (uint32_t)(m_fast_calls(m) - load_rlx(&m->tick_base)) : 0);
+}
+/* Whoever ends the pair of P and M keeps the count. */
+static inline void p_keep_syscalltick(P *p, const M *m) {
+  store_rlx(&p->syscalltick,
+            p->syscalltick + (uint32_t)(m_fast_calls(m) - load_rlx(&m->tick_base)));
+}
+
 /* ---- inside and outside ---- */
 
 static inline uint64_t sc_next(uint64_t s, uint32_t mode) {
@@ -657,7 +731,8 @@ static inline void sc_enter(M *m, uint64_t s) {
 #endif
 
 static inline void sc_leave(M *m, uint32_t mode) {
-  store_rel(&m->sc, sc_next(m->sc, mode | SC_FENCE_NOW));
+  if (SC_FENCE_NOW) mode |= SC_FENCED;
+  store_rel(&m->sc, sc_next(m->sc, mode));
   compiler_fence();
 }
 
@@ -667,7 +742,9 @@ static inline M *enter(void) {
   M *m = gs_getm();
   if (unlikely(!m)) return NULL;
   uint64_t s = m->sc;
-  sc_enter(m, s);
+  if (unlikely((s & (SC_STEP - 1)) != SC_USER)) return enter_odd(m, s);
+  store_rlx(&m->sc, s - SC_USER + SC_STEP + SC_INSIDE);
+  compiler_fence();
   if (unlikely(load_acq(&m->pw) != (uintptr_t)m->p)) return enter_slow(m, s);
   return m;
 }

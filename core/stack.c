@@ -1,8 +1,9 @@
 /* stack.c: the stacks of green threads.
  *
  * Stacks come from arenas: one mapping of 64 MiB (or four stacks, if those are larger), cut into
- * slots of a power of two.  The lowest page of a slot is a guard; the kernel commits the rest as it
- * is touched.  A stack is bound to a G when the G first runs and given back when it ends, to the
+ * slots: a guard page and above it a power of two, which the kernel commits as it is touched.  The
+ * odd page moves each stack's busy end to another page colour: tops that are a power of two apart
+ * would share a few sets of every cache, and a switch among a thousand Gs would miss them all.  A stack is bound to a G when the G first runs and given back when it ends, to the
  * P's own list first: a burst of short Gs runs on a few warm stacks, however many are queued.
  *
  * Free stacks are linked through a struct at their own top, which the next user touches anyway.
@@ -31,6 +32,7 @@
 #define ARENA_BYTES ((size_t)64 << 20)
 #define NCLASS 48
 #define P_KEEP 64u                /* free stacks that a P keeps for itself */
+#define P_BATCH 32u               /* as many go to the class's list, or come from it, at once */
 #define TRIM_KEEP ((size_t)16384) /* bytes below the top that a free stack may keep committed */
 
 typedef struct {
@@ -43,8 +45,8 @@ static Class classes[NCLASS];
 static struct sigaction old_segv, old_bus;
 
 uint32_t stack_class(size_t bytes) {
-  uint32_t k = 14; /* 16 KiB is the smallest slot; the guard page is part of it */
-  /* arm64 and others can have pages of 64 KiB: one for the guard, one to use. */
+  uint32_t k = 14; /* 16 KiB is the smallest */
+  /* arm64 and others can have pages of 64 KiB: one for the struct at the top, one to use. */
   if (bytes < 2 * os_pagesize()) bytes = 2 * os_pagesize();
   while (((size_t)1 << k) < bytes) k++;
   return k;
@@ -68,10 +70,12 @@ static char *canary(const Stack *s) {
   return s->hi - s->lo > keep ? s->hi - keep : NULL;
 }
 
+static size_t slot_bytes(uint32_t klass) { return ((size_t)1 << klass) + os_pagesize(); }
+
 /* A slot that nobody has used.  c->lock is held. */
 static char *carve(Class *c, uint32_t klass) {
-  size_t slot = (size_t)1 << klass;
-  if (c->next == c->end) {
+  size_t slot = slot_bytes(klass);
+  if ((size_t)(c->end - c->next) < slot) {
     size_t bytes = slot * 4 > ARENA_BYTES ? slot * 4 : ARENA_BYTES;
     char *p = os_reserve(bytes);
     if (!p) return NULL;
@@ -85,21 +89,34 @@ static char *carve(Class *c, uint32_t klass) {
   return p;
 }
 
-static Stack *fresh(uint32_t klass) {
+static Stack *pop(Stack **list) {
+  Stack *s = *list;
+  if (s) *list = s->next;
+  return s;
+}
+
+static void push(Stack **list, Stack *s) {
+  s->next = *list;
+  *list = s;
+}
+
+/* p: takes some more for it, NULL: does not. */
+static Stack *fresh(P *p, uint32_t klass) {
   Class *c = &classes[klass];
   lock(&c->lock);
-  Stack *s = c->free;
+  Stack *s = pop(&c->free);
   if (s) {
-    c->free = s->next;
+    for (Stack *more; p && p->nstack < P_BATCH - 1 && (more = pop(&c->free)); p->nstack++)
+      push(&p->stacks, more);
     unlock(&c->lock);
     return s;
   }
-  char *p = carve(c, klass);
+  char *slot = carve(c, klass);
   unlock(&c->lock);
-  if (!p) return NULL;
-  char *top = p + ((size_t)1 << klass);
+  if (!slot) return NULL;
+  char *top = slot + slot_bytes(klass);
   s = (Stack *)(void *)(top - sizeof(Stack));
-  s->lo = p + os_pagesize();
+  s->lo = slot + os_pagesize();
   s->hi = (char *)((uintptr_t)s & ~(uintptr_t)(GS_LINE - 1));
   s->klass = klass;
   return s;
@@ -115,7 +132,7 @@ Stack *stack_get(P *p, Domain *d, uint32_t klass) {
     p->nstack--;
     return s;
   }
-  return fresh(klass);
+  return fresh(!s && p->d == d && klass == load_rlx(&d->klass) ? p : NULL, klass);
 }
 
 void stack_put(P *p, Stack *s) {
@@ -126,16 +143,18 @@ void stack_put(P *p, Stack *s) {
     char *end = (char *)(((uintptr_t)mark + sizeof(uintptr_t) + page - 1) & ~(page - 1));
     os_decommit(s->lo, (size_t)(end - s->lo));
   }
-  if (likely(p && s->klass == load_rlx(&p->d->klass) && p->nstack < P_KEEP)) {
-    s->next = p->stacks;
-    p->stacks = s;
+  bool kept = p && s->klass == load_rlx(&p->d->klass);
+  if (likely(kept && p->nstack < P_KEEP)) {
+    push(&p->stacks, s);
     p->nstack++;
     return;
   }
   Class *c = &classes[s->klass];
   lock(&c->lock);
-  s->next = c->free;
-  c->free = s;
+  push(&c->free, s);
+  /* Stacks of an older class of the domain go home when their turn comes, one by one. */
+  for (; kept && p->nstack > P_KEEP - P_BATCH && p->stacks->klass == s->klass; p->nstack--)
+    push(&c->free, pop(&p->stacks));
   unlock(&c->lock);
 }
 

@@ -15,23 +15,19 @@
 #include <string.h>
 
 #include "runtime.h"
+#include "switch.h"
 
-#if GS_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-#if GS_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
+/* Named in arch/. */
+extern __thread M *gs_tls_m __attribute__((tls_model("initial-exec"), visibility("hidden")));
+__thread M *gs_tls_m;
 
-static __thread M *tls_m __attribute__((tls_model("initial-exec")));
-
-GS_NOINLINE M *gs_getm(void) {
-  M *m = tls_m;
+GS_NOINLINE M *gs_getm_call(void) {
+  M *m = gs_tls_m;
   __asm__ volatile("" : "+r"(m)::"memory");
   return m;
 }
 
-void gs_setm(M *m) { tls_m = m; }
+void gs_setm(M *m) { gs_tls_m = m; }
 
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
@@ -41,16 +37,6 @@ void m_fiber_init(M *m) {
 #if GS_TSAN
   m->tsan = __tsan_get_current_fiber();
 #endif
-}
-
-static inline void save_thread(M *m, G *g) {
-  g->saved_errno = *m->errno_at;
-  if (unlikely(m->cxa_at != NULL)) memcpy(g->cxa, m->cxa_at, sizeof g->cxa);
-}
-
-static inline void restore_thread(M *m, G *g) {
-  *m->errno_at = g->saved_errno;
-  if (unlikely(m->cxa_at != NULL)) memcpy(m->cxa_at, g->cxa, sizeof g->cxa);
 }
 
 /* ---- what the sanitizers want to know ---- */
@@ -70,41 +56,6 @@ void fiber_free(G *g) {
 #endif
 }
 
-static inline void leaving_for_g(void **fake, G *to) {
-  (void)fake, (void)to;
-#if GS_ASAN
-  __sanitizer_start_switch_fiber(fake, to->stack->lo, (size_t)(to->stack->hi - to->stack->lo));
-#endif
-#if GS_TSAN
-  __tsan_switch_to_fiber(to->tsan, 0);
-#endif
-}
-
-static inline void leaving_for_g0(void **fake, M *m) {
-  (void)fake, (void)m;
-#if GS_ASAN
-  __sanitizer_start_switch_fiber(fake, m->g0lo, (size_t)(m->g0hi - m->g0lo));
-#endif
-#if GS_TSAN
-  __tsan_switch_to_fiber(m->tsan, 0);
-#endif
-}
-
-static inline void arrived(void *fake) {
-  (void)fake;
-#if GS_ASAN
-  __sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#endif
-}
-
-#if GS_ASAN
-#define FAKE(x) (&(x)->asan_fake)
-#define FAKE_VALUE(x) ((x)->asan_fake)
-#else
-#define FAKE(x) ((void)(x), (void **)NULL)
-#define FAKE_VALUE(x) ((void)(x), (void *)NULL)
-#endif
-
 void fiber_started(M *m) {
   arrived(NULL);
   *m->errno_at = 0;
@@ -112,17 +63,6 @@ void fiber_started(M *m) {
 }
 
 /* ---- the switches ---- */
-
-/* from may be dead already (its stack still is ours until finish_prev on the other side). */
-void switch_g_to_g(M *m, G *from, G *to) {
-  bool dies = m->prev == PREV_EXIT;
-  save_thread(m, from);
-  store_rlx(&m->curg, to);
-  leaving_for_g(dies ? NULL : FAKE(from), to);
-  gs_arch_switch(&from->sp, to->sp);
-  arrived(FAKE_VALUE(from));
-  restore_thread(gs_getm(), from);
-}
 
 void switch_g_to_g0(M *m, G *from, bool dies) {
   save_thread(m, from);
@@ -142,8 +82,8 @@ void switch_g0_to_g(M *m, G *to) {
 
 void g_first_frame(G *g, void (*entry)(void)) {
   /* Page-aligned tops would put the busiest lines of all stacks into the same few cache sets:
-   * stagger them over a page's worth of lines. */
-  uintptr_t top = (uintptr_t)g->stack->hi - (g->goid % 15) * 2 * GS_LINE;
+   * stagger them over half a page, so that a G that parks soon has touched one page. */
+  uintptr_t top = (uintptr_t)g->stack->hi - (g->goid % 31) * GS_LINE;
   g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry, g->controls);
 }
 

@@ -22,18 +22,8 @@
 #define SCORE_LONG 64u
 #define LONG_NS 50000 /* a handed-off call shorter than this was not worth the hand-off */
 
-/* ---- sites that callers do not bring ---- */
-
-#define NSITES 1024u
-static gs_site sites[NSITES];
-
-/* By address, for gs_cgocall and the bare brackets.  Two keys may share an entry: they then share
- * what was learned, which costs speed, never correctness. */
-gs_site *site_of(const void *key) {
-  uintptr_t h = (uintptr_t)key;
-  h = (h >> 4) * (uintptr_t)0x9e3779b97f4a7c15u;
-  return &sites[(h >> 40) % NSITES];
-}
+/* The sites of gs_cgocall and of the bare brackets. */
+gs_site gs_sites[NSITES];
 
 /* ---- entering ---- */
 
@@ -165,7 +155,14 @@ GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
 
 /* ---- enter()'s other half ---- */
 
-/* pw is not what the M believes.  old is sc as it was before enter() changed it. */
+/* Not in plain user code: in a call, between brackets, or FENCED. */
+GS_NOINLINE M *enter_odd(M *m, uint64_t old) {
+  sc_enter(m, old);
+  if ((old & SC_MODE) != SC_USER || load_acq(&m->pw) != (uintptr_t)m->p) return enter_slow(m, old);
+  return m;
+}
+
+/* pw is not what the M believes, or the M is not in user code.  old is sc as it was before enter() changed it. */
 GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   if ((old & SC_MODE) == SC_CALL || m->incgo) {
     /* Inside a foreign call, or between brackets: not allowed.  Put the mode back; a retaker that

@@ -44,14 +44,20 @@ gs_arch_switch:
         .cfi_rel_offset r15, 0
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
+        .cfi_remember_state
         stmxcsr (%rsp)
         fnstcw  4(%rsp)
         movq    %rsp, (%rdi)
+        /* Loading controls is slow, and nearly always they are the same. */
+        movl    (%rsp), %eax
+        movzwl  4(%rsp), %ecx
+        cmpl    (%rsi), %eax
+        jne     1f
+        cmpw    4(%rsi), %cx
+        jne     1f
         /* The other stack has the same shape, so the same unwind rules hold for it. */
         movq    %rsi, %rsp
-        ldmxcsr (%rsp)
-        fldcw   4(%rsp)
-        addq    $8, %rsp
+2:      addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
         popq    %r15
         .cfi_adjust_cfa_offset -8
@@ -72,6 +78,11 @@ gs_arch_switch:
         .cfi_adjust_cfa_offset -8
         .cfi_restore rbp
         ret
+        .cfi_restore_state
+1:      movq    %rsi, %rsp
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        jmp     2b
         .cfi_endproc
         .size   gs_arch_switch, .-gs_arch_switch
 
