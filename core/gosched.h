@@ -103,9 +103,9 @@ GS_API int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *resul
  * GS_RUN_ABANDON.  Does nothing if none is under way.  Any thread, not in signal handlers. */
 GS_API void gs_run_abandon(void);
 
-/* Like gs_strerror for the last failure of gs_run, gs_go_opts, gs_domain_new on this thread: a
- * sentence naming the argument, what was given and what is accepted.  Valid until the next such
- * failure on this thread; "" if there was none. */
+/* Like gs_strerror for the last failure of gs_run, gs_go_opts, gs_domain_new, and of others whose
+ * comment says so, on this thread: a sentence naming the argument, what was given and what is
+ * accepted.  Valid until the next such failure on this thread; "" if there was none. */
 GS_API const char *gs_error_detail(void);
 
 /* ---- green threads ---- */
@@ -239,6 +239,35 @@ GS_API int gs_chan_close(gs_chan *c);
 GS_API size_t gs_chan_len(gs_chan *c); /* elements buffered now */
 GS_API size_t gs_chan_cap(gs_chan *c);
 GS_API int gs_chan_closed(gs_chan *c); /* 1 once gs_chan_close was called */
+
+/* ---- select: waiting on several channels ---- */
+
+enum {
+  GS_SEND = 1, /* send the element at elem */
+  GS_RECV = 2, /* receive into elem */
+};
+
+typedef struct gs_select_case {
+  int op;        /* GS_SEND or GS_RECV */
+  gs_chan *chan; /* NULL: this case is never ready.  Several cases may name the same channel */
+  void *elem;    /* as in gs_chan_send and gs_chan_recv; sending only reads it */
+} gs_select_case;
+
+/* Does exactly one of the n cases (0..65536): one of those that are ready, chosen at random, or, if
+ * none is, the first that becomes ready.  Parks until then.  With no case that has a channel it
+ * waits for its deadline or to be cancelled.
+ *   cases     is only read, and must stay as it is until the call returns
+ *   chosen    the index of the case that was done; set with GS_OK and GS_ECLOSED only
+ * Returns that case's result: GS_OK, or GS_ECLOSED (a send on a closed channel; a receive from one
+ * that is closed and empty: elem is zeroed).
+ * Errors without a case: GS_ETIMEOUT (a deadline in the past, 0 for one, still does a case that is
+ * ready), GS_ECANCELED, GS_EINTR, GS_EPERM, GS_EINVAL and GS_ENOMEM (gs_error_detail says more).
+ * Up to 16 cases need no memory but the caller's stack (2 KiB of it). */
+GS_API int gs_select(const gs_select_case *cases, size_t n, int64_t deadline_ns, size_t *chosen);
+
+/* As gs_select, but never parks: GS_EWOULDBLOCK if at one moment no case was ready.
+ * Any thread, not in signal handlers. */
+GS_API int gs_try_select(const gs_select_case *cases, size_t n, size_t *chosen);
 
 /* ---- see inside ---- */
 
