@@ -269,6 +269,109 @@ GS_API int gs_select(const gs_select_case *cases, size_t n, int64_t deadline_ns,
  * Any thread, not in signal handlers. */
 GS_API int gs_try_select(const gs_select_case *cases, size_t n, size_t *chosen);
 
+/* ---- mutexes, conditions, semaphores, wait groups, once ----
+ *
+ * Structs of fixed size that the caller embeds where it likes.  Zeroed memory is a valid object (a
+ * semaphore with nothing to acquire); there is nothing to destroy.  The fields are the runtime's.
+ * Do not copy or move one that is in use.  One may be freed as soon as nobody is inside a call that
+ * waits on it or holds it; who has released it, or woken its waiters, does not touch it any more.
+ *
+ * A green thread parks in what waits; a thread that runs no green thread blocks instead (without
+ * GS_ECANCELED and GS_EINTR).  So they also work between such threads and green threads.
+ * What waits takes a deadline; GS_FOREVER waits as long as it takes, one in the past does not wait.
+ * What can be had at once is had also after gs_cancel.
+ *
+ * All: GS_EINVAL for NULL.  Those that wait: GS_ETIMEOUT, GS_ECANCELED, GS_EINTR, GS_ENOMEM (none
+ * for the deadline), GS_EPERM (inside a foreign call).  After any error nothing is held.
+ * gs_error_detail says more about GS_EINVAL, and about GS_EPERM for what is not held.
+ * None may be used in signal handlers. */
+
+typedef struct gs_waitq {
+  struct gs_waiter *head, *tail;
+  uint32_t lock[2];
+} gs_waitq;
+
+/* Mutual exclusion.  Who unlocks need not be who locked.  Not recursive: locking it again waits for
+ * ever.  Barging: a running green thread may get it before those that wait, until one of them has
+ * waited for a millisecond; then they get it in order. */
+typedef struct gs_mutex {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_mutex;
+
+GS_API int gs_mutex_lock(gs_mutex *m, int64_t deadline_ns);
+GS_API int gs_mutex_try_lock(gs_mutex *m); /* GS_EWOULDBLOCK: it is locked */
+GS_API int gs_mutex_unlock(gs_mutex *m);   /* GS_EPERM: it is not locked.  May yield */
+
+/* Many readers or one writer.  A writer that waits keeps new readers out; after it the readers that
+ * wait come first.  A reader must not lock it again while it holds it: a writer may wait between.
+ */
+typedef struct gs_rwmutex {
+  uint32_t state, unused;
+  gs_waitq writers, readers;
+} gs_rwmutex;
+
+GS_API int gs_rwmutex_lock(gs_rwmutex *m, int64_t deadline_ns);  /* to write */
+GS_API int gs_rwmutex_rlock(gs_rwmutex *m, int64_t deadline_ns); /* to read */
+GS_API int gs_rwmutex_try_lock(gs_rwmutex *m);                   /* GS_EWOULDBLOCK: not now */
+GS_API int gs_rwmutex_try_rlock(gs_rwmutex *m);
+GS_API int gs_rwmutex_unlock(gs_rwmutex *m);  /* GS_EPERM: no writer holds it */
+GS_API int gs_rwmutex_runlock(gs_rwmutex *m); /* GS_EPERM: no reader holds it */
+
+/* A condition that is waited for under a mutex. */
+typedef struct gs_cond {
+  gs_waitq q;
+} gs_cond;
+
+/* Unlocks the mutex, waits for a signal, and locks the mutex again, whatever the result; that last
+ * step waits as long as it takes.  The signals that come after the mutex was unlocked count; they
+ * go to the waiters in the order in which they came.  GS_OK means that a signal came, not that what
+ * the caller waits for is so: look again.  GS_EPERM also if the mutex is not locked. */
+GS_API int gs_cond_wait(gs_cond *c, gs_mutex *m, int64_t deadline_ns);
+GS_API int gs_cond_signal(gs_cond *c);    /* wakes the first; the mutex may be held or not */
+GS_API int gs_cond_broadcast(gs_cond *c); /* wakes all */
+
+/* A counting semaphore.  Waiters get what is released, in the order in which they came. */
+typedef struct gs_sema {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_sema;
+
+#define GS_SEMA_MAX (1u << 30)
+#define GS_SEMA_INIT(n)     \
+  {                         \
+    2 * (uint32_t)(n), 0, { \
+      NULL, NULL, { 0, 0 }  \
+    }                       \
+  }
+
+GS_API int gs_sema_init(gs_sema *s, uint32_t count); /* GS_EINVAL: more than GS_SEMA_MAX */
+GS_API int gs_sema_acquire(gs_sema *s, int64_t deadline_ns);
+GS_API int gs_sema_try_acquire(gs_sema *s);         /* GS_EWOULDBLOCK: none left, or others wait */
+GS_API int gs_sema_release(gs_sema *s, uint32_t n); /* GS_EINVAL: n is 0, or too many in all */
+
+/* Counts what is still to be done.  Count up before starting it, not inside. */
+typedef struct gs_waitgroup {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_waitgroup;
+
+GS_API int gs_waitgroup_add(gs_waitgroup *w, int n); /* n may be negative; GS_EINVAL: the count
+                                                        would be; it stays as it was */
+GS_API int gs_waitgroup_done(gs_waitgroup *w);       /* add(-1) */
+GS_API int gs_waitgroup_wait(gs_waitgroup *w, int64_t deadline_ns); /* until the count is 0 */
+
+/* Something done the first time only. */
+typedef struct gs_once {
+  uint32_t state, unused;
+  uint64_t owner;
+  gs_waitq q;
+} gs_once;
+
+/* Calls fn(arg), on the caller's stack, if nobody has for this gs_once; else waits until that call
+ * has returned.  fn must return (not gs_goexit).  GS_EPERM also if it is fn that calls. */
+GS_API int gs_once_do(gs_once *o, void (*fn)(void *), void *arg, int64_t deadline_ns);
+
 /* ---- see inside ---- */
 
 /* Counters since boot, and what there is now.  Read without stopping anything: each figure is

@@ -22,7 +22,7 @@
  * M announced FENCED, it is an xchg and the barrier is not needed.
  *
  * Lock order (an M may take a lock only if all it holds stand to the left):
- *     run -> handle -> chan -> timers -> domain -> sched -> stacks
+ *     run -> handle -> chan, wait queue -> timers -> domain -> sched -> stacks
  * Nobody waits for a P, or for a LOCK on one, while holding any of them.
  *
  * Who may write a field is said at the field: "owner" is the M that runs the G or holds the P.
