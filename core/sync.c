@@ -10,7 +10,7 @@
 #define ONE 2u
 
 static inline bool cas_word(uint32_t *word, uint32_t *s, uint32_t n) {
-  return __atomic_compare_exchange_n(word, s, n, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+  return __atomic_compare_exchange_n(word, s, n, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE);
 }
 
 /* The queue's lock is held; an entry has left it. */
@@ -147,7 +147,7 @@ int gs_waitgroup_done(gs_waitgroup *x) { return gs_waitgroup_add(x, -1); }
 
 /* The queue's lock is held.  True: there is nobody to wait for. */
 static bool group_zero_or_flag(gs_waitgroup *x) {
-  uint32_t s = load_rlx(&x->state);
+  uint32_t s = load_acq(&x->state); /* what was done is seen by who finds it done */
   while (s >= ONE)
     if (cas_word(&x->state, &s, s | WAITERS)) return false;
   return true;
