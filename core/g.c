@@ -106,6 +106,16 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   return g;
 }
 
+G *g_unmake(M *m, G *g) {
+  store_rlx(&g->status, Gdead);
+  gfree_give(m, g);
+  if (add_sc(&gs_sched.ngs, -1) != 2 || !load_sc(&gs_sched.drain)) return NULL;
+  G *waiter = xchg(&gs_sched.drain, NULL);
+  if (!waiter || !claim(waiter, GS_OK)) return NULL;
+  waiter->schedlink = NULL;
+  return waiter;
+}
+
 void g_bind_stack(P *p, G *g) {
   uint32_t klass = g->stack_want ? stack_class(g->stack_want) : load_rlx(&g->d->klass);
   g->stack = stack_get(p, g->d, klass);
@@ -267,9 +277,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   }
   if (handle) {
     if (!(h = handle_new(g))) {
-      add_sc(&gs_sched.ngs, -1);
-      store_rlx(&g->status, Gdead);
-      gfree_give(m, g);
+      ready_list(m, g_unmake(m, g));
       goto out;
     }
     *handle = h;

@@ -372,6 +372,37 @@ typedef struct gs_once {
  * has returned.  fn must return (not gs_goexit).  GS_EPERM also if it is fn that calls. */
 GS_API int gs_once_do(gs_once *o, void (*fn)(void *), void *arg, int64_t deadline_ns);
 
+/* ---- timers ----
+ *
+ * A timer starts a green thread with its function when its time comes, as gs_go would, in the
+ * domain of who made it.  For a wait that should end at some time use the wait's own deadline. Any
+ * thread while gs_run runs, not in signal handlers; none of these parks.  A timer whose time comes
+ * while no gs_run is under way, or while one ends, does not fire. */
+
+typedef struct gs_timer gs_timer;
+
+/* A timer that is not set.  Errors: GS_EINVAL (fn or out is NULL), GS_ENOMEM, GS_EPERM (no runtime
+ * is running). */
+GS_API int gs_timer_new(void (*fn)(void *), void *arg, gs_timer **out);
+
+/* A timer that is set to ns nanoseconds from now (negative: as 0).  With out NULL it cannot be
+ * stopped and frees itself.  Errors: as gs_timer_new. */
+GS_API int gs_timer_after(int64_t ns, void (*fn)(void *), void *arg, gs_timer **out);
+
+/* Sets it, anew if it was: to fire at when_ns, like a deadline (GS_FOREVER stops it), and then,
+ * with period_ns > 0, every period_ns nanoseconds.  Times that are missed are passed over; a
+ * function that takes longer than a period runs beside itself. was_pending  1 if it was set and had
+ * still to fire, else 0 (NULL: not wanted).  0 says nothing about whether the function has begun or
+ * ended Errors: GS_EINVAL (t, period_ns), GS_ENOMEM (it is not set then). */
+GS_API int gs_timer_reset(gs_timer *t, int64_t when_ns, int64_t period_ns, int *was_pending);
+
+/* Stops it: it does not fire any more, until it is set again.  was_pending as for gs_timer_reset.
+ * Errors: GS_EINVAL. */
+GS_API int gs_timer_stop(gs_timer *t, int *was_pending);
+
+/* Stops and frees it.  Its function may still run, but does not use the timer. */
+GS_API void gs_timer_free(gs_timer *t);
+
 /* ---- see inside ---- */
 
 /* Counters since boot, and what there is now.  Read without stopping anything: each figure is
