@@ -239,22 +239,25 @@ static void count_death(P *p) {
 }
 
 /* Somebody waits until all have ended.  Of two that end at the same moment one sees both counted:
- * each counts itself, then comes the fence, then each counts all. */
-static void wake_drain(M *m) {
+ * each counts itself, then comes the fence, then each counts all.  The waiter, claimed, if the
+ * caller is to make it runnable. */
+static G *drained(void) {
   fence_sc();
-  if (live_gs() != 1) return;
+  if (live_gs() != 1) return NULL;
   G *waiter = xchg(&gs_sched.drain, NULL);
-  if (waiter && claim(waiter, GS_OK)) ready(m, waiter);
+  if (!waiter || !claim(waiter, GS_OK)) return NULL;
+  waiter->schedlink = NULL;
+  return waiter;
 }
 
-/* A G that could not get what it needs after all. */
-static void unborn(M *m, G *g) {
+G *g_unmake(M *m, G *g) {
   store_rlx(&g->status, Gdead);
-  if (m)
+  if (m && m->p != &gs_nop)
     count_death(m->p);
   else
     add_sc(&gs_sched.ndied, 1);
-  if (load_sc(&gs_sched.drain)) wake_drain(m);
+  gfree_give(m, g);
+  return load_sc(&gs_sched.drain) ? drained() : NULL;
 }
 
 static bool drain_commit(G *g, void *arg) {
@@ -293,7 +296,7 @@ _Noreturn void g_exit(M *m) {
     g->handle = NULL;
   }
   count_death(m->p);
-  if (unlikely(load_sc(&gs_sched.drain) != NULL)) wake_drain(m);
+  if (unlikely(load_sc(&gs_sched.drain) != NULL)) ready_list(m, drained());
   g_leave_dead(m, g);
 }
 
@@ -356,8 +359,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   }
   if (handle) {
     if (!(h = handle_new(g))) {
-      unborn(m, g);
-      gfree_give(m, g);
+      ready_list(m, g_unmake(m, g));
       goto out;
     }
     *handle = h;

@@ -103,9 +103,9 @@ GS_API int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *resul
  * GS_RUN_ABANDON.  Does nothing if none is under way.  Any thread, not in signal handlers. */
 GS_API void gs_run_abandon(void);
 
-/* Like gs_strerror for the last failure of gs_run, gs_go_opts, gs_domain_new on this thread: a
- * sentence naming the argument, what was given and what is accepted.  Valid until the next such
- * failure on this thread; "" if there was none. */
+/* Like gs_strerror for the last failure of gs_run, gs_go_opts, gs_domain_new, and of others whose
+ * comment says so, on this thread: a sentence naming the argument, what was given and what is
+ * accepted.  Valid until the next such failure on this thread; "" if there was none. */
 GS_API const char *gs_error_detail(void);
 
 /* ---- green threads ---- */
@@ -239,6 +239,169 @@ GS_API int gs_chan_close(gs_chan *c);
 GS_API size_t gs_chan_len(gs_chan *c); /* elements buffered now */
 GS_API size_t gs_chan_cap(gs_chan *c);
 GS_API int gs_chan_closed(gs_chan *c); /* 1 once gs_chan_close was called */
+
+/* ---- select: waiting on several channels ---- */
+
+enum {
+  GS_SEND = 1, /* send the element at elem */
+  GS_RECV = 2, /* receive into elem */
+};
+
+typedef struct gs_select_case {
+  int op;        /* GS_SEND or GS_RECV */
+  gs_chan *chan; /* NULL: this case is never ready.  Several cases may name the same channel */
+  void *elem;    /* as in gs_chan_send and gs_chan_recv; sending only reads it */
+} gs_select_case;
+
+/* Does exactly one of the n cases (0..65536): one of those that are ready, chosen at random, or, if
+ * none is, the first that becomes ready.  Parks until then.  With no case that has a channel it
+ * waits for its deadline or to be cancelled.
+ *   cases     is only read, and must stay as it is until the call returns
+ *   chosen    the index of the case that was done; set with GS_OK and GS_ECLOSED only
+ * Returns that case's result: GS_OK, or GS_ECLOSED (a send on a closed channel; a receive from one
+ * that is closed and empty: elem is zeroed).
+ * Errors without a case: GS_ETIMEOUT (a deadline in the past, 0 for one, still does a case that is
+ * ready), GS_ECANCELED, GS_EINTR, GS_EPERM, GS_EINVAL and GS_ENOMEM (gs_error_detail says more).
+ * Up to 16 cases need no memory but the caller's stack (2 KiB of it). */
+GS_API int gs_select(const gs_select_case *cases, size_t n, int64_t deadline_ns, size_t *chosen);
+
+/* As gs_select, but never parks: GS_EWOULDBLOCK if at one moment no case was ready.
+ * Any thread, not in signal handlers. */
+GS_API int gs_try_select(const gs_select_case *cases, size_t n, size_t *chosen);
+
+/* ---- mutexes, conditions, semaphores, wait groups, once ----
+ *
+ * Structs of fixed size that the caller embeds where it likes.  Zeroed memory is a valid object (a
+ * semaphore with nothing to acquire); there is nothing to destroy.  The fields are the runtime's.
+ * Do not copy or move one that is in use.  One may be freed as soon as nobody is inside a call that
+ * waits on it or holds it; who has released it, or woken its waiters, does not touch it any more.
+ *
+ * A green thread parks in what waits; a thread that runs no green thread blocks instead (without
+ * GS_ECANCELED and GS_EINTR).  So they also work between such threads and green threads.
+ * What waits takes a deadline; GS_FOREVER waits as long as it takes, one in the past does not wait.
+ * What can be had at once is had also after gs_cancel.
+ *
+ * All: GS_EINVAL for NULL.  Those that wait: GS_ETIMEOUT, GS_ECANCELED, GS_EINTR, GS_ENOMEM (none
+ * for the deadline), GS_EPERM (inside a foreign call).  After any error nothing is held.
+ * gs_error_detail says more about GS_EINVAL, and about GS_EPERM for what is not held.
+ * None may be used in signal handlers. */
+
+typedef struct gs_waitq {
+  struct gs_waiter *head, *tail;
+  uint32_t lock[2];
+} gs_waitq;
+
+/* Mutual exclusion.  Who unlocks need not be who locked.  Not recursive: locking it again waits for
+ * ever.  Barging: a running green thread may get it before those that wait, until one of them has
+ * waited for a millisecond; then they get it in order. */
+typedef struct gs_mutex {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_mutex;
+
+GS_API int gs_mutex_lock(gs_mutex *m, int64_t deadline_ns);
+GS_API int gs_mutex_try_lock(gs_mutex *m); /* GS_EWOULDBLOCK: it is locked */
+GS_API int gs_mutex_unlock(gs_mutex *m);   /* GS_EPERM: it is not locked.  May yield */
+
+/* Many readers or one writer.  A writer that waits keeps new readers out; after it the readers that
+ * wait come first.  A reader must not lock it again while it holds it: a writer may wait between.
+ */
+typedef struct gs_rwmutex {
+  uint32_t state, unused;
+  gs_waitq writers, readers;
+} gs_rwmutex;
+
+GS_API int gs_rwmutex_lock(gs_rwmutex *m, int64_t deadline_ns);  /* to write */
+GS_API int gs_rwmutex_rlock(gs_rwmutex *m, int64_t deadline_ns); /* to read */
+GS_API int gs_rwmutex_try_lock(gs_rwmutex *m);                   /* GS_EWOULDBLOCK: not now */
+GS_API int gs_rwmutex_try_rlock(gs_rwmutex *m);
+GS_API int gs_rwmutex_unlock(gs_rwmutex *m);  /* GS_EPERM: no writer holds it */
+GS_API int gs_rwmutex_runlock(gs_rwmutex *m); /* GS_EPERM: no reader holds it */
+
+/* A condition that is waited for under a mutex. */
+typedef struct gs_cond {
+  gs_waitq q;
+} gs_cond;
+
+/* Unlocks the mutex, waits for a signal, and locks the mutex again, whatever the result; that last
+ * step waits as long as it takes.  The signals that come after the mutex was unlocked count; they
+ * go to the waiters in the order in which they came.  GS_OK means that a signal came, not that what
+ * the caller waits for is so: look again.  GS_EPERM also if the mutex is not locked. */
+GS_API int gs_cond_wait(gs_cond *c, gs_mutex *m, int64_t deadline_ns);
+GS_API int gs_cond_signal(gs_cond *c);    /* wakes the first; the mutex may be held or not */
+GS_API int gs_cond_broadcast(gs_cond *c); /* wakes all */
+
+/* A counting semaphore.  Waiters get what is released, in the order in which they came. */
+typedef struct gs_sema {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_sema;
+
+#define GS_SEMA_MAX (1u << 30)
+#define GS_SEMA_INIT(n)     \
+  {                         \
+    2 * (uint32_t)(n), 0, { \
+      NULL, NULL, { 0, 0 }  \
+    }                       \
+  }
+
+GS_API int gs_sema_init(gs_sema *s, uint32_t count); /* GS_EINVAL: more than GS_SEMA_MAX */
+GS_API int gs_sema_acquire(gs_sema *s, int64_t deadline_ns);
+GS_API int gs_sema_try_acquire(gs_sema *s);         /* GS_EWOULDBLOCK: none left, or others wait */
+GS_API int gs_sema_release(gs_sema *s, uint32_t n); /* GS_EINVAL: n is 0, or too many in all */
+
+/* Counts what is still to be done.  Count up before starting it, not inside. */
+typedef struct gs_waitgroup {
+  uint32_t state, unused;
+  gs_waitq q;
+} gs_waitgroup;
+
+GS_API int gs_waitgroup_add(gs_waitgroup *w, int n); /* n may be negative; GS_EINVAL: the count
+                                                        would be; it stays as it was */
+GS_API int gs_waitgroup_done(gs_waitgroup *w);       /* add(-1) */
+GS_API int gs_waitgroup_wait(gs_waitgroup *w, int64_t deadline_ns); /* until the count is 0 */
+
+/* Something done the first time only. */
+typedef struct gs_once {
+  uint32_t state, unused;
+  uint64_t owner;
+  gs_waitq q;
+} gs_once;
+
+/* Calls fn(arg), on the caller's stack, if nobody has for this gs_once; else waits until that call
+ * has returned.  fn must return (not gs_goexit).  GS_EPERM also if it is fn that calls. */
+GS_API int gs_once_do(gs_once *o, void (*fn)(void *), void *arg, int64_t deadline_ns);
+
+/* ---- timers ----
+ *
+ * A timer starts a green thread with its function when its time comes, as gs_go would, in the
+ * domain of who made it.  For a wait that should end at some time use the wait's own deadline. Any
+ * thread while gs_run runs, not in signal handlers; none of these parks.  A timer whose time comes
+ * while no gs_run is under way, or while one ends, does not fire. */
+
+typedef struct gs_timer gs_timer;
+
+/* A timer that is not set.  Errors: GS_EINVAL (fn or out is NULL), GS_ENOMEM, GS_EPERM (no runtime
+ * is running). */
+GS_API int gs_timer_new(void (*fn)(void *), void *arg, gs_timer **out);
+
+/* A timer that is set to ns nanoseconds from now (negative: as 0).  With out NULL it cannot be
+ * stopped and frees itself.  Errors: as gs_timer_new. */
+GS_API int gs_timer_after(int64_t ns, void (*fn)(void *), void *arg, gs_timer **out);
+
+/* Sets it, anew if it was: to fire at when_ns, like a deadline (GS_FOREVER stops it), and then,
+ * with period_ns > 0, every period_ns nanoseconds.  Times that are missed are passed over; a
+ * function that takes longer than a period runs beside itself. was_pending  1 if it was set and had
+ * still to fire, else 0 (NULL: not wanted).  0 says nothing about whether the function has begun or
+ * ended Errors: GS_EINVAL (t, period_ns), GS_ENOMEM (it is not set then). */
+GS_API int gs_timer_reset(gs_timer *t, int64_t when_ns, int64_t period_ns, int *was_pending);
+
+/* Stops it: it does not fire any more, until it is set again.  was_pending as for gs_timer_reset.
+ * Errors: GS_EINVAL. */
+GS_API int gs_timer_stop(gs_timer *t, int *was_pending);
+
+/* Stops and frees it.  Its function may still run, but does not use the timer. */
+GS_API void gs_timer_free(gs_timer *t);
 
 /* ---- see inside ---- */
 

@@ -258,8 +258,9 @@ static void park_commit(M *m, G *g) {
   int64_t deadline = m->park_deadline;
   /* Cancelled already: no timer, which might be faster than the claim below. */
   if (!firm && unlikely(load_rlx(&g->cancelled))) deadline = GS_FOREVER;
+  bool armed = true;
   if (deadline != GS_FOREVER)
-    timers_park(&m->p->timers, g, word, deadline);
+    armed = timers_park(&m->p->timers, g, word, deadline);
   else if (SC_FENCE_NOW)
     (void)xchg(&g->park, word);
   else
@@ -269,6 +270,7 @@ static void park_commit(M *m, G *g) {
   torture_window(); /* a canceller may set the flag before or after it sees PARKED */
   if (deadline != GS_FOREVER) poll_ensure(m);
   bool mine = !firm && unlikely(load_rlx(&g->cancelled)) && claim(g, GS_ECANCELED);
+  if (unlikely(!armed)) mine |= claim(g, GS_ENOMEM); /* it would wait beyond its deadline */
   if (commit && !commit(g, arg)) mine |= claim(g, GS_OK);
   if (mine) ready(m, g);
 }

@@ -22,7 +22,7 @@
  * M announced FENCED, it is an xchg and the barrier is not needed.
  *
  * Lock order (an M may take a lock only if all it holds stand to the left):
- *     run -> handle -> chan -> timers -> domain -> sched -> stacks
+ *     run -> handle -> chan, wait queue -> timers -> domain -> sched -> stacks
  * Nobody waits for a P, or for a LOCK on one, while holding any of them.
  *
  * Who may write a field is said at the field: "owner" is the M that runs the G or holds the P.
@@ -166,17 +166,25 @@ static inline void note_clear(Note *n) { (void)xchg(&n->word, 0); }
 
 /* ---- timers (timer.c) ---- */
 
+/* Whose a timer is: a parked G's, a gs_timer's, one's that nobody has a pointer to. */
+enum { TIMER_G, TIMER_USER, TIMER_FORGET };
+
 typedef struct gs_timers Timers;
-typedef struct gs_timer {
+typedef struct gs_heap_timer {
   int64_t when;  /* ns; under ts->lock */
   Timers *ts;    /* the heap it is in, NULL: none; written under ts->lock by add and removal */
   uint32_t slot; /* its place in the heap; under ts->lock */
+  uint32_t user; /* TIMER_…, whose it is; write-once */
 } Timer;
+typedef struct {
+  int64_t when; /* a copy, so that sifting stays in the heap's own lines */
+  Timer *t;
+} TimerSlot;
 
 struct gs_timers {
   Lock lock;
   uint32_t len, cap; /* under lock */
-  Timer **heap;      /* 4-ary, by when; under lock */
+  TimerSlot *heap;   /* 4-ary, by when; under lock */
   int64_t next;      /* when of the first, INT64_MAX if none; written under lock, read by all */
 };
 
@@ -566,6 +574,7 @@ void preempted(M *m);
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
 void g_bind_stack(P *p, G *g);
 void g_recycle(M *m, G *g); /* a dead G that is off its stack */
+G *g_unmake(M *m, G *g);    /* it never ran and will not; returns a G to make runnable, or NULL */
 _Noreturn void g_exit(M *m);
 uint64_t born_gs(void);
 uint32_t live_gs(void);
@@ -643,8 +652,14 @@ void retake_batch(Retake *r, int n);
 
 /* ---- timer.c, poll.c ---- */
 
-void timers_park(Timers *ts, G *g, uint32_t word, int64_t when);
-void timers_del(Timer *t);
+/* False: there is no memory for the timer; the park word is published all the same. */
+bool timers_park(Timers *ts, G *g, uint32_t word, int64_t when);
+bool timers_add(Timers *ts, Timer *t, int64_t when); /* false: no memory, and it was not added */
+bool timers_del(Timer *t);                           /* false: it was in no heap */
+/* A user's timer (timer_user.c) whose time has come, with its heap's lock held.  Returns Gs to be
+ * made runnable, linked by schedlink; *next is when it is due again, INT64_MAX: it is over. */
+G *timer_user_fire(Timer *t, int64_t now, int64_t *next);
+void timer_user_free(Timer *t);
 /* Claims the Gs whose time has come and returns them linked by schedlink. */
 G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
