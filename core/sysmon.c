@@ -172,13 +172,16 @@ static void retry_starved(void) {
     }
 }
 
-static void backup(int64_t now) {
+/* True: look again soon. */
+static bool backup(int64_t now) {
   if (load_sc(&gs_sched.starved)) retry_starved();
-  if (load_sc(&gs_sched.poller)) return;
+  bool soon = poll_backup(now);
+  if (load_sc(&gs_sched.poller)) return soon;
   int64_t next = timers_next();
-  if (next == INT64_MAX) return;
+  if (next == INT64_MAX) return soon;
   if (next <= now) ready_list(NULL, timers_run_all(now));
   start_poller();
+  return soon;
 }
 
 /* ---- how long to pause ---- */
@@ -219,7 +222,11 @@ static bool deep_sleep(void) {
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
-    int64_t until = load_sc(&gs_sched.poller) ? GS_FOREVER : timers_next();
+    bool polled = load_sc(&gs_sched.poller);
+    int64_t until = polled ? GS_FOREVER : timers_next();
+    /* No thread could be made for the poller: sysmon looks at the descriptors itself. */
+    if (!polled && load_sc(&gs_sched.netpoll_waiters) && until > os_now() + MAX_DELAY_NS)
+      until = os_now() + MAX_DELAY_NS;
     store_sc(&gs_sched.sysmon_until, until);
     store_sc(&gs_sched.sysmon_slow, 1);
     note_sleep_until(&gs_sched.sysmon_note, until);
@@ -265,8 +272,7 @@ static void *sysmon(void *arg) {
     add_rlx(&gs_sched.nticks, 1);
     now = os_now();
     serve_poke();
-    waiting = false;
-    backup(now);
+    waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
     else
