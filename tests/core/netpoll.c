@@ -196,7 +196,7 @@ static void edges(void *arg) {
   pair p = pair_new(1);
   gs_handle *h = go_named("consumer", consume_edges, &p.a);
   for (int i = 0; i < SCALE(EDGES); i++) {
-    poke(p.b);
+    CHECK_CODE(gs_write(p.b, "x", 1, gs_now() + PATIENCE, NULL), GS_OK);
     if (i % 3 == 0) gs_yield();
     if (i % 100 == 0) gs_sleep(US(20));
   }
