@@ -46,6 +46,7 @@ static struct {
   int64_t last_now, last_cpu;
   M *poke_m; /* the poke being served */
   uint64_t poke_sc;
+  uint64_t ticks; /* of all Ps at the last look */
 } sm;
 
 /* ---- looking at one P ---- */
@@ -213,10 +214,22 @@ static int64_t next_pause(bool waiting, int64_t now) {
   return pause > MAX_DELAY_NS ? MAX_DELAY_NS : pause;
 }
 
+/* Has any G run since the last look?  A server whose Ps are idle between two requests would wake
+ * sysmon from its deep sleep at every one of them. */
+static bool was_active(void) {
+  uint64_t ticks = 0;
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++)
+      ticks += load_rlx(&d->allp[i]->schedtick);
+  bool active = ticks != sm.ticks;
+  sm.ticks = ticks;
+  return active;
+}
+
 /* True: every P is idle; slept until something happened. */
 static bool deep_sleep(void) {
   if (load_sc(&gs_sched.npidle_all) != load_sc(&gs_sched.nprocs_all)) return false;
-  if (load_sc(&gs_sched.starved)) return false;
+  if (load_sc(&gs_sched.starved) || was_active()) return false;
   note_clear(&gs_sched.sysmon_note);
   store_sc(&gs_sched.sysmon_wait, 1);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
