@@ -403,6 +403,84 @@ GS_API int gs_timer_stop(gs_timer *t, int *was_pending);
 /* Stops and frees it.  Its function may still run, but does not use the timer. */
 GS_API void gs_timer_free(gs_timer *t);
 
+/* ---- descriptors ----
+ *
+ * Green threads wait for descriptors (sockets, pipes, terminals, eventfds, …) in the runtime's
+ * poller: no thread is held, and no foreign call is made.  The poller is made when the first
+ * descriptor is waited for.
+ *
+ * gs_poll_open gives it a descriptor for good; reading, writing and waiting then cost nothing but
+ * the attempt.  Such a descriptor must be closed with gs_close, or with gs_poll_close before
+ * close(2).  All operations also work on any other descriptor, a little slower.  Regular files,
+ * which are always ready, are read and written in a foreign call; a deadline does not end that.
+ *
+ * Several green threads may wait for one descriptor: all of them are woken, each tries again.
+ *
+ * gs_read, gs_write, gs_accept and gs_connect try first, so they need no green thread as long as
+ * they need not wait; where they must and cannot, they return GS_EPERM.  With a deadline that has
+ * passed they try once.  None is interrupted by a signal handler (EINTR), except that the main
+ * green thread's parks may return GS_EINTR.  After GS_ESYS, gs_errno() says what the system said.
+ */
+
+#define GS_READ 1
+#define GS_WRITE 2
+
+struct sockaddr;
+
+/* Gives fd to the poller and sets O_NONBLOCK on it.  Given already: nothing happens.  A number whose
+ * former descriptor was closed without gs_poll_close is taken anew; who waits there gets GS_ECLOSED.
+ * Errors: GS_EINVAL (fd is out of 0..4194303), GS_ESYS (EBADF; EMFILE, ENOSPC: limits of the
+ * system), GS_ENOMEM.  Does not park; any thread, not in signal handlers. */
+GS_API int gs_poll_open(int fd);
+
+/* Takes fd back from the poller; the descriptor itself stays open.  Whatever waits for it, also a
+ * gs_wait of one that was never given, returns GS_ECLOSED.
+ * Errors: GS_EINVAL (out of range, or nothing is known of it).  Does not park; any thread, not in
+ * signal handlers. */
+GS_API int gs_poll_close(int fd);
+
+/* gs_poll_close, if need be, and close(2).  The descriptor is gone also if it fails.
+ * Errors: GS_ESYS.  A foreign call: the green thread may move to another thread.  Any thread. */
+GS_API int gs_close(int fd);
+
+/* Parks until fd is ready for one of events (GS_READ, GS_WRITE, or both).  End of file, a peer that
+ * has hung up and an error count as ready.  It is as exact as poll(2): what was not read yet is
+ * found, and what somebody else has read meanwhile is waited for again.  fd need not be open in
+ * the poller; then closing it elsewhere does not end the wait, as with poll(2).
+ * Errors: GS_EINVAL (events), GS_ECLOSED, GS_ETIMEOUT, GS_ECANCELED, GS_EINTR, GS_EPERM,
+ * GS_ESYS (EBADF, …), GS_ENOMEM. */
+GS_API int gs_wait(int fd, int events, int64_t deadline_ns);
+
+/* The same; *ready (NULL: not wanted) says which of events it is ready for. */
+GS_API int gs_wait_ready(int fd, int events, int64_t deadline_ns, int *ready);
+
+/* For those who try first themselves, with fd given to gs_poll_open: parks until there is news since
+ * this last returned, without asking the system.  Call it only after an attempt ended with EAGAIN,
+ * and try again after it; it may return once too often.  Errors: as gs_wait, and GS_EINVAL (not
+ * given to gs_poll_open). */
+GS_API int gs_poll_wait(int fd, int events, int64_t deadline_ns);
+
+/* Reads what there is, up to n bytes; parks while there is nothing.  *got (NULL: not wanted) is how
+ * much, 0 at the end of the file.
+ * Errors: GS_EINVAL (buf), GS_ECLOSED (gs_poll_close meanwhile), GS_ETIMEOUT, GS_ECANCELED,
+ * GS_EINTR, GS_EPERM, GS_ESYS. */
+GS_API int gs_read(int fd, void *buf, size_t n, int64_t deadline_ns, size_t *got);
+
+/* Writes all n bytes; parks while there is no room.  *put (NULL: not wanted) is how many were
+ * written, also after an error.  Writing to a socket whose peer is gone is EPIPE, without SIGPIPE;
+ * to such a pipe, the signal comes as with write(2).  Errors: as gs_read. */
+GS_API int gs_write(int fd, const void *buf, size_t n, int64_t deadline_ns, size_t *put);
+
+/* Takes the next connection of a listening socket into *conn, given to the poller, non-blocking and
+ * close-on-exec: close it with gs_close.  addr, addrlen: as for accept(2), NULL: not wanted.
+ * Errors: GS_EINVAL (conn), else as gs_read; *conn is -1 then. */
+GS_API int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline_ns,
+                     int *conn);
+
+/* Connects a socket, which is given to the poller first.  After GS_ETIMEOUT or GS_ECANCELED the
+ * attempt goes on in the kernel: close the socket.  Errors: as gs_read (ESYS: ECONNREFUSED, …). */
+GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int64_t deadline_ns);
+
 /* ---- see inside ---- */
 
 /* Counters since boot, and what there is now.  Read without stopping anything: each figure is
@@ -437,6 +515,8 @@ typedef struct gs_metrics {
   uint64_t barriers;          /* membarriers issued */
   uint64_t thread_limit_hits; /* a thread was wanted and could not be made */
   uint64_t stacks_mapped;     /* bytes of address space in stack arenas */
+  uint64_t io_waiters;        /* now: green threads parked for a descriptor */
+  uint64_t polls;             /* times that descriptors were polled */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */

@@ -462,8 +462,11 @@ void handoffp(P *p) {
   }
   pidleput(p);
   unlock(&d->lock);
-  /* The P's timers are the poller's now, or sysmon's (see poll.c). */
-  if (load_sc(&gs_sched.poller) == NULL && load_sc(&p->timers.next) != INT64_MAX) start_poller();
+  /* The P's timers are the poller's now, or sysmon's (see poll.c); and if this was the last P that
+   * looked at descriptors now and then, somebody must. */
+  if (load_sc(&gs_sched.poller) == NULL &&
+      (load_sc(&p->timers.next) != INT64_MAX || load_sc(&gs_sched.netpoll_waiters) != 0))
+    start_poller();
 }
 
 /* ---- the hooks of an M ---- */

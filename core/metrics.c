@@ -37,6 +37,8 @@ int gs_read_metrics(gs_metrics *out) {
   x.barriers = load_rlx(&s->nbarriers);
   x.thread_limit_hits = load_rlx(&s->nlimit);
   x.stacks_mapped = load_rlx(&s->stacks_mapped);
+  x.io_waiters = (uint64_t)load_sc(&s->netpoll_waiters);
+  x.polls = load_rlx(&s->netpolls);
   memcpy(out, &x, want);
   return GS_OK;
 }

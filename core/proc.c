@@ -163,6 +163,7 @@ static G *find_runnable(M *m, bool *inherit) {
       unlock(&d->lock);
       if (g) return g;
     }
+    if ((g = poll_now(m))) return g;
   } else {
     p->fair--; /* here too: Gs of locked Ms never come through run_next */
   }
@@ -173,6 +174,7 @@ static G *find_runnable(M *m, bool *inherit) {
     unlock(&d->lock);
     if (g) return g;
   }
+  if ((g = poll_now(m))) return g;
   if (!p->solo) {
     if (m->spinning || 2 * load_rlx(&d->nmspinning) < load_rlx(&d->nprocs) - load_rlx(&d->npidle)) {
       if (!m->spinning) {
@@ -217,7 +219,7 @@ void schedule_loop(M *m) {
       m_detach(m);
       if (m->p != &gs_nop) handoffp(releasep(m));
       /* What was abandoned may sleep, and this M may have been the poller. */
-      if (!load_sc(&gs_sched.poller) && timers_next() != INT64_MAX) start_poller();
+      if (!load_sc(&gs_sched.poller) && poll_wanted()) start_poller();
       return;
     }
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
@@ -268,7 +270,7 @@ static void park_commit(M *m, G *g) {
   if (!RMW_IS_FENCE && SC_FENCE_NOW) fence_after_rmw();
   compiler_fence();
   torture_window(); /* a canceller may set the flag before or after it sees PARKED */
-  if (deadline != GS_FOREVER) poll_ensure(m);
+  if (deadline != GS_FOREVER) poll_ensure(m, deadline);
   bool mine = !firm && unlikely(load_rlx(&g->cancelled)) && claim(g, GS_ECANCELED);
   if (unlikely(!armed)) mine |= claim(g, GS_ENOMEM); /* it would wait beyond its deadline */
   if (commit && !commit(g, arg)) mine |= claim(g, GS_OK);

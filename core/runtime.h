@@ -427,11 +427,16 @@ typedef struct gs_sched {
   M *main_m;           /* the M inside gs_run */
   G *main_g;
   G *drain; /* parked until it is the only one left; atomic */
-  /* The poller: one idle M that waits for the next timer. */
+  /* The poller: one idle M that waits for the next timer and for descriptors. */
   M *poller;          /* atomic */
   int64_t poll_until; /* what it waits for; atomic */
   Note poll_note;
   uint32_t poll_starting; /* an M is on its way to the seat; atomic */
+  /* Descriptors: netpoll.c */
+  uint32_t netpoll_inited;  /* a descriptor was opened once; netpoll.c under its lock, atomic */
+  int32_t netpoll_waiters;  /* Gs parked for one, or on their way to a queue; atomic */
+  uint32_t netpolling;      /* somebody polls without waiting; atomic */
+  uint32_t netpolls;        /* polls so far; atomic */
   /* sysmon */
   Note sysmon_note;
   uint32_t sysmon_wait;  /* in deep sleep; atomic */
@@ -665,8 +670,14 @@ G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
 G *timers_run_all(int64_t now);
 bool poll_wait(M *m);          /* takes the seat if it is free and somebody waits; true: did */
+G *poll_now(M *m);             /* looks at descriptors if nobody else does: a G to run, or NULL */
+bool poll_backup(int64_t now); /* the same for sysmon; true: look again soon */
 void poll_break(int64_t when); /* the poller must not sleep beyond when */
-void poll_ensure(M *m);        /* m goes on with other work: somebody else must watch the clock */
+void poll_ensure(M *m, int64_t when); /* m goes on with other work: who watches the clock? */
+/* Is there anything to wait for? */
+static inline bool poll_wanted(void) {
+  return load_sc(&gs_sched.netpoll_waiters) != 0 || timers_next() != INT64_MAX;
+}
 
 /* ---- domain.c, boot.c, trace.c ---- */
 

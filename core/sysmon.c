@@ -46,6 +46,7 @@ static struct {
   int64_t last_now, last_cpu;
   M *poke_m; /* the poke being served */
   uint64_t poke_sc;
+  uint64_t ticks; /* of all Ps at the last look */
 } sm;
 
 /* ---- looking at one P ---- */
@@ -172,13 +173,16 @@ static void retry_starved(void) {
     }
 }
 
-static void backup(int64_t now) {
+/* True: look again soon. */
+static bool backup(int64_t now) {
   if (load_sc(&gs_sched.starved)) retry_starved();
-  if (load_sc(&gs_sched.poller)) return;
+  bool soon = poll_backup(now);
+  if (load_sc(&gs_sched.poller)) return soon;
   int64_t next = timers_next();
-  if (next == INT64_MAX) return;
+  if (next == INT64_MAX) return soon;
   if (next <= now) ready_list(NULL, timers_run_all(now));
   start_poller();
+  return soon;
 }
 
 /* ---- how long to pause ---- */
@@ -210,16 +214,32 @@ static int64_t next_pause(bool waiting, int64_t now) {
   return pause > MAX_DELAY_NS ? MAX_DELAY_NS : pause;
 }
 
+/* Has any G run since the last look?  A server whose Ps are idle between two requests would wake
+ * sysmon from its deep sleep at every one of them. */
+static bool was_active(void) {
+  uint64_t ticks = 0;
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++)
+      ticks += load_rlx(&d->allp[i]->schedtick);
+  bool active = ticks != sm.ticks;
+  sm.ticks = ticks;
+  return active;
+}
+
 /* True: every P is idle; slept until something happened. */
 static bool deep_sleep(void) {
   if (load_sc(&gs_sched.npidle_all) != load_sc(&gs_sched.nprocs_all)) return false;
-  if (load_sc(&gs_sched.starved)) return false;
+  if (load_sc(&gs_sched.starved) || was_active()) return false;
   note_clear(&gs_sched.sysmon_note);
   store_sc(&gs_sched.sysmon_wait, 1);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
-    int64_t until = load_sc(&gs_sched.poller) ? GS_FOREVER : timers_next();
+    bool polled = load_sc(&gs_sched.poller);
+    int64_t until = polled ? GS_FOREVER : timers_next();
+    /* No thread could be made for the poller: sysmon looks at the descriptors itself. */
+    if (!polled && load_sc(&gs_sched.netpoll_waiters) && until > os_now() + MAX_DELAY_NS)
+      until = os_now() + MAX_DELAY_NS;
     store_sc(&gs_sched.sysmon_until, until);
     store_sc(&gs_sched.sysmon_slow, 1);
     note_sleep_until(&gs_sched.sysmon_note, until);
@@ -265,8 +285,7 @@ static void *sysmon(void *arg) {
     add_rlx(&gs_sched.nticks, 1);
     now = os_now();
     serve_poke();
-    waiting = false;
-    backup(now);
+    waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
     else

@@ -37,6 +37,7 @@ extern const bench_row bench_rows_calls[];
 extern const bench_row bench_rows_switch[];
 extern const bench_row bench_rows_handoff[];
 extern const bench_row bench_rows_block[];
+extern const bench_row bench_rows_echo[];
 extern const bench_row bench_rows_floor[];
 
 /* Runs n operations and returns how many nanoseconds they took. */

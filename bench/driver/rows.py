@@ -149,6 +149,19 @@ def block_rows() -> list[Row]:
     return rows
 
 
+def echo_rows() -> list[Row]:
+    return [
+        Row(
+            f"echo.{n}",
+            c(f"echo.{n}"),
+            floor("epoll, 1 thread", f"floor.echo.{n}"),
+            (go(f"echo.{n}"),),
+            (times(0.667, "Go", note="1.5x its rate"),),
+        )
+        for n in (1, 100, 1000)
+    ]
+
+
 def python_call_rows() -> list[Row]:
     api, abi = Side("cffi API", "calls", "cffi.api"), Side("cffi ABI", "calls", "cffi.abi")
     others = (Side("ctypes", "calls", "ctypes.bare"), Side("ctypes typed", "calls", "ctypes.typed"))
@@ -220,6 +233,7 @@ ROWS: list[Row] = [
     *switch_rows(),
     *handoff_rows(),
     *block_rows(),
+    *echo_rows(),
     *python_call_rows(),
     *python_switch_rows(),
     *python_block_rows(),
