@@ -105,7 +105,7 @@ static int approach(Transfer *t, PollUse *u, bool *wait_first) {
 
 /* One transfer, waiting as long as need be. */
 static int transfer_some(Transfer *t, PollUse *u, bool wait_first, int64_t deadline) {
-  uint32_t mode = t->writes ? GS_WRITE : GS_READ, got;
+  uint32_t mode = t->writes ? GS_WRITE : GS_READ, used = 0, got;
   int r, err = 0;
   size_t all = t->n;
   for (;;) {
@@ -115,14 +115,16 @@ static int transfer_some(Transfer *t, PollUse *u, bool wait_first, int64_t deadl
       /* A pipe that can be written to takes this much without blocking. */
       if (t->writes && t->n > 4096) t->n = 4096;
     }
-    netpoll_reset(u, mode);
+    used |= netpoll_reset(u, mode);
     ssize_t n = attempt(t);
     t->n = all;
+    if (!would_block(n)) netpoll_again(u, used);
     if (n >= 0) return GS_OK;
     if (!would_block(n)) return sys_fail((int)-n);
     if (wait_first) continue;
     r = netpoll_park(u, mode, deadline, &got, &err);
     if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
+    used = got;
     if (u->how != POLL_USE_OPEN) netpoll_use(u, t->fd);
   }
 }
@@ -189,7 +191,7 @@ static GS_NOINLINE int accept_one(void *arg) {
 int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline, int *conn) {
   Accept a = {.fd = fd, .addr = addr, .len = addrlen};
   PollUse u;
-  uint32_t got;
+  uint32_t used = 0, got;
   int r, err = 0;
   if (!conn) return gs_fail(GS_EINVAL, "gs_accept: conn is NULL; the address of an int is needed");
   *conn = -1;
@@ -199,13 +201,15 @@ int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline
       r = netpoll_wait_ready(&u, GS_READ, deadline, &got, &err);
       if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
     }
-    netpoll_reset(&u, GS_READ);
+    used |= netpoll_reset(&u, GS_READ);
     if (!blocks || gs_cgocall(accept_one, &a, NULL) != GS_OK) accept_one(&a);
+    if (!would_block(a.conn)) netpoll_again(&u, used);
     if (a.conn >= 0) break;
     if (!would_block(a.conn)) return sys_fail(-a.conn);
     if (blocks) continue;
     r = netpoll_park(&u, GS_READ, deadline, &got, &err);
     if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
+    used = got;
     if (u.how != POLL_USE_OPEN) netpoll_use(&u, fd);
   }
   r = netpoll_open("gs_accept", a.conn, true);

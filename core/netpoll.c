@@ -21,6 +21,10 @@
  * that comes after the clearing is found when it waits, or wakes it; one that came before it has
  * been seen by the attempt.  So no edge is lost, and a READY too many costs one attempt more.
  *
+ * One edge may stand for more than the one who used it up has taken: two connections to accept, and
+ * another green thread that tried before they came and has not waited yet.  So whoever has cleared
+ * READY, or was woken, and then got something, says READY again (netpoll_again).
+ *
  * The races.
  *   - Edge against park.  NIL -> WAIT and NIL -> READY are both a CAS on the slot: either the edge
  *     finds WAIT and takes the lock, under which the waiter was listed, or the waiter finds READY.
@@ -135,10 +139,11 @@ static void list(PollDesc *pd, Waiter *w) {
 }
 
 /* Takes everybody off the list who waits for one of these directions, and appends to *out those
- * whom nobody else has woken.  Lock held.  Returns which directions were consumed. */
-static uint32_t wake_waiters(PollDesc *pd, uint32_t mode, int why, PollReady *out) {
+ * whom nobody else has woken.  one: only until there is one.  Lock held.  Returns which directions
+ * were consumed. */
+static uint32_t wake_waiters(PollDesc *pd, uint32_t mode, int why, bool one, PollReady *out) {
   uint32_t taken = 0;
-  for (Waiter *w = pd->head, *next; w; w = next) {
+  for (Waiter *w = pd->head, *next; w && !(one && taken); w = next) {
     next = w->next;
     uint32_t got = w->mode & mode;
     if (!got) continue;
@@ -161,7 +166,7 @@ static uint32_t waited_for(const PollDesc *pd) {
   return mode;
 }
 
-static void pd_ready(PollDesc *pd, int fd, uint32_t seq, uint32_t mode, PollReady *out) {
+static void pd_ready(PollDesc *pd, int fd, uint32_t seq, uint32_t mode, bool one, PollReady *out) {
   uint32_t slow = 0;
   if (load_acq(&pd->seq) != seq) return;
   for (int i = 0; i < 2; i++) {
@@ -175,11 +180,12 @@ static void pd_ready(PollDesc *pd, int fd, uint32_t seq, uint32_t mode, PollRead
   if (!slow) return;
   lock(&pd->lock);
   if (load_rlx(&pd->seq) == seq) {
-    uint32_t taken = wake_waiters(pd, mode, GS_OK, out);
-    for (int i = 0; i < 2; i++)
-      if (slow & (1u << i)) store_sc(&pd->slot[i], taken & (1u << i) ? PD_NIL : PD_READY);
-    uint32_t rest = load_rlx(&pd->state) == PD_BARE ? waited_for(pd) : 0;
-    if (rest) os_netpoll_arm(fd, rest, tag_of(fd, seq));
+    uint32_t taken = wake_waiters(pd, mode, GS_OK, one, out);
+    uint32_t rest = waited_for(pd); /* none, unless only one was to be woken, or it is bare */
+    for (uint32_t i = 0, bit; i < 2; i++)
+      if (slow & (bit = 1u << i))
+        store_sc(&pd->slot[i], rest & bit ? PD_WAIT : taken & bit ? PD_NIL : PD_READY);
+    if (rest && load_rlx(&pd->state) == PD_BARE) os_netpoll_arm(fd, rest, tag_of(fd, seq));
   }
   unlock(&pd->lock);
 }
@@ -194,7 +200,7 @@ void netpoll(int64_t when, PollReady *out) {
   add_rlx(&gs_sched.netpolls, 1);
   for (int i = 0; i < n; i++) {
     int fd = (int)(uint32_t)ev[i].tag;
-    pd_ready(pd_find(fd), fd, (uint32_t)(ev[i].tag >> 32), ev[i].mode, out);
+    pd_ready(pd_find(fd), fd, (uint32_t)(ev[i].tag >> 32), ev[i].mode, false, out);
   }
 }
 
@@ -272,11 +278,15 @@ static int pd_wait(M *m, PollUse *u, uint32_t mode, int64_t deadline, uint32_t *
   return r;
 }
 
-/* What is known of readiness is forgotten: the attempt that follows will find out. */
-static void pd_reset(PollDesc *pd, uint32_t mode) {
-  for (int i = 0; i < 2; i++)
-    if ((mode & (1u << i)) && load_acq(&pd->slot[i]) == PD_READY)
-      (void)CAS(&pd->slot[i], PD_READY, PD_NIL);
+/* What is known of readiness is forgotten: the attempt that follows will find out.  Returns the
+ * directions for which something was known. */
+static uint32_t pd_reset(PollDesc *pd, uint32_t mode) {
+  uint32_t known = 0;
+  for (uint32_t i = 0; i < 2; i++)
+    if ((mode & (1u << i)) && load_acq(&pd->slot[i]) == PD_READY &&
+        CAS(&pd->slot[i], PD_READY, PD_NIL))
+      known |= 1u << i;
+  return known;
 }
 
 /* ---- for the operations on top (netio.c) ---- */
@@ -296,8 +306,21 @@ int netpoll_use(PollUse *u, int fd) {
   return u->how;
 }
 
-void netpoll_reset(const PollUse *u, uint32_t mode) {
-  if (u->state == PD_OPEN) pd_reset(u->pd, mode);
+uint32_t netpoll_reset(const PollUse *u, uint32_t mode) {
+  return u->state == PD_OPEN ? pd_reset(u->pd, mode) : 0;
+}
+
+void netpoll_again(const PollUse *u, uint32_t mode) {
+  if (u->state != PD_OPEN || !mode) return;
+  PollReady out = POLL_READY_INIT(out);
+  M *m = enter();
+  for (uint32_t bit = GS_READ; bit <= GS_WRITE; bit <<= 1) /* one each */
+    if (mode & bit) pd_ready(u->pd, u->fd, u->seq, bit, true, &out);
+  if (out.head) {
+    ready_list(m, out.head);
+    netpoll_done(&out);
+  }
+  if (m) leave(m);
 }
 
 /* A descriptor that nobody has opened becomes a bare one.  0 or errno. */
@@ -326,9 +349,11 @@ int netpoll_park(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *got, int
 }
 
 int netpoll_wait_ready(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *got, int *err) {
+  uint32_t used = 0;
   for (;;) {
-    netpoll_reset(u, mode);
+    used |= netpoll_reset(u, mode);
     int now = os_fd_ready(u->fd, mode);
+    if (now != 0) netpoll_again(u, used);
     if (now < 0) {
       *err = -now;
       return GS_ESYS;
@@ -337,6 +362,7 @@ int netpoll_wait_ready(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *go
     if (now) return GS_OK;
     int r = netpoll_park(u, mode, deadline, got, err);
     if (r != GS_OK) return r;
+    used = *got;
     if (u->how != POLL_USE_OPEN) netpoll_use(u, u->fd);
   }
 }
@@ -361,7 +387,7 @@ static int open_locked(PollDesc *pd, int fd, bool socket, PollReady *woken) {
   store_rel(&pd->seq, ++seq);
   store_sc(&pd->slot[0], PD_NIL);
   store_sc(&pd->slot[1], PD_NIL);
-  wake_waiters(pd, GS_READ | GS_WRITE, before == PD_BARE ? GS_OK : GS_ECLOSED, woken);
+  wake_waiters(pd, GS_READ | GS_WRITE, before == PD_BARE ? GS_OK : GS_ECLOSED, false, woken);
   int e = os_netpoll_open(fd, tag_of(fd, seq));
   store_rlx(&pd->socket, socket);
   store_rel(&pd->state, e == 0 ? PD_OPEN : e == EPERM ? PD_ALWAYS : PD_CLOSED);
@@ -414,7 +440,7 @@ int gs_poll_close(int fd) {
       store_rel(&pd->seq, pd->seq + 1);
       store_rel(&pd->state, PD_CLOSED);
       os_netpoll_close(fd);
-      wake_waiters(pd, GS_READ | GS_WRITE, GS_ECLOSED, &woken);
+      wake_waiters(pd, GS_READ | GS_WRITE, GS_ECLOSED, false, &woken);
     }
     unlock(&pd->lock);
   }
