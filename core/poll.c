@@ -129,6 +129,7 @@ static void inject_there(Group of) {
 
 /* As inject, for what netpoll found: those of m's domain go to its ring together. */
 static void inject_ready(M *m, PollReady *net) {
+  if (net->head) torture_window(); /* claimed, and not runnable yet: they still count as waiters */
   for (G *list = net->head; list;) {
     Group of = split(&list);
     if (m->p == &gs_nop) {
