@@ -314,6 +314,9 @@ void finish_prev(M *m) {
  * of those behind are fetched while this one runs.  Thieves may have them by then, which does not
  * matter: G structs are never freed. */
 static inline void fetch_ahead(const P *p, uint32_t head, uint32_t tail) {
+#if GS_TSAN
+  tail = head; /* it would be told of the look at sp, which means nothing if it comes too late */
+#endif
   if (tail - head < 4 || tail - head > RUNQ_SIZE) return;
   const char *behind = (const char *)load_rlx(&p->runq[(head + 3) % RUNQ_SIZE]);
   const G *next = load_rlx(&p->runq[(head + 1) % RUNQ_SIZE]);
