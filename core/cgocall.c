@@ -16,7 +16,7 @@
 #include "runtime.h"
 
 #ifdef GS_ARCH_CALL_HERE
-#define CALL_ON_G0(m, fn, arg)                                                                     \
+#define CALL_ON_G0(m, fn, arg) \
   gs_arch_call_here((fn), (arg), (void *)((uintptr_t)(m)->g0sp & ~(uintptr_t)15))
 #else
 #define CALL_ON_G0(m, fn, arg) call_on_g0((m), (fn), (arg))
@@ -94,8 +94,8 @@ GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, in
 }
 
 /* CALL is published already, and the P is gone, or LOCKed for a moment.  old: sc before. */
-GS_NOINLINE GS_COLD static int call_lost(M *m, uint64_t old, gs_site *site, int (*fn)(void *), void *arg,
-                                 int *result) {
+GS_NOINLINE GS_COLD static int call_lost(M *m, uint64_t old, gs_site *site, int (*fn)(void *),
+                                         void *arg, int *result) {
   sc_enter(m, m->sc);
   return call_general(enter_slow(m, old), site, fn, arg, result);
 }
@@ -135,7 +135,7 @@ static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*
   if (unlikely(!m || !fn)) return call_slow(site, fn, arg, result);
   uint64_t s = m->sc;
   if (unlikely(((s - SC_USER) & (SC_STEP - 1)) != 0 || m->incgo_ncgo != 0 || load_rlx(&m->attn) ||
-               !site_is_short(site) || GS_TORTURE_ON))
+               !site_is_short(site) || !GS_FAST_CALLS))
     return call_slow(site, fn, arg, result);
   G *g = m->curg;
   P *p = m->p;

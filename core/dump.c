@@ -64,8 +64,8 @@ UNCHECKED static void dump_g(int fd, const G *g) {
 UNCHECKED void gs_dump(int fd) {
   const Sched *s = &gs_sched;
   put(fd, "gosched %s: %u green threads, %u threads (%u idle), poller %s, %s\n", GS_VERSION,
-      live_gs(), load_rlx(&s->nm), load_rlx(&s->nmidle),
-      load_rlx(&s->poller) ? "on" : "off", load_rlx(&s->fenced) ? "fenced" : "membarrier");
+      live_gs(), load_rlx(&s->nm), load_rlx(&s->nmidle), load_rlx(&s->poller) ? "on" : "off",
+      load_rlx(&s->fenced) ? "fenced" : "membarrier");
   for (const Domain *d = load_acq(&s->domains); d; d = d->next) dump_domain(fd, d);
   put(fd, "threads\n");
   for (const M *m = load_acq(&s->allm); m; m = m->alllink) dump_m(fd, m);

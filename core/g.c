@@ -112,7 +112,8 @@ uint64_t born_gs(void) {
 uint32_t live_gs(void) {
   uint64_t died = load_acq(&gs_sched.ndied);
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
-    for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++) died += load_acq(&d->allp[i]->ndied);
+    for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++)
+      died += load_acq(&d->allp[i]->ndied);
   return (uint32_t)(born_gs() - died);
 }
 
@@ -150,12 +151,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->lockedm = NULL;
   g->locks = g->firm = 0;
   g->bracket = g->released = g->main = 0;
-  g->handed_at = 0;
-  g->site = NULL;
   g->stack_want = 0;
   g->name[0] = 0;
-  g->call_errno = 0;
-  g->callseq = 0;
   g->wake = GS_OK;
   g->due = 0;
   g->waitreason = "new";

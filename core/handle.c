@@ -7,14 +7,16 @@
  *
  * Who holds LOCK alone changes the word, and unlocks it with a plain store.  A joiner takes LOCK
  * together with the list that it puts itself on, and keeps it until it is parked (join_commit), so
- * that whoever finds it finds it PARKED.  A canceller holds it while it uses the link to the G, which
- * therefore has not ended and become another one.  The ending G takes the whole list and says DONE in
- * one CAS that fails under LOCK.  LOCK is held for moments; who meets it spins, then gives way.
+ * that whoever finds it finds it PARKED.  A canceller holds it while it uses the link to the G,
+ * which therefore has not ended and become another one.  The ending G takes the whole list and says
+ * DONE in one CAS that fails under LOCK.  LOCK is held for moments; who meets it spins, then gives
+ * way.
  *
- * Entries of joiners stand on their stacks.  After DONE the ending G still reads them, until it says
- * `settled`; a joiner that gave up meanwhile waits for that before its entry goes away, and so does a
- * release before the handle goes.  A joiner whose entry is still on the list takes it off under LOCK.
- * Who frees: the release if it comes after DONE, else the ending G, which sees RELEASED.
+ * Entries of joiners stand on their stacks.  After DONE the ending G still reads them, until it
+ * says `settled`; a joiner that gave up meanwhile waits for that before its entry goes away, and so
+ * does a release before the handle goes.  A joiner whose entry is still on the list takes it off
+ * under LOCK. Who frees: the release if it comes after DONE, else the ending G, which sees
+ * RELEASED.
  *
  * A thread that runs no green thread can join too: it sleeps on `settled`.  It counts itself in
  * `foreign` and then looks for DONE; the ending G says DONE and then looks at `foreign`.

@@ -314,6 +314,21 @@ void finish_prev(M *m) {
   }
 }
 
+/* With many Gs those that wait are not in the nearest cache: the stack of the next and the structs
+ * of those behind are fetched while this one runs.  Thieves may have them by then, which does not
+ * matter: G structs are never freed. */
+static inline void fetch_ahead(const P *p, uint32_t head, uint32_t tail) {
+#if GS_TSAN
+  tail = head; /* it would be told of the look at sp, which means nothing if it comes too late */
+#endif
+  if (tail - head < 4 || tail - head > RUNQ_SIZE) return;
+  const char *behind = (const char *)load_rlx(&p->runq[(head + 3) % RUNQ_SIZE]);
+  const G *next = load_rlx(&p->runq[(head + 1) % RUNQ_SIZE]);
+  __builtin_prefetch(behind);
+  __builtin_prefetch(behind + GS_LINE);
+  __builtin_prefetch(next->sp);
+}
+
 /* m has left g behind (m->prev says how): straight to the next G if it is at hand, else to g0. */
 static void run_next(M *m, G *g) {
   P *p = m->p;
@@ -324,6 +339,7 @@ static void run_next(M *m, G *g) {
     bool inherit;
     G *n = runqget(p, &inherit);
     p->fair--;
+    fetch_ahead(p, load_rlx(&p->head), p->tail);
     if (n) {
       if (likely(!n->lockedm) && n->d == g->d) {
         if (unlikely(!n->stack)) g_bind_stack(p, n);
@@ -435,9 +451,9 @@ void ready_list(M *m, G *g) {
 
 /* ---- giving way ---- */
 
-/* On a P that is alone in its domain, from a G to the next in its ring.  g goes into the ring before
- * it is off its stack, which is safe here: without thieves nobody else takes it from there while
- * the M is inside.  NULL: it is not that simple. */
+/* On a P that is alone in its domain, from a G to the next in its ring.  g goes into the ring
+ * before it is off its stack, which is safe here: without thieves nobody else takes it from there
+ * while the M is inside.  NULL: it is not that simple. */
 static inline M *yield_solo(M *m, P *p, G *g) {
   if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || load_rlx(&m->attn) ||
                load_rlx(&p->d->ndue) || g->hooked))
@@ -448,10 +464,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
   if (unlikely(inherit ? tail - head >= RUNQ_SIZE : head == tail)) return NULL;
   if (!inherit) n = load_rlx(&p->runq[head % RUNQ_SIZE]);
   if (unlikely(n->lockedm || !n->sp)) return NULL;
-  if (tail - head > 2) { /* with many Gs their lines are not in the nearest cache: fetch ahead */
-    __builtin_prefetch(load_rlx(&p->runq[(head + 2) % RUNQ_SIZE]));
-    //    __builtin_prefetch(load_rlx(&p->runq[(head + 1) % RUNQ_SIZE])->sp);
-  }
+  fetch_ahead(p, head, tail);
   store_rlx(&g->status, Grunnable);
   store_rlx(&p->runq[tail % RUNQ_SIZE], g);
   store_rel(&p->tail, tail + 1);

@@ -208,45 +208,47 @@ typedef struct gs_stack {
 } Stack;
 
 struct gs_g {
-  void *sp;               /* saved stack pointer while it does not run, NULL: it has no stack yet;
-                             owner, then finish_prev */
-  G *schedlink;           /* next in a run queue or a list of ready Gs; whoever owns that list */
-  M *m;                   /* the M that runs it, or ran it last; owner */
-  Domain *d;              /* for life, and of whoever uses the struct again; write-once */
-  uint32_t status;        /* G…; written by whoever owns the G at that moment, read by anybody
-                             through g_status() */
-  uint32_t park;          /* PARK…; see above */
-  int32_t wake;           /* GS_OK or the error its park returns; the claimer */
-  int32_t saved_errno;    /* over a switch; owner */
-  M *lockedm;             /* locked to this M; owner, read by whoever dequeues it */
-  uint8_t hooked;         /* its domain has switch_in or release; write-once */
-  uint8_t due;            /* stands in the front part of the global queue; domain lock */
-  uint8_t system;         /* not counted, not cancelled at the end */
-  uint8_t main;           /* the G of gs_run */
-  uint32_t cancelled;     /* gs_cancel was called; atomic.  The first line, for switches, ends */
-  Stack *stack;           /* bound at the first run; owner */
-  void *data;             /* the binding's word; owner (and the binding's own lock) */
-  int32_t call_errno;     /* of the last foreign call; owner */
-  uint32_t locks;         /* nesting of gs_lock_os_thread; owner */
-  uint32_t firm;          /* >0: parks cannot be cancelled (clean-up at the end); owner */
-  const char *waitreason; /* static text; owner before it parks */
-  int64_t since;          /* of the present status; written only while traced or dumped */
-  Timer timer;            /* of the park's deadline; one is enough: a G parks in one place */
+  void *sp;            /* saved stack pointer while it does not run, NULL: it has no stack yet;
+                          owner, then finish_prev */
+  G *schedlink;        /* next in a run queue or a list of ready Gs; whoever owns that list */
+  M *m;                /* the M that runs it, or ran it last; owner */
+  Domain *d;           /* for life, and of whoever uses the struct again; write-once */
+  uint32_t status;     /* G…; written by whoever owns the G at that moment, read by anybody
+                          through g_status() */
+  uint32_t park;       /* PARK…; see above */
+  int32_t wake;        /* GS_OK or the error its park returns; the claimer */
+  int32_t saved_errno; /* over a switch; owner */
+  M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
+  uint8_t hooked;      /* its domain has switch_in or release; write-once */
+  uint8_t due;         /* stands in the front part of the global queue; domain lock */
+  uint8_t system;      /* not counted, not cancelled at the end */
+  uint8_t main;        /* the G of gs_run */
+  uint32_t cancelled;  /* gs_cancel was called; atomic */
+  /* The lines above are all that a switch touches; these two more for a birth. */
+  Stack *stack; /* bound at the first run; owner */
   void (*fn)(void *);
   void *arg;
-  gs_handle *handle;
-  void *cxa[2];      /* the C++ runtime's per-thread exception words over a switch; owner */
-  uint64_t controls; /* its maker's floating-point controls, to start with; its maker */
   uint64_t goid;
-  size_t stack_want;   /* bytes asked for; 0: the domain's */
+  uint64_t controls;      /* its maker's floating-point controls, to start with; its maker */
+  size_t stack_want;      /* bytes asked for; 0: the domain's */
+  const char *waitreason; /* static text; owner before it parks */
+  void *data;             /* the binding's word; owner (and the binding's own lock) */
+  gs_handle *handle;
+  uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
+  uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
+  uint8_t bracket;    /* between bare gs_entersyscall and gs_exitsyscall; owner */
+  uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
+  int32_t call_errno; /* of the last foreign call that was not on the fast path; owner */
+  char name[32];
+  /* Only for those that need it; nothing here has to be set at birth. */
+  Timer timer;         /* of the park's deadline; one is enough: a G parks in one place */
+  void *cxa[2];        /* the C++ runtime's per-thread exception words over a switch; owner */
   const gs_site *site; /* of the call it is in; owner */
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
-  G *alllink;          /* all Gs ever made, newest first; write-once */
-  uint8_t bracket;     /* between bare gs_entersyscall and gs_exitsyscall; owner */
-  uint8_t released;    /* the binding's release was called, switch_in not yet; owner */
   int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
-  char name[32];
+  int64_t since;       /* of the present status; written only while traced or dumped */
+  G *alllink;          /* all Gs ever made, newest first; write-once */
 #if GS_TSAN
   void *tsan;
 #endif
@@ -254,6 +256,9 @@ struct gs_g {
   void *asan_fake;
 #endif
 } GS_ALIGNED(GS_LINE);
+
+_Static_assert(offsetof(G, stack) == GS_LINE, "a switch touches one line of a G");
+_Static_assert(offsetof(G, timer) <= 3 * GS_LINE, "a birth touches three");
 
 /* ---- P -----------------------------------------------------------------------------------------
  */
@@ -280,9 +285,9 @@ struct gs_p {
   uint32_t solo;    /* alone in its domain, no thieves; set while idle, cleared also by the owner */
   uint32_t rnd;     /* for the order of stealing; owner */
   uint32_t turn;    /* due Gs and the others take turns; owner */
-  uint64_t nborn, ndied; /* Gs that were made and that ended here; owner, read by live_gs */
+  uint64_t nborn, ndied;   /* Gs that were made and that ended here; owner, read by live_gs */
   uint64_t goid, goid_end; /* numbers for the next Gs; owner */
-  G *gfree;         /* dead Gs to use again; owner */
+  G *gfree;                /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
   P *link;       /* idle list, list of the dead; domain lock */
@@ -313,13 +318,13 @@ enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
 
 struct gs_m {
   /* The handshake's line. */
-  uint64_t sc;    /* this M only */
-  uintptr_t pw;   /* this M and retakers */
-  P *p;           /* what the M believes pw to be; &gs_nop while it has none or is in a call */
-  P *oldp;        /* in a call: the P that it was entered with; owner */
-  G *curg;        /* NULL on g0 */
-  uint32_t attn;  /* ATTN_…; set by others */
-  void *g0sp;     /* where g0 stopped: foreign calls run below it; owner */
+  uint64_t sc;   /* this M only */
+  uintptr_t pw;  /* this M and retakers */
+  P *p;          /* what the M believes pw to be; &gs_nop while it has none or is in a call */
+  P *oldp;       /* in a call: the P that it was entered with; owner */
+  G *curg;       /* NULL on g0 */
+  uint32_t attn; /* ATTN_…; set by others */
+  void *g0sp;    /* where g0 stopped: foreign calls run below it; owner */
   union {
     struct {
       uint16_t incgo; /* depth 0/1 of foreign code right now; owner */
@@ -630,7 +635,7 @@ _Static_assert(offsetof(gs_site, flags) % 8 == 0 &&
                    offsetof(gs_site, score) == offsetof(gs_site, flags) + 4,
                "site_is_short reads flags and score together");
 M *reacquire(M *m, G *g, bool stay); /* the P was lost: another one, or the queue */
-#define NSITES 1024u /* 10 bits */
+#define NSITES 1024u                 /* 10 bits */
 extern gs_site gs_sites[NSITES] __attribute__((visibility("hidden")));
 /* For callers that have none of their own, by address.  Two keys may share an entry: they then
  * share what was learned, which costs speed, never correctness. */
@@ -703,13 +708,18 @@ static inline void torture_window(void) {}
 /* ---- what the fast path of a foreign call leaves to its readers ---- */
 
 /* It stores neither status, nor m->p, nor the counters of its end: that the M is outside in a call
- * and still has its m->p says it all. */
+ * and still has its m->p says it all.  Builds in which it does not exist have nothing to ask. */
+#if GS_TSAN || GS_TORTURE
+#define GS_FAST_CALLS 0
+#else
+#define GS_FAST_CALLS 1
+#endif
 static inline bool m_in_fast_call(const M *m) {
-  return (load_acq(&m->sc) & SC_MODE) == SC_CALL && load_rlx(&m->p) != &gs_nop;
+  return GS_FAST_CALLS && (load_acq(&m->sc) & SC_MODE) == SC_CALL && load_rlx(&m->p) != &gs_nop;
 }
 static inline uint32_t g_status(const G *g) {
   uint32_t s = load_rlx(&g->status);
-  const M *m = s == Grunning ? load_rlx(&g->m) : NULL;
+  const M *m = GS_FAST_CALLS && s == Grunning ? load_rlx(&g->m) : NULL;
   return m && load_rlx(&m->curg) == g && m_in_fast_call(m) ? (uint32_t)Gsyscall : s;
 }
 static inline uint32_t p_status(const P *p) {
@@ -724,7 +734,7 @@ static inline uint64_t m_fast_calls(const M *m) {
 static inline uint32_t p_syscalltick(const P *p) {
   const M *m = load_acq(&p->m);
   return load_rlx(&p->syscalltick) +
-         (m ? (uint32_t)(m_fast_calls(m) - load_rlx(&m->tick_base)) : 0);
+         (GS_FAST_CALLS && m ? (uint32_t)(m_fast_calls(m) - load_rlx(&m->tick_base)) : 0);
 }
 /* Whoever ends the pair of P and M keeps the count. */
 static inline void p_keep_syscalltick(P *p, const M *m) {

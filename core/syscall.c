@@ -162,7 +162,8 @@ GS_NOINLINE M *enter_odd(M *m, uint64_t old) {
   return m;
 }
 
-/* pw is not what the M believes, or the M is not in user code.  old is sc as it was before enter() changed it. */
+/* pw is not what the M believes, or the M is not in user code.  old is sc as it was before enter()
+ * changed it. */
 GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   if ((old & SC_MODE) == SC_CALL || m->incgo) {
     /* Inside a foreign call, or between brackets: not allowed.  Put the mode back; a retaker that
