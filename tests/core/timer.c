@@ -78,7 +78,8 @@ static void ticker(void *arg) {
   until(&n, 5);
   CHECK_CODE(gs_timer_stop(t, &pending), GS_OK);
   CHECK_INT(pending, 1);
-  gs_sleep(MS(5)); /* what has fired may still be about to run */
+  /* What has fired may still be about to run. */
+  for (int64_t end = gs_now() + PATIENCE; metrics().gs_live > 1 && gs_now() < end;) gs_sleep(MS(1));
   int seen = atomic_load(&n);
   gs_sleep(MS(10));
   CHECK_INT(atomic_load(&n), seen);
