@@ -12,7 +12,7 @@
  * not, a plain store and the retaker's membarrier.
  *
  * Sound:
- * Sound: WEAK
+ * Sound: WEAK TRIES=1
  * Sound: RETAKERS=2 ROUNDS=1 TRIES=1
  * Broken: BROKEN_BARRIER          no membarrier between LOCK and the second look at sc
  * Broken: BROKEN_LOCK             pw is compared, not LOCKed

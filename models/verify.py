@@ -22,7 +22,7 @@ from pathlib import Path
 
 VARIANT = re.compile(r"^ \* (Sound|Broken):(?: (.*))?$", re.MULTILINE)
 # Deadlocks and assertions; no cycles are looked for.
-PAN = ["-O2", "-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-DMEMLIM=2000"]
+PAN = ["-w", "-DSAFETY", "-DCOLLAPSE", "-DVECTORSZ=2048", "-DMEMLIM=2000"]
 
 
 class Unusable(Exception):
@@ -47,7 +47,7 @@ def run(command: list[str], where: str) -> str:
     return text
 
 
-def verify(model: Path, flags: list[str]) -> tuple[int, int, str]:
+def verify(model: Path, flags: list[str], optimise: str) -> tuple[int, int, str]:
     """Errors, states, and what kind of error."""
     with tempfile.TemporaryDirectory() as where:
         for source in model.parent.glob("*.pml"):
@@ -55,7 +55,7 @@ def verify(model: Path, flags: list[str]) -> tuple[int, int, str]:
         text = run(["spin", "-a", *(f"-D{flag}" for flag in flags), model.name], where)
         if "Error" in text or not (Path(where) / "pan.c").exists():
             raise Unusable(text.strip())
-        run(["cc", *PAN, "-o", "pan", "pan.c"], where)
+        run(["cc", optimise, *PAN, "-o", "pan", "pan.c"], where)
         text = run(["./pan", "-m500000"], where)
     errors = re.search(r"errors: (\d+)", text)
     states = re.search(r"(\d+) states, stored", text)
@@ -91,7 +91,9 @@ def main() -> int:
             continue
         begin = time.monotonic()
         try:
-            errors, states, error = verify(options.model, flags)
+            # A wrong model is wrong soon: compiling takes longest.
+            optimise = "-O1" if kind == "Sound" else "-O0"
+            errors, states, error = verify(options.model, flags, optimise)
         except Unusable as problem:
             print(f"FAILED  {line}\n{problem}")
             failed += 1
