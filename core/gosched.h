@@ -13,6 +13,8 @@
  *   - "Parks" means: the calling green thread waits and its thread runs others.  A function that
  *     may park returns GS_EPERM where it cannot: on a thread that runs no green thread, on the
  *     system stack inside a foreign call, between gs_entersyscall and gs_exitsyscall.
+ *   - The same names everywhere: fn(arg) is what to run, ud is handed to a callback as it is, out,
+ *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
  *     addresses of thread-locals (errno's among them) over it; gs_errno() is always right.
  */
@@ -228,7 +230,8 @@ GS_API int gs_chan_send(gs_chan *c, const void *elem, int64_t deadline_ns);
  * Errors: GS_ECLOSED once it is closed and empty (elem is zeroed); else as gs_chan_send. */
 GS_API int gs_chan_recv(gs_chan *c, void *elem, int64_t deadline_ns);
 
-/* Never park.  GS_EWOULDBLOCK where the others would have.  Any thread, not in signal handlers. */
+/* Never park.  GS_EWOULDBLOCK where the others would have; elem is as there.  Any thread, not in
+ * signal handlers. */
 GS_API int gs_chan_try_send(gs_chan *c, const void *elem);
 GS_API int gs_chan_try_recv(gs_chan *c, void *elem);
 
@@ -236,8 +239,9 @@ GS_API int gs_chan_try_recv(gs_chan *c, void *elem);
  * Errors: GS_ECLOSED (was closed already), GS_EINVAL.  Any thread, not in signal handlers. */
 GS_API int gs_chan_close(gs_chan *c);
 
+/* What it is like at this moment.  Any thread, not in signal handlers; never park. */
 GS_API size_t gs_chan_len(gs_chan *c); /* elements buffered now */
-GS_API size_t gs_chan_cap(gs_chan *c);
+GS_API size_t gs_chan_cap(gs_chan *c); /* room for so many; 0: unbuffered */
 GS_API int gs_chan_closed(gs_chan *c); /* 1 once gs_chan_close was called */
 
 /* ---- select: waiting on several channels ---- */
@@ -323,7 +327,7 @@ typedef struct gs_cond {
   gs_waitq q;
 } gs_cond;
 
-/* Unlocks the mutex, waits for a signal, and locks the mutex again, whatever the result; that last
+/* Unlocks the mutex m, waits for a signal, and locks m again, whatever the result; that last
  * step waits as long as it takes.  The signals that come after the mutex was unlocked count; they
  * go to the waiters in the order in which they came.  GS_OK means that a signal came, not that what
  * the caller waits for is so: look again.  GS_EPERM also if the mutex is not locked. */
@@ -345,7 +349,7 @@ typedef struct gs_sema {
     }                       \
   }
 
-GS_API int gs_sema_init(gs_sema *s, uint32_t count); /* GS_EINVAL: more than GS_SEMA_MAX */
+GS_API int gs_sema_init(gs_sema *s, uint32_t count); /* GS_EINVAL: count > GS_SEMA_MAX */
 GS_API int gs_sema_acquire(gs_sema *s, int64_t deadline_ns);
 GS_API int gs_sema_try_acquire(gs_sema *s);         /* GS_EWOULDBLOCK: none left, or others wait */
 GS_API int gs_sema_release(gs_sema *s, uint32_t n); /* GS_EINVAL: n is 0, or too many in all */
@@ -477,7 +481,7 @@ GS_API int gs_write(int fd, const void *buf, size_t n, int64_t deadline_ns, size
 GS_API int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline_ns,
                      int *conn);
 
-/* Connects a socket, which is given to the poller first.  After GS_ETIMEOUT or GS_ECANCELED the
+/* Connects a socket to addr (addrlen bytes); the socket is given to the poller first.  After GS_ETIMEOUT or GS_ECANCELED the
  * attempt goes on in the kernel: close the socket.  Errors: as gs_read (ESYS: ECONNREFUSED, …). */
 GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int64_t deadline_ns);
 
@@ -537,7 +541,7 @@ GS_API int gs_trace_stop(void);
 
 /* Where warnings go (a thread could not be created, …): level 0 error, 1 warning, 2 info; text
  * without a newline.  NULL: errors and warnings to stderr, once each kind.  cb runs on any
- * thread, may not call gs_ functions. */
+ * thread, may not call gs_ functions.  Any thread may set it; does not park. */
 GS_API void gs_set_logger(void (*cb)(int level, const char *text, void *ud), void *ud);
 
 #ifdef __cplusplus

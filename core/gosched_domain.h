@@ -75,7 +75,8 @@ GS_API void **gs_mdata(gs_domain *d);
 /* Number of green threads of the domain that wait to run (queued, not parked).  A hint. */
 GS_API size_t gs_domain_waiting(gs_domain *d);
 
-/* The number of the M this code runs on (0: the thread that called gs_run first); -1 if none. */
+/* The number of the M this code runs on (0: the thread that called gs_run first); -1 if none.
+ * Any thread, any stack. */
 GS_API int gs_mid(void);
 
 /* From signal handlers or any thread: what the green thread locked by GS_RUN_LOCK_MAIN is parked

@@ -89,6 +89,17 @@ P *pidleget_try(Domain *d) {
   return p;
 }
 
+/* For an M that shall spin.  Where there is no P, whoever gives one up next is told to look once
+ * more.  Both under one lock: an M that gave its P up between an unlocked look and the telling
+ * would neither be found here nor look (models/spinning.pml, BROKEN_UNLOCKED). */
+P *pidleget_spinning(Domain *d) {
+  lock(&d->lock);
+  P *p = pidleget(d);
+  if (!p) store_sc(&d->needspinning, 1);
+  unlock(&d->lock);
+  return p;
+}
+
 /* ---- making Ms ---- */
 
 M *m_alloc(void) {
@@ -423,20 +434,14 @@ void startlockedm(M *m, G *g) {
 /* ---- handing Ps on ---- */
 
 void wakep(Domain *d) {
-  for (;;) {
-    if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
-    if (!CAS(&d->nmspinning, 0, 1)) return;
-    P *p = pidleget_try(d);
-    if (p) {
-      startm(p, true);
-      return;
-    }
-    /* Work was published and there is no P for it: whoever gives one up looks once more.  One that
-     * was given up just now, by an M that saw us spin, has not been looked for: so again. */
-    store_sc(&d->needspinning, 1);
-    torture_window();
+  if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
+  if (!CAS(&d->nmspinning, 0, 1)) return;
+  torture_window(); /* the idle P goes to somebody who comes back from a call */
+  P *p = pidleget_spinning(d);
+  if (p)
+    startm(p, true);
+  else
     add_sc(&d->nmspinning, -1);
-  }
 }
 
 void handoffp(P *p) {

@@ -116,13 +116,11 @@ static G *retire(M *m) {
   if (m->spinning) {
     stop_spinning(m, d);
     if (any_work(d)) {
-      P *again = pidleget_try(d);
+      P *again = pidleget_spinning(d);
       if (again) {
         acquirep(m, again);
         m->spinning = 1;
         add_sc(&d->nmspinning, 1);
-      } else {
-        store_sc(&d->needspinning, 1);
       }
     }
   }

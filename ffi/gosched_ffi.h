@@ -8,8 +8,9 @@
  *   unsigned us = 1000; void *args[] = {&us}; int ret, e;
  *   gs_ffi_call(f, &ret, args, &e);
  *
- * Objects are not locked: one thread at a time declares and loads on a gs_ffi.  gs_ffi_call of a
- * prepared function is safe from any number of green threads at once.
+ * Threads.  Any thread may call these functions, a green thread or not; none parks but
+ * gs_ffi_call.  Objects are not locked: one thread at a time declares and loads on a gs_ffi.
+ * gs_ffi_call of a prepared function is safe from any number of green threads at once.
  */
 #ifndef GOSCHED_FFI_H
 #define GOSCHED_FFI_H
@@ -105,7 +106,8 @@ GS_API int gs_ffi_func(gs_lib *lib, const char *name, gs_func **func, gs_ffi_err
 GS_API int gs_lib_symbol(gs_lib *lib, const char *name, void **addr, gs_ffi_error *err);
 GS_API const char *gs_lib_name(const gs_lib *lib); /* as given to gs_ffi_load, or "the process" */
 
-/* A function declared with "..." for a call with these further arguments.  They are promoted as C
+/* A function declared with "..." for a call with nextra further arguments of the types extra.  They
+ * are promoted as C
  * does it (float to double, what is narrower than int to int): gs_func_arg of the new function
  * tells which types gs_ffi_call wants.  Kept per shape: asking twice gives the same; freed with
  * func.  Errors: GS_EINVAL, GS_ETYPE (func is not variadic; a type that cannot be passed),
@@ -117,12 +119,13 @@ GS_API int gs_func_variadic_shape(gs_func *func, const gs_type *const *extra, si
  * "longdouble", "pointer", "void".  Static; NULL for an unknown name. */
 GS_API const gs_type *gs_type_builtin(const char *name);
 
-/* A struct type from its members in order (layout by the C ABI; no bit-fields).  Owned by ffi.
+/* A struct type from its n members in order (layout by the C ABI; no bit-fields).  Owned by ffi.
  * Errors: GS_EINVAL, GS_ENOMEM, GS_ETYPE. */
 GS_API int gs_type_struct(gs_ffi *ffi, const gs_type *const *members, size_t n, const gs_type **out,
                           gs_ffi_error *err);
 
-/* A prepared function from an address and types.  nfixed < nargs: a variadic call of this shape,
+/* A prepared function from an address addr, the type it returns (ret) and those of its nargs
+ * arguments (args).  nfixed < nargs: a variadic call of this shape,
  * whose arguments from nfixed on are promoted as in gs_func_variadic_shape; nfixed is at least 1.
  * name is copied, shown in traces; site_flags are GS_SITE_….  Freed by gs_func_free or with ffi.
  * If all arguments and the result are integers, pointers, float or double and fit into registers
@@ -158,7 +161,7 @@ GS_API const char *gs_type_name(const gs_type *type); /* as declared, e.g. "cons
 GS_API const gs_type *gs_type_target(const gs_type *type);
 GS_API size_t gs_type_length(const gs_type *type); /* elements, members or parameters; else 0 */
 GS_API const gs_type *gs_type_param(const gs_type *type, size_t i); /* of a function, or NULL */
-/* 1 if both are the same C type, whatever typedefs spell them; qualifiers count. */
+/* 1 if a and b are the same C type, whatever typedefs spell them; qualifiers count. */
 GS_API int gs_type_same(const gs_type *a, const gs_type *b);
 /* 1 if C passes a pointer of type `from` where one of type `to` is wanted, without a cast: to the
  * same type but for more const or volatile, or void * on either side. */
@@ -171,7 +174,7 @@ GS_API size_t gs_field_offset(const gs_field *field); /* bytes from the start of
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
 GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);
 
-/* Sets the hints (GS_SITE_…) and returns the old ones.  Any thread, also while calls run. */
+/* Sets the hints (site_flags: GS_SITE_…) and returns the old ones.  Any thread, also while calls run. */
 GS_API unsigned gs_func_set_hints(gs_func *func, unsigned site_flags);
 
 #ifdef __cplusplus

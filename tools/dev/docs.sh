@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# ./dev docs: the pages at the root and in docs/ as a web site, in build/docs/site.
+# ./dev docs: the pages at the root and in docs/ as a web site, in build/docs/site, and the manual
+# pages, made from the headers, in build/docs/man.
 
 make_site() {
   rm -rf build/docs
@@ -9,8 +10,15 @@ make_site() {
   "$GS_PY" -m mkdocs build --quiet --config-file build/docs/mkdocs.yml
 }
 
+make_manual() {
+  python3 tools/manpages.py --version "$(cat VERSION)" --out build/docs/man \
+    core/gosched.h core/gosched_domain.h ffi/gosched_ffi.h
+}
+
 dev_docs() {
   need_python run docs || die "the site is made by a Python program: $GS_PY_WHY"
   must "documentation" make_site
+  must "manual pages" make_manual
   say "build/docs/site/index.html"
+  say "man -l build/docs/man/man7/gosched.7"
 }

@@ -27,6 +27,8 @@ postgres postgresql     dir:/usr/lib/postgresql/*/bin
 postgres libpq5         lib:libpq.so.5
 test     libcmocka-dev  pc:cmocka
 test     patch          cmd:patch
+test     spin           cmd:spin
+test     mandoc         cmd:mandoc
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 git      git            cmd:git
 cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
