@@ -146,13 +146,25 @@ static int run_on(M *m, const gs_config *c, const Numbers *n, MainCall *call) {
   store_rel(&gs_sched.main_m, m);
   /* From here the M is inside, without a P, as if its G had lost it. */
   store_rel(&m->sc, sc_next(m->sc, SC_INSIDE));
-  store_rel(&gs_sched.running, 2);
+  store_sc(&gs_sched.running, RUN_ON);
   m->prevg = g;
   m->prev = PREV_GLOBAL;
   schedule_loop(m);
   m->runner = 0;
-  m->lockedg = NULL;
   return GS_OK;
+}
+
+/* This thread leaves its M.  A G that was abandoned while it was locked to it would wait for the
+ * thread for ever, and so would any P that somebody brings for that G: another thread takes the
+ * thread's place in the M, with everything that is on its way there. */
+static void leave_m(M *m) {
+  stack_sigstack_drop(m);
+  gs_setm(NULL);
+  if (likely(!m->lockedg)) {
+    m_free(m);
+    return;
+  }
+  while (m_new_thread(m) != 0) os_sleep_ns(1000000);
 }
 
 int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
@@ -166,13 +178,13 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   if (gs_getm())
     return gs_fail(GS_EBUSY, "gs_run: this thread runs green threads already; call fn directly");
   if ((err = numbers_of(c, &n)) || (err = gs_boot())) return err;
-  if (!CAS(&gs_sched.running, 0, 1))
+  if (!CAS(&gs_sched.running, RUN_NONE, RUN_STARTS))
     return gs_fail(GS_EBUSY, "gs_run: another gs_run is under way; start green threads with gs_go");
   gs_sched.max_threads = (uint32_t)n.threads;
   store_rlx(&gs_native.stack_size, (size_t)n.stack);
   store_rlx(&gs_native.klass, stack_class((size_t)n.stack));
   if ((err = domain_resize(&gs_native, (uint32_t)n.procs))) {
-    store_rel(&gs_sched.running, 0);
+    store_rel(&gs_sched.running, RUN_NONE);
     return gs_fail(err, "gs_run: out of memory for %lld procs", n.procs);
   }
   gs_sched.run_flags = c->flags;
@@ -181,17 +193,15 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   store_sc(&gs_sched.notified, 0);
   M *m = m_alloc();
   if (!m) {
-    store_rel(&gs_sched.running, 0);
+    store_rel(&gs_sched.running, RUN_NONE);
     return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads exist already", n.threads);
   }
   m_thread_init(m);
   MainCall call = {fn, arg, 0};
   err = run_on(m, c, &n, &call);
   store_rel(&gs_sched.main_m, NULL);
-  stack_sigstack_drop(m);
-  gs_setm(NULL);
-  m_free(m);
-  store_rel(&gs_sched.running, 0);
+  leave_m(m);
+  store_rel(&gs_sched.running, RUN_NONE);
   if (!err && result) *result = call.result;
   return err;
 }

@@ -273,11 +273,20 @@ static M *drain(M *m, G *g) {
   store_rlx(&g->cancelled, 0);
   heavy_barrier(); /* who is born after this sees `ending` */
   cancel_all(m, g);
-  while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
-    gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
-    m = g->m;
+  for (;;) {
+    while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
+      gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
+      m = g->m;
+    }
+    if (load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON) return m;
+    /* Other threads may start one just now: it must not outlive gs_run.  Such a thread counts itself
+     * and then looks whether gs_run goes on; here is the other order. */
+    store_sc(&gs_sched.running, RUN_ENDS);
+    torture_window();
+    while (load_sc(&gs_sched.outsiders)) os_yield();
+    if (live_gs() == 1) return m;
+    store_sc(&gs_sched.running, RUN_ON);
   }
-  return m;
 }
 
 _Noreturn void g_exit(M *m) {
@@ -341,8 +350,14 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   if (!fn) return gs_fail(GS_EINVAL, "gs_go: fn is NULL; a function is needed");
   if (o && check_opts(o) != GS_OK) return GS_EINVAL;
   M *here = gs_getm();
-  if (!here && !load_acq(&gs_sched.running))
-    return gs_fail(GS_EPERM, "gs_go: no gs_run is under way");
+  if (!here) {
+    add_sc(&gs_sched.outsiders, 1);
+    if (load_sc(&gs_sched.running) != RUN_ON) {
+      add_sc(&gs_sched.outsiders, -1);
+      return gs_fail(GS_EPERM, "gs_go: no gs_run is under way, or it just begins or ends");
+    }
+    torture_window(); /* the last G may end now: gs_run waits for this thread */
+  }
   G *caller = here ? here->curg : NULL; /* asked before enter, which may end on another M */
   M *m = enter(); /* NULL also inside a foreign call: then it is as on any other thread */
   Domain *d = o && o->domain ? o->domain : caller ? caller->d : &gs_native;
@@ -365,6 +380,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   err = GS_OK;
 out:
   if (m) leave(m);
+  if (!here) add_sc(&gs_sched.outsiders, -1);
   return err ? gs_fail(err, "gs_go: out of memory") : GS_OK;
 }
 

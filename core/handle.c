@@ -71,7 +71,7 @@ gs_handle *handle_new(G *g) {
 
 static void handle_free(gs_handle *h) {
   M *m = gs_getm();
-  if (unlikely(!m || m->nhfree >= M_KEEP)) {
+  if (unlikely(!m || m->nhfree + 1 > M_KEEP)) {
     free(h);
     return;
   }

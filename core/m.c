@@ -175,6 +175,18 @@ static void *m_main(void *arg) {
   throw_("an M left its loop");
 }
 
+/* The new thread of an M that has a locked G: a P may be on its way, which stoplockedm takes. */
+static void *m_go_on(void *arg) {
+  M *m = arg;
+  m_thread_init(m);
+  boot_thread_key(m);
+  os_thread_begin(m);
+  schedule_loop(m);
+  throw_("an M left its loop");
+}
+
+int m_new_thread(M *m) { return os_thread_start(m, m_go_on); }
+
 static void no_thread(int err) {
   static uint32_t said;
   char limits[256];
@@ -407,6 +419,9 @@ void stoplockedm(M *m) {
       acquirep(m, p);
       return;
     }
+    /* Without a P, and the thread leaves (see boot.c).  After the look at nextp: a P that comes
+     * later sets the note again, and finds the thread that takes this one's place. */
+    if (unlikely(m->runner && load_sc(&gs_sched.main_done))) return;
     /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
      * locked here is told: it is the one whose operations return GS_EINTR. */
     if (load_rlx(&gs_sched.notified) && m->lockedg->main)

@@ -222,6 +222,7 @@ void schedule_loop(M *m) {
     }
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
       stoplockedm(m);
+      if (unlikely(m->p == &gs_nop)) continue;
       g = m->lockedg;
     } else if (!(g = find_runnable(m, &inherit))) {
       continue;

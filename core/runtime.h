@@ -427,7 +427,8 @@ typedef struct gs_sched {
   uint64_t ndied;      /* those of them that could not be made after all; atomic */
   uint64_t goid;       /* atomic */
   G *allg;             /* push-only list; atomic */
-  uint32_t running;    /* a gs_run is under way */
+  uint32_t running;    /* RUN_…; atomic */
+  uint32_t outsiders;  /* threads without an M that are inside gs_go; atomic */
   uint32_t main_done;  /* its main G has ended and is off its stack */
   M *main_m;           /* the M inside gs_run */
   G *main_g;
@@ -460,6 +461,9 @@ typedef struct gs_sched {
   uint64_t stacks_mapped;
   long timerslack; /* of the process at boot */
 } Sched;
+
+/* What gs_sched.running says of gs_run. */
+enum { RUN_NONE, RUN_STARTS, RUN_ON, RUN_ENDS };
 
 extern Sched gs_sched;
 extern Domain gs_native;
@@ -600,6 +604,7 @@ void handle_finish(M *m, gs_handle *h);
 M *m_alloc(void); /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
 void m_free(M *m);
 void m_thread_init(M *m);
+int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);
 P *releasep(M *m);
 void pidleput(P *p);            /* d->lock held */
@@ -610,7 +615,7 @@ bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still th
 P *starved_work(void);
 void startm(P *p, bool spinning);
 void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
-void stoplockedm(M *m);
+void stoplockedm(M *m); /* until it has a P for its G; or, without one, may leave gs_run */
 void startlockedm(M *m, G *g); /* m's P goes to g's M; m sleeps */
 void start_poller(void);
 void handoffp(P *p);

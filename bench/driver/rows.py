@@ -56,6 +56,11 @@ def go(row: str) -> Side:
     return Side("Go", "go", row)
 
 
+def tokio(row: str) -> Side:
+    """Tokio's side."""
+    return Side("Tokio", "rust", row)
+
+
 def floor(label: str, row: str) -> Side:
     """What the machine costs."""
     return Side(label, "c", row)
@@ -82,8 +87,8 @@ def switch_rows() -> list[Row]:
     goals = {
         "yield.two": (times(0.14, "Go", note="1x libdill"),),
         "yield.ring": (times(1.5, "asm switch"),),
-        "spawn.join.w1": (),
-        "spawn.join.w2": (times(0.095, "Go", note="1x libdill"),),
+        "spawn.join.w1": (times(0.12, "Go"),),
+        "spawn.join.w2": (times(0.12, "Go"),),
         "spawn.burst.w1": (times(0.5, "Go"),),
         "spawn.burst.w2": (times(0.5, "Go"),),
         "chan.w1": (times(0.25, "Go", note="0.9x libdill"),),
@@ -95,7 +100,16 @@ def switch_rows() -> list[Row]:
         "yield.two": floor("asm switch", "floor.switch.two"),
         "yield.ring": floor("asm switch", "floor.switch.ring"),
     }
-    rows = [Row(name, c(name), floors.get(name), (go(name),), goal) for name, goal in goals.items()]
+    rows = [
+        Row(
+            name,
+            c(name),
+            floors.get(name),
+            peers(name) if name.startswith("spawn.") else (go(name),),
+            goal,
+        )
+        for name, goal in goals.items()
+    ]
     nanosleep = floor("nanosleep", "floor.sleep.1ms")
     sleep_goals = (times(1.2, "nanosleep"), times(1.2, "nanosleep", "high"))
     sleep = Row("sleep.1ms", c("sleep.1ms"), nanosleep, (go("sleep.1ms"),), sleep_goals, True)
@@ -132,11 +146,12 @@ def handoff_rows() -> list[Row]:
 def block_rows() -> list[Row]:
     rows = []
     for n, time_goal in (
-        (1000, times(0.62, "Go", note="1x Tokio")),
-        (10000, times(0.49, "Go", note="1x Tokio")),
+        (1000, times(1, "Tokio")),
+        (10000, times(1, "Tokio")),
     ):
-        sides = (c(f"block.{n}"), floor("pthreads", f"floor.block.{n}"), (go(f"block.{n}"),))
-        memory = (times(0.87, "pthreads", note="1x Tokio"),)
+        peers = (tokio(f"block.{n}"), go(f"block.{n}"))
+        sides = (c(f"block.{n}"), floor("pthreads", f"floor.block.{n}"), peers)
+        memory = (times(1, "Tokio"),)
         batch = f"block.{n}"
         rows += [
             Row(f"block.{n}", *sides, (time_goal,), cold=True, batch=batch),
@@ -160,6 +175,31 @@ def echo_rows() -> list[Row]:
         )
         for n in (1, 100, 1000)
     ]
+
+
+def many_rows() -> list[Row]:
+    """Trees of green threads, many that sleep, what a parked one costs."""
+    rows = [
+        Row(f"{kind}.{procs}", c(f"{kind}.{procs}"), None, peers(f"{kind}.{procs}"), goal)
+        for kind, goal in (
+            ("forkjoin", (times(0.6, "Tokio"),)),
+            ("skynet", (times(0.6, "Tokio"),)),
+        )
+        for procs in ("w1", "w2")
+    ]
+    rows.append(
+        Row("sleep.100k", c("sleep.100k"), None, peers("sleep.100k"), (times(1, "Tokio"),))
+    )
+    rows += [
+        Row(name, c(name), None, peers(name), (at_most(4600),), cold=True)
+        for name in ("memory.parked.100k", "memory.parked.1M")
+    ]
+    return rows
+
+
+def peers(row: str) -> tuple[Side, ...]:
+    """Tokio's and Go's side of a row."""
+    return (tokio(row), go(row))
 
 
 def python_call_rows() -> list[Row]:
@@ -233,6 +273,7 @@ ROWS: list[Row] = [
     *switch_rows(),
     *handoff_rows(),
     *block_rows(),
+    *many_rows(),
     *echo_rows(),
     *python_call_rows(),
     *python_switch_rows(),

@@ -48,6 +48,8 @@ class Programs:
                 self._commands[program] = self._build_c()
             elif program == "go":
                 self._commands[program] = self._build_go()
+            elif program == "rust":
+                self._commands[program] = self._build_rust()
             else:
                 self._commands[program] = self._python(program)
         return self._commands[program]
@@ -104,6 +106,16 @@ class Programs:
             [go, "build", "-o", str(program), "."], directory=BENCH / "go", environment=environment
         )
         return problem or [str(program)]
+
+    def _build_rust(self) -> list[str] | str:
+        cargo = shutil.which("cargo")
+        if cargo is None:
+            return "cargo is not on PATH (Debian: cargo)"
+        # In a copy, so that what cargo writes beside the manifest stays out of the source tree.
+        crate = self.directory / "rust"
+        shutil.copytree(BENCH / "rust", crate, dirs_exist_ok=True)
+        problem = build_problem([cargo, "build", "--release", "--quiet"], directory=crate)
+        return problem or [str(crate / "target" / "release" / "rustbench")]
 
     def _python(self, program: str) -> list[str] | str:
         if program == "gosched" and not (self.build / "python" / "gosched").is_dir():

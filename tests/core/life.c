@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <unistd.h>
 
 static int return_int(void *arg) { return *(int *)arg; }
 
@@ -240,6 +241,93 @@ static void test_abandoned_ones_go_on(void **state) {
   assert_int_equal(checks_failed(), 0);
 }
 
+/* One that is locked to the very thread that leaves. */
+typedef struct left_locked {
+  atomic_int locked, go_on, done;
+  long tid; /* of the thread inside gs_run */
+} left_locked;
+
+static void lock_and_wait(void *arg) {
+  left_locked *l = arg;
+  gs_lock_os_thread();
+  if (my_tid() != l->tid) { /* another one, then: on one P it is usually this one */
+    gs_unlock_os_thread();
+  }
+  atomic_store(&l->locked, 1);
+  while (!atomic_load(&l->go_on)) gs_sleep(MS(1));
+  gs_unlock_os_thread();
+  gs_yield();
+  atomic_store(&l->done, 1);
+}
+
+static void leave_locked(void *arg) {
+  left_locked *l = arg;
+  go(lock_and_wait, l);
+  while (!atomic_load(&l->locked)) gs_sleep(MS(1));
+}
+
+static void test_abandoned_and_locked(void **state) {
+  (void)state;
+  for (int i = 0; i < SCALE(30); i++) {
+    static left_locked table[30];
+    left_locked *l = &table[i];
+    l->tid = my_tid();
+    gs_config cfg = GS_CONFIG_DEFAULT;
+    cfg.flags = GS_RUN_ABANDON;
+    run_config(&cfg, leave_locked, l);
+    atomic_store(&l->go_on, 1);
+    int ms = 1;
+    for (int64_t end = gs_now() + PATIENCE; !atomic_load(&l->done) && gs_now() < end;) {
+      block_ms(&ms);
+    }
+    assert_int_equal(atomic_load(&l->done), 1);
+  }
+}
+
+/* ---- at the edges of a run, from another thread ---- */
+
+static atomic_int edges_stop, edges_made, edges_ran, in_run;
+
+static void edge(void *arg) {
+  (void)arg;
+  CHECK(atomic_load(&in_run) != 0);
+  atomic_fetch_add(&edges_ran, 1);
+}
+
+static void *make_some(void *arg) {
+  (void)arg;
+  while (!atomic_load(&edges_stop)) {
+    int r = gs_go(edge, NULL);
+    if (r == GS_OK)
+      atomic_fetch_add(&edges_made, 1);
+    else
+      CHECK_INT(r, GS_EPERM);
+    usleep(20); /* gs_run ends when it has ended all, which takes a moment without new ones */
+  }
+  return NULL;
+}
+
+static void hardly_anything(void *arg) {
+  (void)arg;
+  gs_yield();
+}
+
+/* What gs_go accepted has ended when gs_run returns, however short the run was. */
+static void test_edges(void **state) {
+  (void)state;
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, make_some, NULL), 0);
+  for (int i = 0; i < SCALE(300); i++) {
+    atomic_store(&in_run, 1);
+    run_procs(0, hardly_anything, NULL);
+    atomic_store(&in_run, 0);
+  }
+  atomic_store(&edges_stop, 1);
+  pthread_join(thread, NULL);
+  assert_int_equal(atomic_load(&edges_made), atomic_load(&edges_ran));
+  assert_int_equal(checks_failed(), 0);
+}
+
 /* ---- without a runtime ---- */
 
 static void test_outside_a_run(void **state) {
@@ -296,6 +384,8 @@ int main(void) {
       cmocka_unit_test(test_a_foreign_call_is_waited_for),
       cmocka_unit_test(test_goexit_of_main_is_result_0),
       cmocka_unit_test(test_abandoned_ones_go_on),
+      cmocka_unit_test(test_abandoned_and_locked),
+      cmocka_unit_test(test_edges),
       cmocka_unit_test(test_outside_a_run), /* and again after runs have ended */
       cmocka_unit_test(test_strings),
   };

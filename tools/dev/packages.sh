@@ -35,6 +35,7 @@ cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
 cross    libc6-dev-arm64-cross   file:/usr/aarch64-linux-gnu/include/stdio.h
 cross    qemu-user      cmd:qemu-aarch64
 bench    golang-go      cmd:go
+bench    cargo          cmd:cargo
 lint     shellcheck     cmd:shellcheck
 lint     lua-check      cmd:luacheck
 '
