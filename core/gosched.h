@@ -307,6 +307,26 @@ GS_API int gs_mutex_lock(gs_mutex *m, int64_t deadline_ns);
 GS_API int gs_mutex_try_lock(gs_mutex *m); /* GS_EWOULDBLOCK: it is locked */
 GS_API int gs_mutex_unlock(gs_mutex *m);   /* GS_EPERM: it is not locked.  May yield */
 
+#if defined(__GNUC__) && !defined(GS_BUILDING)
+/* The same, without a call where nobody else has it or wants it. */
+static inline int gs_mutex_lock_inline(gs_mutex *m, int64_t deadline_ns) {
+  uint32_t free_ = 0;
+  if (m &&
+      __atomic_compare_exchange_n(&m->state, &free_, 1u, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return GS_OK;
+  return gs_mutex_lock(m, deadline_ns);
+}
+static inline int gs_mutex_unlock_inline(gs_mutex *m) {
+  uint32_t locked = 1;
+  if (m &&
+      __atomic_compare_exchange_n(&m->state, &locked, 0u, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    return GS_OK;
+  return gs_mutex_unlock(m);
+}
+#define gs_mutex_lock(m, deadline_ns) gs_mutex_lock_inline(m, deadline_ns)
+#define gs_mutex_unlock(m) gs_mutex_unlock_inline(m)
+#endif
+
 /* Many readers or one writer.  A writer that waits keeps new readers out; after it the readers that
  * wait come first.  A reader must not lock it again while it holds it: a writer may wait between.
  */

@@ -29,7 +29,7 @@
  */
 #include "waitq.h"
 
-#define LOCKED 1u
+#define LOCKED 1u /* gosched.h knows it too */
 #define WAITERS 2u
 #define WOKEN 4u
 #define STARVING 8u
