@@ -62,7 +62,9 @@ static bool barge(gs_mutex *x, uint32_t woken) {
 
 /* The holder runs on another CPU, maybe, and is through in a moment. */
 static bool spin(gs_mutex *x, uint32_t woken) {
-  if (load_rlx(&gs_native.nprocs) == 1) return barge(x, woken);
+  const M *m = gs_getm();
+  const G *g = m ? m->curg : NULL;
+  if (load_rlx(g ? &g->d->nprocs : &gs_native.nprocs) == 1) return barge(x, woken);
   for (int i = 0; i < SPINS; i++) {
     if (barge(x, woken)) return true;
     if (load_rlx(&x->state) & STARVING) return false;

@@ -589,9 +589,7 @@ _Noreturn void g_exit(M *m);
 uint64_t born_gs(void);
 uint32_t live_gs(void);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
-/* A full fence on every thread: the rare side of a Dekker pair whose other side, in code that is
- * inside, has a compiler fence, or, with SC_FENCE_NOW, an xchg. */
-void heavy_barrier(void);
+void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
 
 /* ---- handle.c ---- */
 
