@@ -19,11 +19,31 @@
 
 #include "chan.h"
 
+void chan_lock_slow(gs_chan *c) {
+  lock(&c->lock);
+  if (unlikely(load_rlx(&c->bias) != NULL)) {
+    store_sc(&c->bias, NULL);
+    heavy_barrier();
+    for (int i = 0; load_acq(&c->busy); i++)
+      if (i > 100) os_yield();
+  }
+  c->biased = false;
+}
+
+/* The P this runs on, if it is alone in its domain. */
+static P *solo_p(void) {
+  M *m = enter();
+  P *p = m && load_rlx(&m->p->solo) && !SC_FENCE_NOW ? m->p : NULL;
+  if (m) leave(m);
+  return p;
+}
+
 int gs_chan_new(size_t elem_size, size_t cap, gs_chan **out) {
   if (!out || elem_size > 65536) return GS_EINVAL;
   if (elem_size && cap > ((size_t)1 << 30) / elem_size) return GS_EINVAL;
   gs_chan *c = calloc(1, sizeof *c);
   if (!c) return GS_ENOMEM;
+  c->bias = solo_p();
   c->elem_size = elem_size;
   c->cap = cap;
   if (elem_size != 0 && cap != 0 && !(c->buf = malloc(elem_size * cap))) {
@@ -36,18 +56,20 @@ int gs_chan_new(size_t elem_size, size_t cap, gs_chan **out) {
 
 int gs_chan_free(gs_chan *c) {
   if (!c) return GS_OK;
-  lock(&c->lock);
+  M *m = enter();
+  chan_lock(c, m);
   bool busy = c->users != 0;
-  unlock(&c->lock);
+  chan_unlock(c);
+  if (m) leave(m);
   if (busy) return GS_EBUSY;
   free(c->buf);
   free(c);
   return GS_OK;
 }
 
-static bool chan_commit(G *g, void *lock_) {
+static bool chan_commit(G *g, void *c) {
   (void)g;
-  unlock(lock_);
+  chan_unlock(c);
   return true;
 }
 
@@ -56,18 +78,18 @@ static int wait_on(M *m, gs_chan *c, Queue *q, void *elem, int64_t deadline, con
   G *g = m->curg;
   Waiter w = {.g = g, .elem = elem};
   chan_enqueue(c, q, &w);
-  int r = gopark(m, chan_commit, &c->lock, deadline, why);
+  int r = gopark(m, chan_commit, c, deadline, why);
   if (r != GS_OK && r != GS_ECLOSED) {
-    lock(&c->lock);
+    chan_lock(c, g->m);
     chan_give_up(c, q, &w);
-    unlock(&c->lock);
+    chan_unlock(c);
   }
   leave(g->m);
   return r;
 }
 
 static int finish(M *m, gs_chan *c, int r, G *woken) {
-  unlock(&c->lock);
+  chan_unlock(c);
   if (woken) ready(m, woken);
   if (m) leave(m);
   return r;
@@ -78,7 +100,7 @@ int gs_chan_send(gs_chan *c, const void *elem, int64_t deadline) {
   if (unlikely(!c || (!elem && c->elem_size))) return GS_EINVAL;
   M *m = enter();
   if (unlikely(!m)) return GS_EPERM;
-  lock(&c->lock);
+  chan_lock(c, m);
   int r = chan_send_now(c, elem, &woken);
   if (r != GS_EWOULDBLOCK) return finish(m, c, r, woken);
   return wait_on(m, c, &c->senders, (void *)(uintptr_t)elem, deadline, "chan send");
@@ -89,7 +111,7 @@ int gs_chan_recv(gs_chan *c, void *elem, int64_t deadline) {
   if (unlikely(!c)) return GS_EINVAL;
   M *m = enter();
   if (unlikely(!m)) return GS_EPERM;
-  lock(&c->lock);
+  chan_lock(c, m);
   int r = chan_recv_now(c, elem, &woken);
   if (r != GS_EWOULDBLOCK) return finish(m, c, r, woken);
   /* Whoever closes the channel may free it before this G runs again. */
@@ -103,7 +125,7 @@ int gs_chan_try_send(gs_chan *c, const void *elem) {
   G *woken = NULL;
   if (!c || (!elem && c->elem_size)) return GS_EINVAL;
   M *m = enter();
-  lock(&c->lock);
+  chan_lock(c, m);
   int r = chan_send_now(c, elem, &woken);
   return finish(m, c, r, woken);
 }
@@ -112,7 +134,7 @@ int gs_chan_try_recv(gs_chan *c, void *elem) {
   G *woken = NULL;
   if (!c) return GS_EINVAL;
   M *m = enter();
-  lock(&c->lock);
+  chan_lock(c, m);
   int r = chan_recv_now(c, elem, &woken);
   return finish(m, c, r, woken);
 }
@@ -122,7 +144,7 @@ int gs_chan_close(gs_chan *c) {
   G *woken = NULL, **tail = &woken;
   Waiter *w;
   M *m = enter();
-  lock(&c->lock);
+  chan_lock(c, m);
   if (c->closed) return finish(m, c, GS_ECLOSED, NULL);
   store_rel(&c->closed, 1);
   while ((w = chan_take(c, &c->receivers, GS_ECLOSED)) ||
@@ -131,7 +153,7 @@ int gs_chan_close(gs_chan *c) {
     tail = &w->g->schedlink;
     w->g->schedlink = NULL;
   }
-  unlock(&c->lock);
+  chan_unlock(c);
   ready_list(m, woken);
   if (m) leave(m);
   return GS_OK;

@@ -26,6 +26,9 @@ typedef struct {
 
 struct gs_chan {
   Lock lock;
+  uint32_t busy;   /* bias is inside: the lock that it need not take; whoever holds the P bias */
+  P *bias;         /* see chan_lock; set when it is made, cleared under lock */
+  bool biased;     /* the holder came by bias; the holder */
   uint32_t closed; /* written under lock; read by all */
   size_t elem_size, cap;
   size_t count; /* lock; read by all */
@@ -34,6 +37,41 @@ struct gs_chan {
   size_t users; /* waits begun that will come back to this channel; lock */
   unsigned char *buf;
 };
+
+/* ---- the lock ----
+ *
+ * A channel made on a P that is alone in its domain is likely used there only, and who has the P is
+ * inside and alone: such a P (bias) does not take the lock but announces that it is inside (busy).
+ * Anybody else takes the lock and, the first time, the bias away, for good.  Dekker's pattern:
+ *
+ *     bias:    busy = 1;     [compiler fence]   bias still me?
+ *     others:  bias = NULL;  [heavy barrier]    busy still 1?  wait
+ *
+ * Either the P sees that the bias is gone and takes the lock like anybody, or the other one sees
+ * busy and waits until it is 0; that is not long, for nothing under the lock waits.  Where there is
+ * no membarrier nothing is biased. */
+void chan_lock_slow(gs_chan *c);
+
+static inline void chan_lock(gs_chan *c, const M *m) {
+  if (m && load_rlx(&c->bias) == m->p) {
+    store_rlx(&c->busy, 1);
+    compiler_fence();
+    torture_window(); /* the bias may be taken away now */
+    if (likely(load_acq(&c->bias) == m->p)) {
+      c->biased = true;
+      return;
+    }
+    store_rel(&c->busy, 0);
+  }
+  chan_lock_slow(c);
+}
+
+static inline void chan_unlock(gs_chan *c) {
+  if (c->biased)
+    store_rel(&c->busy, 0);
+  else
+    unlock(&c->lock);
+}
 
 static inline void chan_enqueue(gs_chan *c, Queue *q, Waiter *w) {
   w->next = NULL;

@@ -195,7 +195,7 @@ void g_recycle(M *m, G *g) {
 
 /* ---- cancellation ---- */
 
-static void heavy_barrier(void) {
+void heavy_barrier(void) {
   if (load_rlx(&gs_sched.fenced)) {
     fence_sc();
     return;

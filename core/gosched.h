@@ -133,7 +133,8 @@ GS_API int gs_go_opts(const gs_go_options *opts, void (*fn)(void *), void *arg, 
 
 /* Waits until the green thread has ended.  Parks; on a thread that runs no green thread it blocks
  * that thread.  Any number may wait, also several times.
- * Errors: GS_ETIMEOUT, GS_ECANCELED (the caller was cancelled), GS_EINTR, GS_EPERM, GS_EINVAL. */
+ * Errors: GS_ETIMEOUT, GS_ECANCELED (the caller was cancelled), GS_EINTR, GS_EPERM, GS_EINVAL,
+ * GS_ENOMEM (for the deadline). */
 GS_API int gs_join(gs_handle *h, int64_t deadline_ns);
 
 /* Asks the green thread to stop: what it is parked in returns GS_ECANCELED now, and so does
@@ -151,7 +152,7 @@ GS_API void gs_handle_release(gs_handle *h);
 GS_API void gs_yield(void);
 
 /* Parks for ns nanoseconds (<= 0: like gs_yield).
- * Errors: GS_ECANCELED, GS_EINTR, GS_EPERM. */
+ * Errors: GS_ECANCELED, GS_EINTR, GS_EPERM, GS_ENOMEM. */
 GS_API int gs_sleep(int64_t ns);
 
 GS_API int64_t gs_now(void);   /* monotonic nanoseconds; any thread, any stack */
@@ -223,7 +224,8 @@ GS_API int gs_chan_free(gs_chan *c);
 
 /* Sends a copy of the elem_size bytes at elem.  Parks until there is room or a receiver.
  * Errors: GS_ECLOSED (at once, and for a sender that waits when it is closed), GS_ETIMEOUT,
- * GS_ECANCELED, GS_EINTR, GS_EPERM, GS_EINVAL (c is NULL).  On an error nothing was sent. */
+ * GS_ECANCELED, GS_EINTR, GS_EPERM, GS_EINVAL (c is NULL), GS_ENOMEM (for the deadline).  On an
+ * error nothing was sent. */
 GS_API int gs_chan_send(gs_chan *c, const void *elem, int64_t deadline_ns);
 
 /* Receives into elem (NULL: thrown away).  Parks until there is an element.
@@ -306,6 +308,26 @@ typedef struct gs_mutex {
 GS_API int gs_mutex_lock(gs_mutex *m, int64_t deadline_ns);
 GS_API int gs_mutex_try_lock(gs_mutex *m); /* GS_EWOULDBLOCK: it is locked */
 GS_API int gs_mutex_unlock(gs_mutex *m);   /* GS_EPERM: it is not locked.  May yield */
+
+#if defined(__GNUC__) && !defined(GS_BUILDING)
+/* The same, without a call where nobody else has it or wants it. */
+static inline int gs_mutex_lock_inline(gs_mutex *m, int64_t deadline_ns) {
+  uint32_t free_ = 0;
+  if (m &&
+      __atomic_compare_exchange_n(&m->state, &free_, 1u, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return GS_OK;
+  return gs_mutex_lock(m, deadline_ns);
+}
+static inline int gs_mutex_unlock_inline(gs_mutex *m) {
+  uint32_t locked = 1;
+  if (m &&
+      __atomic_compare_exchange_n(&m->state, &locked, 0u, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    return GS_OK;
+  return gs_mutex_unlock(m);
+}
+#define gs_mutex_lock(m, deadline_ns) gs_mutex_lock_inline(m, deadline_ns)
+#define gs_mutex_unlock(m) gs_mutex_unlock_inline(m)
+#endif
 
 /* Many readers or one writer.  A writer that waits keeps new readers out; after it the readers that
  * wait come first.  A reader must not lock it again while it holds it: a writer may wait between.
@@ -431,10 +453,10 @@ GS_API void gs_timer_free(gs_timer *t);
 
 struct sockaddr;
 
-/* Gives fd to the poller and sets O_NONBLOCK on it.  Given already: nothing happens.  A number whose
- * former descriptor was closed without gs_poll_close is taken anew; who waits there gets GS_ECLOSED.
- * Errors: GS_EINVAL (fd is out of 0..4194303), GS_ESYS (EBADF; EMFILE, ENOSPC: limits of the
- * system), GS_ENOMEM.  Does not park; any thread, not in signal handlers. */
+/* Gives fd to the poller and sets O_NONBLOCK on it.  Given already: nothing happens.  A number
+ * whose former descriptor was closed without gs_poll_close is taken anew; who waits there gets
+ * GS_ECLOSED. Errors: GS_EINVAL (fd is out of 0..4194303), GS_ESYS (EBADF; EMFILE, ENOSPC: limits
+ * of the system), GS_ENOMEM.  Does not park; any thread, not in signal handlers. */
 GS_API int gs_poll_open(int fd);
 
 /* Takes fd back from the poller; the descriptor itself stays open.  Whatever waits for it, also a
@@ -458,10 +480,10 @@ GS_API int gs_wait(int fd, int events, int64_t deadline_ns);
 /* The same; *ready (NULL: not wanted) says which of events it is ready for. */
 GS_API int gs_wait_ready(int fd, int events, int64_t deadline_ns, int *ready);
 
-/* For those who try first themselves, with fd given to gs_poll_open: parks until there is news since
- * this last returned, without asking the system.  Call it only after an attempt ended with EAGAIN,
- * and try again after it; it may return once too often.  Errors: as gs_wait, and GS_EINVAL (not
- * given to gs_poll_open). */
+/* For those who try first themselves, with fd given to gs_poll_open: parks until there is news
+ * since this last returned, without asking the system.  Call it only after an attempt ended with
+ * EAGAIN, and try again after it; it may return once too often.  Errors: as gs_wait, and GS_EINVAL
+ * (not given to gs_poll_open). */
 GS_API int gs_poll_wait(int fd, int events, int64_t deadline_ns);
 
 /* Reads what there is, up to n bytes; parks while there is nothing.  *got (NULL: not wanted) is how
@@ -481,8 +503,9 @@ GS_API int gs_write(int fd, const void *buf, size_t n, int64_t deadline_ns, size
 GS_API int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline_ns,
                      int *conn);
 
-/* Connects a socket to addr (addrlen bytes); the socket is given to the poller first.  After GS_ETIMEOUT or GS_ECANCELED the
- * attempt goes on in the kernel: close the socket.  Errors: as gs_read (ESYS: ECONNREFUSED, …). */
+/* Connects a socket to addr (addrlen bytes); the socket is given to the poller first.  After
+ * GS_ETIMEOUT or GS_ECANCELED the attempt goes on in the kernel: close the socket.  Errors: as
+ * gs_read (ESYS: ECONNREFUSED, …). */
 GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int64_t deadline_ns);
 
 /* ---- see inside ---- */

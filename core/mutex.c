@@ -29,7 +29,7 @@
  */
 #include "waitq.h"
 
-#define LOCKED 1u
+#define LOCKED 1u /* gosched.h knows it too */
 #define WAITERS 2u
 #define WOKEN 4u
 #define STARVING 8u
@@ -62,7 +62,9 @@ static bool barge(gs_mutex *x, uint32_t woken) {
 
 /* The holder runs on another CPU, maybe, and is through in a moment. */
 static bool spin(gs_mutex *x, uint32_t woken) {
-  if (load_rlx(&gs_native.nprocs) == 1) return barge(x, woken);
+  const M *m = gs_getm();
+  const G *g = m ? m->curg : NULL;
+  if (load_rlx(g ? &g->d->nprocs : &gs_native.nprocs) == 1) return barge(x, woken);
   for (int i = 0; i < SPINS; i++) {
     if (barge(x, woken)) return true;
     if (load_rlx(&x->state) & STARVING) return false;
@@ -127,10 +129,7 @@ static GS_NOINLINE int lock_contended(gs_mutex *x, int64_t deadline) {
 }
 
 int gs_mutex_lock(gs_mutex *x, int64_t deadline) {
-  uint32_t s = 0;
-  if (likely(x && __atomic_compare_exchange_n(&x->state, &s, LOCKED, false, __ATOMIC_ACQUIRE,
-                                              __ATOMIC_RELAXED)))
-    return GS_OK;
+  if (likely(x && barge(x, 0))) return GS_OK;
   return lock_contended(x, deadline);
 }
 
@@ -163,32 +162,34 @@ out:
   return w;
 }
 
-/* m is inside or NULL.  True: somebody starved and should run now. */
-static bool release_slow(M *m, gs_mutex *x) {
-  for (;;) {
-    uint32_t s = load_rlx(&x->state);
-    if (!(s & WAITERS) || ((s & WOKEN) && !(s & STARVING))) {
-      if (cas_state(x, &s, s & ~LOCKED)) return false;
-      continue;
-    }
-    wq_lock(&x->q);
-    QWaiter *w = unlock_to_waiter(x);
-    if (!w) continue;
-    bool given = w->given;
-    wq_wake(m, w);
-    return given;
-  }
+/* True: unlocked, by one step, for nobody has to be woken: none waits, or one is awake already. */
+static bool unlock_quietly(gs_mutex *x) {
+  uint32_t s = load_rlx(&x->state);
+  while (!(s & WAITERS) || ((s & WOKEN) && !(s & STARVING)))
+    if (cas_state(x, &s, s & ~LOCKED)) return true;
+  return false;
 }
 
-void mutex_unlock_inside(M *m, gs_mutex *x) {
-  uint32_t s = LOCKED;
-  if (!cas_state(x, &s, 0)) release_slow(m, x);
+/* m is inside or NULL.  True: somebody starved and should run now. */
+static bool release_slow(M *m, gs_mutex *x) {
+  QWaiter *w = NULL;
+  while (!w) {
+    if (unlock_quietly(x)) return false;
+    wq_lock(&x->q);
+    w = unlock_to_waiter(x);
+  }
+  bool given = w->given;
+  wq_wake(m, w);
+  return given;
 }
+
+void mutex_unlock_inside(M *m, gs_mutex *x) { release_slow(m, x); }
 
 static GS_NOINLINE int unlock_contended(gs_mutex *x) {
   if (!x) return gs_fail(GS_EINVAL, "gs_mutex_unlock: the mutex is NULL");
   if (!(load_rlx(&x->state) & LOCKED))
     return gs_fail(GS_EPERM, "gs_mutex_unlock: the mutex is not locked");
+  if (unlock_quietly(x)) return GS_OK;
   M *m = enter();
   bool starved = release_slow(m, x);
   if (m) leave(m);

@@ -593,6 +593,7 @@ _Noreturn void g_exit(M *m);
 uint64_t born_gs(void);
 uint32_t live_gs(void);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
+void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
 
 /* ---- handle.c ---- */
 

@@ -79,9 +79,9 @@ static void sort(const Select *s) {
   }
 }
 
-static void lock_all(const Select *s) {
+static void lock_all(const Select *s, const M *m) {
   for (uint32_t i = 0; i < s->n; i++)
-    if (i == 0 || nth(s, i) != nth(s, i - 1)) lock(&nth(s, i)->lock);
+    if (i == 0 || nth(s, i) != nth(s, i - 1)) chan_lock(nth(s, i), m);
 }
 
 /* The last lock that is released is the first channel's, and s is not touched after it. */
@@ -89,7 +89,7 @@ static void unlock_all(const Select *s) {
   for (uint32_t i = s->n; i-- > 0;) {
     gs_chan *c = nth(s, i);
     if (i > 0 && c == nth(s, i - 1)) continue;
-    unlock(&c->lock);
+    chan_unlock(c);
     if (i > 0) torture_window(); /* whoever waits on c may claim the G now */
   }
 }
@@ -130,9 +130,9 @@ static int attempt(const Select *s, M *m, bool all, size_t *chosen, G **woken) {
   while (n) {
     uint32_t at = n == 1 ? 0 : random_below(m, n), k = s->ready[at];
     gs_chan *c = s->cases[k].chan;
-    if (!all) lock(&c->lock);
+    if (!all) chan_lock(c, m);
     int r = case_now(&s->cases[k], woken);
-    if (!all) unlock(&c->lock);
+    if (!all) chan_unlock(c);
     if (r != GS_EWOULDBLOCK) {
       *chosen = k;
       return r;
@@ -180,7 +180,7 @@ static void enqueue_all(const Select *s, G *g) {
 /* ---- third pass ---- */
 
 /* The entry that a partner has won by, or NULL; the others leave their queues. */
-static const Waiter *dequeue_all(const Select *s) {
+static const Waiter *dequeue_all(const Select *s, const M *m) {
   const Waiter *fired = NULL;
   gs_chan *locked = NULL;
   for (uint32_t i = 0; i < s->n; i++) {
@@ -191,14 +191,14 @@ static const Waiter *dequeue_all(const Select *s) {
       continue;
     }
     if (c != locked) {
-      if (locked) unlock(&locked->lock);
+      if (locked) chan_unlock(locked);
       torture_window(); /* partners may find the stale entry */
-      lock(&c->lock);
+      chan_lock(c, m);
       locked = c;
     }
     chan_give_up(c, queue_of(&s->cases[k]), &s->entries[k]);
   }
-  if (locked) unlock(&locked->lock);
+  if (locked) chan_unlock(locked);
   return fired;
 }
 
@@ -208,7 +208,7 @@ static int wait_for_one(const Select *s, M *m, int64_t deadline, size_t *chosen)
   shuffle_equals(s, m);
   enqueue_all(s, g);
   int r = gopark(m, s->n ? select_commit : NULL, (void *)(uintptr_t)s, deadline, "select");
-  const Waiter *fired = dequeue_all(s);
+  const Waiter *fired = dequeue_all(s, g->m);
   leave(g->m);
   gs_assert((fired != NULL) == (r == GS_OK || r == GS_ECLOSED));
   if (!fired) return r;
@@ -230,7 +230,7 @@ static int run(const Select *s, bool wait, int64_t deadline, size_t *chosen) {
   int r = attempt(s, m, false, chosen, &woken);
   if (r == GS_EWOULDBLOCK) {
     sort(s);
-    lock_all(s);
+    lock_all(s, m);
     r = attempt(s, m, true, chosen, &woken);
     if (r == GS_EWOULDBLOCK && wait && deadline > 0) return wait_for_one(s, m, deadline, chosen);
     unlock_all(s);

@@ -26,10 +26,8 @@ void bench_die(const char *format, ...) {
   exit(1);
 }
 
-void bench_check(const char *what, int code) {
-  if (code != GS_OK) {
-    bench_die("%s: %s %s", what, gs_strerror(code), gs_error_detail());
-  }
+void bench_check_failed(const char *what, int code) {
+  bench_die("%s: %s %s", what, gs_strerror(code), gs_error_detail());
 }
 
 int64_t bench_now(void) {

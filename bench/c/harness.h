@@ -35,6 +35,7 @@ typedef struct bench_row {
 /* A table of rows, ended by a row without a name. */
 extern const bench_row bench_rows_calls[];
 extern const bench_row bench_rows_switch[];
+extern const bench_row bench_rows_sync[];
 extern const bench_row bench_rows_handoff[];
 extern const bench_row bench_rows_block[];
 extern const bench_row bench_rows_echo[];
@@ -68,7 +69,12 @@ int bench_threads(void);
 _Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Ends the process if a gs_ function returned an error; `what` names the call. */
-void bench_check(const char *what, int code);
+_Noreturn void bench_check_failed(const char *what, int code);
+static inline void bench_check(const char *what, int code) {
+  if (__builtin_expect(code != 0, 0)) {
+    bench_check_failed(what, code);
+  }
+}
 
 /* A body that runs as the main green thread, with what it needs. */
 typedef struct bench_green {

@@ -95,6 +95,10 @@ def switch_rows() -> list[Row]:
         "chan.w2": (times(0.57, "Go", note="0.7x Tokio"),),
         "buffered.w1": (times(0.52, "Go", note="0.6x Boost"),),
         "buffered.w2": (times(0.6, "Go"),),
+        "select.four.w1": (times(0.5, "Go"),),
+        "select.four.w2": (times(0.5, "Go"),),
+        "mutex.eight.w1": (times(0.8, "Go"),),
+        "mutex.eight.w2": (times(0.8, "Go"),),
     }
     floors = {
         "yield.two": floor("asm switch", "floor.switch.two"),

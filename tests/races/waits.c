@@ -195,6 +195,66 @@ static void test_select_against_all(void **state) {
   run_procs(4, select_arena, NULL);
 }
 
+/* ---- a channel's lone P against the first other user (chan.h) ----
+ *
+ * On one P a new channel is used without its lock; a thread that runs no green thread comes at the
+ * same moment and takes that away.  Nothing is lost, doubled, or overwritten. */
+
+typedef struct duo {
+  gs_chan *_Atomic c; /* of this round; NULL: none */
+  atomic_int come, gone, stop;
+  atomic_llong sent;
+} duo;
+
+enum { EACH = 8 };
+
+static void *other_user(void *arg) {
+  duo *d = arg;
+  int value = 1;
+  while (!atomic_load(&d->stop)) {
+    gs_chan *c = atomic_load(&d->c);
+    if (!c) continue;
+    atomic_store(&d->come, 1);
+    for (int i = 0; i < EACH; i++, value++)
+      if (gs_chan_try_send(c, &value) == GS_OK) atomic_fetch_add(&d->sent, value);
+    atomic_store(&d->c, NULL);
+    atomic_store(&d->gone, 1);
+  }
+  return NULL;
+}
+
+static void lone_p(void *arg) {
+  (void)arg;
+  duo d = {.stop = 0};
+  pthread_t thread;
+  long long received = 0;
+  CHECK_INT(pthread_create(&thread, NULL, other_user, &d), 0);
+  for (int i = 0; i < SCALE(1000) && !checks_failed(); i++) {
+    gs_chan *c = chan_new(sizeof(int), 3);
+    int value = 1000000, got = 0;
+    size_t users = 0;
+    atomic_store(&d.come, 0);
+    atomic_store(&d.gone, 0);
+    atomic_store(&d.c, c);
+    while (i % 2 && !atomic_load(&d.come)) continue;
+    for (int64_t end = gs_now() + PATIENCE; !atomic_load(&d.gone) && gs_now() < end; users++) {
+      if (gs_chan_try_send(c, &value) == GS_OK) atomic_fetch_add(&d.sent, value);
+      if (gs_chan_try_recv(c, &got) == GS_OK) received += got;
+      if (users % 256 == 255) block_ms(&(int){1}); /* the other needs a CPU too */
+    }
+    while (gs_chan_try_recv(c, &got) == GS_OK) received += got;
+    CHECK_INT(atomic_load(&d.sent), received);
+    CHECK_CODE(gs_chan_free(c), GS_OK);
+  }
+  atomic_store(&d.stop, 1);
+  pthread_join(thread, NULL);
+}
+
+static void test_lone_p_against_another_user(void **state) {
+  (void)state;
+  run_procs(1, lone_p, NULL);
+}
+
 /* ---- the heap keeps its order, and a timer its place, whatever is added and removed ---- */
 
 static void check_heap(const Timers *ts) {
@@ -236,6 +296,7 @@ int main(void) {
       cmocka_unit_test(test_heap),
       cmocka_unit_test(test_no_memory_for_a_deadline),
       cmocka_unit_test(test_no_memory_for_many_cases),
+      cmocka_unit_test(test_lone_p_against_another_user),
       cmocka_unit_test(test_select_against_all),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
