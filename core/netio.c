@@ -244,9 +244,7 @@ static GS_NOINLINE int connect_state(int fd) {
   return errno == ENOTCONN ? -EINPROGRESS : -errno;
 }
 
-static bool in_progress(int e) {
-  return e == -EINPROGRESS || e == -EALREADY || e == -EINTR;
-}
+static bool in_progress(int e) { return e == -EINPROGRESS || e == -EALREADY || e == -EINTR; }
 
 #define RETRY_NS 1000000
 

@@ -34,8 +34,8 @@
  *     channel.  A waiter that is woken by its deadline, a canceller or a signal takes the lock
  *     before it returns, so that no claim of the poller's can reach it later, when it is parked
  *     elsewhere.
- *   - Close against wait.  gs_poll_close changes seq under the lock, and then wakes who is listed; a
- *     waiter compares seq under the lock with the one its operation began with.
+ *   - Close against wait.  gs_poll_close changes seq under the lock, and then wakes who is listed;
+ * a waiter compares seq under the lock with the one its operation began with.
  *   - The count of waiters (netpoll_waiters) goes up before a G is parked and down only after it is
  *     runnable.  Between the two somebody always counts: it as a waiter, or the scheduler as work.
  *     An M that goes idle, and the rule of the seat in poll.c, rely on it.
@@ -331,8 +331,8 @@ void netpoll_again(const PollUse *u, uint32_t mode) {
 }
 
 /* Data that came after the read that emptied it has made an edge, which is READY or on its way; so
- * has everything else that ends a wait, but the end of the stream may have been part of an edge that
- * was consumed already: hence odd. */
+ * has everything else that ends a wait, but the end of the stream may have been part of an edge
+ * that was consumed already: hence odd. */
 bool netpoll_is_drained(const PollUse *u) {
   PollDesc *pd = u->pd;
   return load_rlx(&pd->drained) && load_acq(&pd->slot[0]) != PD_READY && !load_acq(&pd->odd);
@@ -401,8 +401,8 @@ static int bad_fd(const char *who, int fd) {
 static int open_locked(PollDesc *pd, int fd, uint32_t socket, PollReady *woken) {
   uint32_t before = load_rlx(&pd->state), seq = load_rlx(&pd->seq);
   if (before == PD_OPEN && os_netpoll_is_open(fd, tag_of(fd, seq))) return 0;
-  /* Whoever waits here waits on a closed descriptor that had this number, or on a bare one: it looks
-   * again. */
+  /* Whoever waits here waits on a closed descriptor that had this number, or on a bare one: it
+   * looks again. */
   store_rel(&pd->seq, ++seq);
   store_sc(&pd->slot[0], PD_NIL);
   store_sc(&pd->slot[1], PD_NIL);

@@ -1,7 +1,7 @@
-/* netpoll.c: the races of the poller, driven from inside: an edge against a green thread that parks,
- * closing against waiting, the break against the sleeper, the count of waiters.  In the torture build
- * the windows between their steps are widened; the patches in tests/mutants that remove a guard are
- * caught there.
+/* netpoll.c: the races of the poller, driven from inside: an edge against a green thread that
+ * parks, closing against waiting, the break against the sleeper, the count of waiters.  In the
+ * torture build the windows between their steps are widened; the patches in tests/mutants that
+ * remove a guard are caught there.
  */
 #include "support.h"
 
