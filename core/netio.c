@@ -66,12 +66,6 @@ static GS_NOINLINE int mode_of(int fd) {
   return flags < 0 ? -errno : flags;
 }
 
-static GS_NOINLINE bool is_socket(int fd) {
-  int type;
-  socklen_t len = sizeof type;
-  return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
-}
-
 static GS_NOINLINE bool always_ready(int fd) {
   struct stat st;
   return fstat(fd, &st) == 0 && !S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode) &&
@@ -84,12 +78,12 @@ static int approach(Transfer *t, PollUse *u, bool *wait_first) {
   int how = netpoll_use(u, t->fd);
   *wait_first = false;
   if (how == POLL_USE_OPEN) {
-    t->socket = u->socket;
+    t->socket = u->socket != POLL_NO_SOCKET;
     return 0;
   }
   int flags = mode_of(t->fd);
   if (flags < 0) return -flags;
-  t->socket = is_socket(t->fd);
+  t->socket = netpoll_socket(t->fd) != POLL_NO_SOCKET;
   t->flags = MSG_DONTWAIT;
   if (t->socket) return 0;
   if (how == POLL_USE_ALWAYS || always_ready(t->fd)) {
@@ -106,24 +100,34 @@ static int approach(Transfer *t, PollUse *u, bool *wait_first) {
 /* One transfer, waiting as long as need be. */
 static int transfer_some(Transfer *t, PollUse *u, bool wait_first, int64_t deadline) {
   uint32_t mode = t->writes ? GS_WRITE : GS_READ, used = 0, got;
-  int r, err = 0;
   size_t all = t->n;
+  /* epoll(7): a stream that gave less than was asked for is empty.  Said of TCP only: a Unix socket
+   * stops also where control messages begin. */
+  bool tcp_read = u->socket == POLL_TCP && !t->writes;
+  bool skip = tcp_read && netpoll_is_drained(u);
   for (;;) {
+    int r, err = 0;
     if (wait_first) {
       r = netpoll_wait_ready(u, mode, deadline, &got, &err);
       if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
       /* A pipe that can be written to takes this much without blocking. */
       if (t->writes && t->n > 4096) t->n = 4096;
     }
-    used |= netpoll_reset(u, mode);
-    ssize_t n = attempt(t);
-    t->n = all;
-    if (!would_block(n)) netpoll_again(u, used);
-    if (n >= 0) return GS_OK;
-    if (!would_block(n)) return sys_fail((int)-n);
-    if (wait_first) continue;
+    if (!skip) {
+      ssize_t n = attempt(t);
+      bool emptied = tcp_read && n > 0 && (size_t)n < t->n;
+      if (tcp_read) netpoll_set_drained(u, emptied);
+      t->n = all;
+      if (!would_block(n)) {
+        if (!emptied) netpoll_again(u, used);
+        return n >= 0 ? GS_OK : sys_fail((int)-n);
+      }
+      if (wait_first || (used = netpoll_reset(u, mode))) continue;
+    }
     r = netpoll_park(u, mode, deadline, &got, &err);
-    if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
+    /* It has not been tried yet, and an edge may be on its way: then the data come first. */
+    if (r == GS_ECLOSED || (r != GS_OK && !skip)) return r == GS_ESYS ? sys_fail(err) : r;
+    skip = false;
     used = got;
     if (u->how != POLL_USE_OPEN) netpoll_use(u, t->fd);
   }
@@ -201,18 +205,17 @@ int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline
       r = netpoll_wait_ready(&u, GS_READ, deadline, &got, &err);
       if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
     }
-    used |= netpoll_reset(&u, GS_READ);
     if (!blocks || gs_cgocall(accept_one, &a, NULL) != GS_OK) accept_one(&a);
     if (!would_block(a.conn)) netpoll_again(&u, used);
     if (a.conn >= 0) break;
     if (!would_block(a.conn)) return sys_fail(-a.conn);
-    if (blocks) continue;
+    if (blocks || (used = netpoll_reset(&u, GS_READ))) continue;
     r = netpoll_park(&u, GS_READ, deadline, &got, &err);
     if (r != GS_OK) return r == GS_ESYS ? sys_fail(err) : r;
     used = got;
     if (u.how != POLL_USE_OPEN) netpoll_use(&u, fd);
   }
-  r = netpoll_open("gs_accept", a.conn, true);
+  r = netpoll_open("gs_accept", a.conn, u.socket ? u.socket : netpoll_socket(a.conn));
   if (r != GS_OK) {
     int e = gs_errno();
     close(a.conn);
@@ -241,9 +244,7 @@ static GS_NOINLINE int connect_state(int fd) {
   return errno == ENOTCONN ? -EINPROGRESS : -errno;
 }
 
-static bool in_progress(int e) {
-  return e == -EINPROGRESS || e == -EALREADY || e == -EINTR;
-}
+static bool in_progress(int e) { return e == -EINPROGRESS || e == -EALREADY || e == -EINTR; }
 
 #define RETRY_NS 1000000
 

@@ -17,13 +17,15 @@
  *     PD_READY  an edge came that nobody has consumed
  *     PD_WAIT   green threads of the list pd->waiters may be waiting for this direction
  *
- * Whoever wants to do I/O clears READY (pd_reset), tries, and waits if it would block.  An edge
- * that comes after the clearing is found when it waits, or wakes it; one that came before it has
- * been seen by the attempt.  So no edge is lost, and a READY too many costs one attempt more.
+ * Whoever wants to do I/O tries.  If it would block and READY is there, it clears that (pd_reset) and
+ * tries again; else it waits.  An edge that comes after the clearing is found when it waits, or
+ * wakes it; one that came before it has been seen by the second attempt.  So no edge is lost, and a
+ * READY too many costs one attempt more.
  *
  * One edge may stand for more than the one who used it up has taken: two connections to accept, and
  * another green thread that tried before they came and has not waited yet.  So whoever has cleared
- * READY, or was woken, and then got something, says READY again (netpoll_again).
+ * READY, or was woken, and then got something, says READY again (netpoll_again) - unless it knows
+ * that it has taken all there was.
  *
  * The races.
  *   - Edge against park.  NIL -> WAIT and NIL -> READY are both a CAS on the slot: either the edge
@@ -32,14 +34,15 @@
  *     channel.  A waiter that is woken by its deadline, a canceller or a signal takes the lock
  *     before it returns, so that no claim of the poller's can reach it later, when it is parked
  *     elsewhere.
- *   - Close against wait.  gs_poll_close changes seq under the lock, and then wakes who is listed; a
- *     waiter compares seq under the lock with the one its operation began with.
+ *   - Close against wait.  gs_poll_close changes seq under the lock, and then wakes who is listed;
+ * a waiter compares seq under the lock with the one its operation began with.
  *   - The count of waiters (netpoll_waiters) goes up before a G is parked and down only after it is
  *     runnable.  Between the two somebody always counts: it as a waiter, or the scheduler as work.
  *     An M that goes idle, and the rule of the seat in poll.c, rely on it.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -61,7 +64,9 @@ struct gs_poll_desc {
   uint32_t slot[2]; /* PD_NIL…, of read and write; CAS */
   uint32_t seq;     /* written under lock, read by all */
   uint32_t state;   /* PD_CLOSED…; written under lock, read by all */
-  uint32_t socket;  /* open, and a socket; written under lock, read by all */
+  uint32_t socket;  /* POLL_SOCKET…; written under lock, read by all */
+  uint32_t odd;     /* an event was more than data; set by pd_ready, cleared under lock */
+  uint32_t drained; /* the last read has emptied it; readers */
   Lock lock;
   Waiter *head, *tail; /* lock */
 } GS_ALIGNED(GS_LINE);
@@ -169,6 +174,8 @@ static uint32_t waited_for(const PollDesc *pd) {
 static void pd_ready(PollDesc *pd, int fd, uint32_t seq, uint32_t mode, bool one, PollReady *out) {
   uint32_t slow = 0;
   if (load_acq(&pd->seq) != seq) return;
+  if (unlikely(mode & POLL_ODD)) store_rel(&pd->odd, 1); /* before the slot tells */
+  mode &= GS_READ | GS_WRITE;
   for (int i = 0; i < 2; i++) {
     if (!(mode & (1u << i))) continue;
     uint32_t old = load_acq(&pd->slot[i]);
@@ -298,7 +305,7 @@ int netpoll_use(PollUse *u, int fd) {
   /* seq first: if it is an older one than the state's, the wait finds that out. */
   u->seq = load_acq(&pd->seq);
   u->state = load_acq(&pd->state);
-  u->socket = load_rlx(&pd->socket);
+  u->socket = u->state == PD_OPEN ? load_rlx(&pd->socket) : POLL_NO_SOCKET;
   if (u->state == PD_OPEN)
     u->how = POLL_USE_OPEN;
   else if (u->state == PD_ALWAYS)
@@ -321,6 +328,18 @@ void netpoll_again(const PollUse *u, uint32_t mode) {
     netpoll_done(&out);
   }
   if (m) leave(m);
+}
+
+/* Data that came after the read that emptied it has made an edge, which is READY or on its way; so
+ * has everything else that ends a wait, but the end of the stream may have been part of an edge
+ * that was consumed already: hence odd. */
+bool netpoll_is_drained(const PollUse *u) {
+  PollDesc *pd = u->pd;
+  return load_rlx(&pd->drained) && load_acq(&pd->slot[0]) != PD_READY && !load_acq(&pd->odd);
+}
+
+void netpoll_set_drained(const PollUse *u, bool drained) {
+  if (load_rlx(&u->pd->drained) != drained) store_rlx(&u->pd->drained, drained);
 }
 
 /* A descriptor that nobody has opened becomes a bare one.  0 or errno. */
@@ -379,22 +398,24 @@ static int bad_fd(const char *who, int fd) {
 }
 
 /* Lock held.  0 or errno. */
-static int open_locked(PollDesc *pd, int fd, bool socket, PollReady *woken) {
+static int open_locked(PollDesc *pd, int fd, uint32_t socket, PollReady *woken) {
   uint32_t before = load_rlx(&pd->state), seq = load_rlx(&pd->seq);
   if (before == PD_OPEN && os_netpoll_is_open(fd, tag_of(fd, seq))) return 0;
-  /* Whoever waits here waits on a closed descriptor that had this number, or on a bare one: it looks
-   * again. */
+  /* Whoever waits here waits on a closed descriptor that had this number, or on a bare one: it
+   * looks again. */
   store_rel(&pd->seq, ++seq);
   store_sc(&pd->slot[0], PD_NIL);
   store_sc(&pd->slot[1], PD_NIL);
   wake_waiters(pd, GS_READ | GS_WRITE, before == PD_BARE ? GS_OK : GS_ECLOSED, false, woken);
-  int e = os_netpoll_open(fd, tag_of(fd, seq));
   store_rlx(&pd->socket, socket);
+  store_rlx(&pd->odd, 0);
+  store_rlx(&pd->drained, 0);
+  int e = os_netpoll_open(fd, tag_of(fd, seq));
   store_rel(&pd->state, e == 0 ? PD_OPEN : e == EPERM ? PD_ALWAYS : PD_CLOSED);
   return e == EPERM ? 0 : e;
 }
 
-int netpoll_open(const char *who, int fd, bool socket) {
+int netpoll_open(const char *who, int fd, uint32_t socket) {
   if ((unsigned)fd >= ROW * ROWS) return bad_fd(who, fd);
   int e = init();
   if (e) return sys_fail(e);
@@ -417,11 +438,18 @@ static void make_nonblocking(int fd) {
   if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-int gs_poll_open(int fd) {
-  int type = 0;
+uint32_t netpoll_socket(int fd) {
+  int type = 0, protocol = 0;
   socklen_t len = sizeof type;
-  bool socket = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0;
-  int r = netpoll_open("gs_poll_open", fd, socket);
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0) return POLL_NO_SOCKET;
+  len = sizeof protocol;
+  if (type != SOCK_STREAM || getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) != 0)
+    return POLL_SOCKET;
+  return protocol == IPPROTO_TCP ? POLL_TCP : POLL_SOCKET;
+}
+
+int gs_poll_open(int fd) {
+  int r = netpoll_open("gs_poll_open", fd, netpoll_socket(fd));
   PollUse u;
   if (r == GS_OK && netpoll_use(&u, fd) == POLL_USE_OPEN) make_nonblocking(fd);
   return r;

@@ -11,8 +11,9 @@
 
 typedef struct {
   uint64_t tag;
-  uint32_t mode; /* GS_READ|GS_WRITE */
+  uint32_t mode; /* GS_READ|GS_WRITE|POLL_ODD */
 } PollEvent;
+#define POLL_ODD 4u /* not only data: the end, an error, urgent data */
 
 int os_netpoll_init(void);
 int os_netpoll_open(int fd, uint64_t tag);
@@ -54,9 +55,15 @@ typedef struct {
 } PollUse;
 
 int netpoll_use(PollUse *u, int fd); /* POLL_USE_… */
-/* gs_poll_open of a non-blocking descriptor; socket: it is one, of a family that netio.c knows. */
-int netpoll_open(const char *who, int fd, bool socket);
-/* Before an attempt.  Returns for which directions an edge was used up by it. */
+/* gs_poll_open of a non-blocking descriptor. */
+int netpoll_open(const char *who, int fd, uint32_t socket);
+enum { POLL_NO_SOCKET, POLL_SOCKET, POLL_TCP };
+uint32_t netpoll_socket(int fd); /* asks the system which */
+/* A read has taken all there was, and no news came since: another one would be in vain. */
+bool netpoll_is_drained(const PollUse *u);
+void netpoll_set_drained(const PollUse *u, bool drained);
+/* After an attempt in vain.  Returns the directions for which an edge has come, which is used up by
+ * this: try again. */
 uint32_t netpoll_reset(const PollUse *u, uint32_t mode);
 /* After one that got something, for the directions whose edges it has used up: there may be more
  * for somebody else. */

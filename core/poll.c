@@ -33,6 +33,8 @@
 
 #define SYSMON_NS 10000000 /* sysmon looks this often, whatever happens */
 #define IDLE_NS 1000000    /* so long a P may be idle and nobody polls */
+#define WAKE_NS 50000      /* what waking another thread costs, with what it holds up */
+#define SPIN_NS 50000
 
 /* Makes the Gs of a list runnable; the first whose domain has an idle P is run by m itself. */
 static void inject(M *m, G *g) {
@@ -86,10 +88,19 @@ static void put_all(P *p, G *g) {
   }
 }
 
-/* Somebody else should look too: there is more than one G, or a timer that is due before sysmon
- * looks. */
+/* How long the Gs of the poller have run lately: m is about to poll again, or has run dry. */
+static void measure(M *m) {
+  if (!m->npolled) return;
+  int64_t took = (os_now() - m->polled_at) / m->npolled, before = load_rlx(&gs_sched.netpoll_took);
+  m->npolled = 0;
+  before -= before / 8;
+  store_rlx(&gs_sched.netpoll_took, took > before ? took : before);
+}
+
+/* Somebody else should look too: there is more work than a wake-up costs, or a timer that is due
+ * before sysmon looks. */
 static bool more_to_do(uint32_t n) {
-  if (n > 1) return true;
+  if (n > 1 && n * load_rlx(&gs_sched.netpoll_took) > WAKE_NS) return true;
   int64_t next = timers_next();
   return next != INT64_MAX && next - os_now() < SYSMON_NS;
 }
@@ -129,6 +140,9 @@ static void inject_there(Group of) {
 
 /* As inject, for what netpoll found: those of m's domain go to its ring together. */
 static void inject_ready(M *m, PollReady *net) {
+  m->npolled = net->count;
+  if (net->head) m->polled_at = os_now();
+  store_rlx(&gs_sched.netpoll_luck, net->count > 1);
   if (net->head) torture_window(); /* claimed, and not runnable yet: they still count as waiters */
   for (G *list = net->head; list;) {
     Group of = split(&list);
@@ -146,6 +160,26 @@ static void inject_ready(M *m, PollReady *net) {
 
 /* ---- the seat ---- */
 
+/* Polls for a moment before it sleeps, if that has paid lately: a peer that answers at once is back
+ * sooner than a thread can go to sleep and be woken.  Gives the CPU to whoever needs it meanwhile,
+ * perhaps that peer.  Each failure halves the credit; without any, one sleep in 64 tries again. */
+static bool spin_in_seat(int64_t when, PollReady *net) {
+  static uint32_t sleeps; /* the poller only */
+  uint32_t credit = load_rlx(&gs_sched.netpoll_spin);
+  if (!load_rlx(&gs_sched.netpoll_waiters) || (!credit && ++sleeps % 64)) return false;
+  int64_t now = os_now(), end = now + SPIN_NS;
+  if (end > when) return false;
+  do {
+    netpoll(GS_POLL_NOW, net);
+    now = os_now();
+    if (net->head) break;
+    os_yield();
+  } while (now < end && load_sc(&gs_sched.poll_until) == when);
+  bool paid = net->head && now < end;
+  store_rlx(&gs_sched.netpoll_spin, paid ? (credit < 16 ? credit + 4 : 16) : credit / 2);
+  return net->head != NULL;
+}
+
 /* The default slack would make every timer 50 us late. */
 static void sleep_in_seat(int64_t when, PollReady *net) {
   bool timed = when != INT64_MAX;
@@ -154,6 +188,7 @@ static void sleep_in_seat(int64_t when, PollReady *net) {
     if (epoll) netpoll(GS_POLL_NOW, net);
     return;
   }
+  if (epoll && spin_in_seat(when, net)) return;
   if (timed) os_slack(1);
   if (epoll)
     netpoll(when, net);
@@ -165,6 +200,7 @@ static void sleep_in_seat(int64_t when, PollReady *net) {
 bool poll_wait(M *m) {
   P *p = NULL;
   PollReady net = POLL_READY_INIT(net);
+  measure(m);
   if (!poll_wanted()) return false;
   if (!CAS(&gs_sched.poller, NULL, m)) return false;
   note_clear(&gs_sched.poll_note);
@@ -210,9 +246,13 @@ static bool look(PollReady *net) {
   return net->head != NULL;
 }
 
-G *poll_now(M *m) {
+/* idle: it has nothing else to do and will take the seat, or find it taken.  That look is as good,
+ * unless work is so plentiful that giving up the P would be in vain. */
+G *poll_now(M *m, bool idle) {
   PollReady net = POLL_READY_INIT(net);
   if (load_rlx(&gs_sched.netpoll_waiters) == 0 || load_rlx(&gs_sched.poller)) return NULL;
+  if (idle && !load_rlx(&gs_sched.netpoll_luck)) return NULL;
+  measure(m);
   if (!look(&net)) return NULL;
   inject_ready(m, &net);
   G *g = m->nextg;

@@ -161,7 +161,7 @@ static G *find_runnable(M *m, bool *inherit) {
       unlock(&d->lock);
       if (g) return g;
     }
-    if ((g = poll_now(m))) return g;
+    if ((g = poll_now(m, false))) return g;
   } else {
     p->fair--; /* here too: Gs of locked Ms never come through run_next */
   }
@@ -172,7 +172,7 @@ static G *find_runnable(M *m, bool *inherit) {
     unlock(&d->lock);
     if (g) return g;
   }
-  if ((g = poll_now(m))) return g;
+  if ((g = poll_now(m, true))) return g;
   if (!p->solo) {
     if (m->spinning || 2 * load_rlx(&d->nmspinning) < load_rlx(&d->nprocs) - load_rlx(&d->npidle)) {
       if (!m->spinning) {

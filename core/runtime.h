@@ -361,6 +361,9 @@ struct gs_m {
   Note note;
   uint32_t looks;  /* of a parked main G for signals, in vain; owner */
   uint32_t runner; /* this is a thread inside gs_run: it leaves when main is done */
+  /* Its last poll: how many Gs it found, and when; owner. */
+  uint32_t npolled;
+  int64_t polled_at;
   int32_t id;
   uint32_t tid; /* the kernel's */
   pthread_t thread;
@@ -439,10 +442,13 @@ typedef struct gs_sched {
   Note poll_note;
   uint32_t poll_starting; /* an M is on its way to the seat; atomic */
   /* Descriptors: netpoll.c */
-  uint32_t netpoll_inited;  /* a descriptor was opened once; netpoll.c under its lock, atomic */
-  int32_t netpoll_waiters;  /* Gs parked for one, or on their way to a queue; atomic */
-  uint32_t netpolling;      /* somebody polls without waiting; atomic */
-  uint32_t netpolls;        /* polls so far; atomic */
+  uint32_t netpoll_inited; /* a descriptor was opened once; netpoll.c under its lock, atomic */
+  int32_t netpoll_waiters; /* Gs parked for one, or on their way to a queue; atomic */
+  uint32_t netpolling;     /* somebody polls without waiting; atomic */
+  uint32_t netpolls;       /* polls so far; atomic */
+  uint32_t netpoll_luck;   /* the last poll found several: look again before going idle; atomic */
+  uint32_t netpoll_spin;   /* how often polling for a moment has paid lately, 0..16; atomic */
+  int64_t netpoll_took;    /* ns that a G from the poller ran, at most, lately; atomic */
   /* sysmon */
   Note sysmon_note;
   uint32_t sysmon_wait;  /* in deep sleep; atomic */
@@ -682,7 +688,7 @@ G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
 G *timers_run_all(int64_t now);
 bool poll_wait(M *m);          /* takes the seat if it is free and somebody waits; true: did */
-G *poll_now(M *m);             /* looks at descriptors if nobody else does: a G to run, or NULL */
+G *poll_now(M *m, bool idle);  /* looks at descriptors if nobody else does: a G to run, or NULL */
 bool poll_backup(int64_t now); /* the same for sysmon; true: look again soon */
 void poll_break(int64_t when); /* the poller must not sleep beyond when */
 void poll_ensure(M *m, int64_t when); /* m goes on with other work: who watches the clock? */

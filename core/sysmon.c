@@ -149,7 +149,10 @@ static int retake(int64_t now, bool *waiting) {
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
     for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++) {
       P *p = d->allp[i];
-      if (load_rlx(&p->status) != Pidle && p_has_work(p)) *waiting = true;
+      if (load_rlx(&p->status) != Pidle && p_has_work(p)) {
+        *waiting = true;
+        wakep(d); /* who put it there may have thought that it was not worth it: see poll.c */
+      }
       if (judge(p, now, &batch[n]) && ++n == BATCH) {
         got += take_and_hand_off(batch, n);
         n = 0;

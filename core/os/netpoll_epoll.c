@@ -35,6 +35,7 @@
 #endif
 
 #define BREAK_TAG UINT64_MAX
+#define OPEN_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 static int epfd = -1, breakfd = -1; /* written once, before netpoll.c publishes that they exist */
 static uint32_t break_sent;         /* atomic */
@@ -65,15 +66,14 @@ static int control(int op, int fd, uint32_t events, uint64_t tag) {
 
 /* Both directions, edge-triggered.  0 or errno; EPERM: always ready (a regular file). */
 int os_netpoll_open(int fd, uint64_t tag) {
-  uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  int e = control(EPOLL_CTL_ADD, fd, events, tag);
+  int e = control(EPOLL_CTL_ADD, fd, OPEN_EVENTS, tag);
   /* Armed before by os_netpoll_arm, or a duplicate has kept an older registration alive. */
-  return e == EEXIST ? control(EPOLL_CTL_MOD, fd, events, tag) : e;
+  return e == EEXIST ? control(EPOLL_CTL_MOD, fd, OPEN_EVENTS, tag) : e;
 }
 
 /* True: added by os_netpoll_open and not closed since.  What is ready is told again. */
 bool os_netpoll_is_open(int fd, uint64_t tag) {
-  return control(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, tag) == 0;
+  return control(EPOLL_CTL_MOD, fd, OPEN_EVENTS, tag) == 0;
 }
 
 /* The next event of these directions, if only because it is ready already; then no more. */
@@ -154,6 +154,7 @@ int os_netpoll_wait(PollEvent *out, int max, int64_t when) {
     }
     if (e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) mode |= GS_READ;
     if (e & (EPOLLOUT | EPOLLHUP | EPOLLERR)) mode |= GS_WRITE;
+    if (e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) mode |= POLL_ODD;
     if (mode) out[got++] = (PollEvent){.tag = ev[i].data.u64, .mode = mode};
   }
   errno = saved;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -39,8 +40,8 @@ static int unix_listener(address *a, int backlog) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   *a = (address){.family = AF_UNIX};
   a->un.sun_family = AF_UNIX;
-  int n = snprintf(a->un.sun_path + 1, sizeof a->un.sun_path - 1, "gosched-%d-%d", getpid(),
-                   count++);
+  int n =
+      snprintf(a->un.sun_path + 1, sizeof a->un.sun_path - 1, "gosched-%d-%d", getpid(), count++);
   a->len = (unsigned)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
   CHECK(bind(fd, &a->any, a->len) == 0);
   CHECK(listen(fd, backlog) == 0);
@@ -329,6 +330,78 @@ static void test_errors(void **state) {
   run_procs(PROCS, errors, NULL);
 }
 
+/* A read that took all data is not followed by an attempt in vain, but by a wait.  That must not
+ * miss what came with the data: the end, or more data behind an urgent byte, where a read stops. */
+static void what_comes_with_data(void *arg) {
+  int urgent = *(int *)arg;
+  address a;
+  char c[512];
+  size_t n;
+  int l = tcp_listener(&a, 4), s;
+  for (int i = 0; i < 20 && !checks_failed(); i++) {
+    int fd = dial(&a);
+    CHECK_CODE(gs_accept(l, NULL, NULL, gs_now() + PATIENCE, &s), GS_OK);
+    CHECK(send(fd, "ab", 2, 0) == 2);
+    if (urgent) {
+      CHECK(send(fd, "!", 1, MSG_OOB) == 1);
+      CHECK(send(fd, "cd", 2, 0) == 2);
+    }
+    CHECK(shutdown(fd, SHUT_WR) == 0);
+    if (i % 2) gs_sleep(MS(1)); /* all of it is one event */
+    int64_t begin = gs_now();
+    CHECK_CODE(gs_read(s, c, sizeof c, begin + PATIENCE, &n), GS_OK);
+    CHECK_INT(n, 2);
+    if (urgent) {
+      CHECK_CODE(gs_read(s, c, sizeof c, begin + PATIENCE, &n), GS_OK);
+      CHECK_INT(n, 2);
+      CHECK(memcmp(c, "cd", 2) == 0);
+    }
+    CHECK_CODE(gs_read(s, c, sizeof c, begin + PATIENCE, &n), GS_OK);
+    CHECK_INT(n, 0);
+    CHECK(gs_now() - begin < PATIENCE); /* woken, not found after the deadline */
+    CHECK_CODE(gs_close(s), GS_OK);
+    CHECK_CODE(gs_close(fd), GS_OK);
+  }
+  CHECK_CODE(gs_close(l), GS_OK);
+}
+
+static void test_what_comes_with_data(void **state) {
+  (void)state;
+  for (int urgent = 0; urgent < 2; urgent++) run_procs(PROCS, what_comes_with_data, &urgent);
+}
+
+/* A deadline in the past tries once, and so does a cancelled green thread: also after such a read.
+ */
+static void try_after_short_read(void *arg) {
+  int *fds = arg;
+  char c[16];
+  size_t n;
+  for (int i = 0; i < 200 && !checks_failed(); i++) {
+    CHECK(send(fds[1], "x", 1, 0) == 1);
+    while (recv(fds[0], c, 1, MSG_PEEK | MSG_DONTWAIT) != 1) sched_yield(); /* it has arrived */
+    CHECK_CODE(gs_read(fds[0], c, sizeof c, 0, &n), GS_OK);
+    CHECK_INT(n, 1);
+    CHECK_CODE(gs_read(fds[0], c, sizeof c, 0, &n), gs_cancelled() ? GS_ECANCELED : GS_ETIMEOUT);
+  }
+}
+
+static void tries(void *arg) {
+  (void)arg;
+  address a;
+  int fds[2], l = tcp_listener(&a, 4);
+  fds[1] = dial(&a);
+  CHECK_CODE(gs_accept(l, NULL, NULL, gs_now() + PATIENCE, &fds[0]), GS_OK);
+  try_after_short_read(fds);
+  CHECK_CODE(gs_close(fds[0]), GS_OK);
+  CHECK_CODE(gs_close(fds[1]), GS_OK);
+  CHECK_CODE(gs_close(l), GS_OK);
+}
+
+static void test_tries(void **state) {
+  (void)state;
+  run_procs(PROCS, tries, NULL);
+}
+
 /* ---- blocked operations are ended ---- */
 
 typedef struct blocked {
@@ -420,9 +493,14 @@ static void test_many_acceptors(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_echo),        cmocka_unit_test(test_thousand_connections),
-      cmocka_unit_test(test_bulk),        cmocka_unit_test(test_bulk_pipe),
-      cmocka_unit_test(test_errors),      cmocka_unit_test(test_end_blocked),
+      cmocka_unit_test(test_echo),
+      cmocka_unit_test(test_thousand_connections),
+      cmocka_unit_test(test_bulk),
+      cmocka_unit_test(test_bulk_pipe),
+      cmocka_unit_test(test_what_comes_with_data),
+      cmocka_unit_test(test_tries),
+      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_end_blocked),
       cmocka_unit_test(test_many_acceptors),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

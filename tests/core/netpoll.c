@@ -150,8 +150,7 @@ static void both_directions(void *arg) {
   char block[4096] = "";
   while (send(p.a, block, sizeof block, MSG_DONTWAIT) > 0) {
   }
-  waiter both = {
-      .fd = p.a, .events = GS_READ | GS_WRITE, .expect = GS_OK, .deadline = GS_FOREVER};
+  waiter both = {.fd = p.a, .events = GS_READ | GS_WRITE, .expect = GS_OK, .deadline = GS_FOREVER};
   waiter r = {.fd = p.a, .events = GS_READ, .expect = GS_OK, .deadline = GS_FOREVER};
   waiter w = {.fd = p.a, .events = GS_WRITE, .expect = GS_OK, .deadline = GS_FOREVER};
   start(&both);
@@ -653,22 +652,14 @@ int main(int argc, char **argv) {
   };
   scenarios_main(argc, argv, scenarios, COUNT(scenarios));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_made_lazily),
-      cmocka_unit_test(test_first_descriptor),
-      cmocka_unit_test(test_readiness),
-      cmocka_unit_test(test_all_are_told),
-      cmocka_unit_test(test_both_directions),
-      cmocka_unit_test(test_edges),
-      cmocka_unit_test(test_close_wakes),
-      cmocka_unit_test(test_cancel_wakes),
-      cmocka_unit_test(test_number_again),
-      cmocka_unit_test(test_closed_behind_our_back),
-      cmocka_unit_test(test_arguments),
-      cmocka_unit_test(test_off_green_threads),
-      cmocka_unit_test(test_regular_files),
-      cmocka_unit_test(test_no_foreign_calls),
-      cmocka_unit_test(test_waiters_are_counted),
-      cmocka_unit_test(test_while_others_compute),
+      cmocka_unit_test(test_made_lazily),         cmocka_unit_test(test_first_descriptor),
+      cmocka_unit_test(test_readiness),           cmocka_unit_test(test_all_are_told),
+      cmocka_unit_test(test_both_directions),     cmocka_unit_test(test_edges),
+      cmocka_unit_test(test_close_wakes),         cmocka_unit_test(test_cancel_wakes),
+      cmocka_unit_test(test_number_again),        cmocka_unit_test(test_closed_behind_our_back),
+      cmocka_unit_test(test_arguments),           cmocka_unit_test(test_off_green_threads),
+      cmocka_unit_test(test_regular_files),       cmocka_unit_test(test_no_foreign_calls),
+      cmocka_unit_test(test_waiters_are_counted), cmocka_unit_test(test_while_others_compute),
       cmocka_unit_test(test_eintr_storm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

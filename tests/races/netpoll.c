@@ -1,7 +1,7 @@
-/* netpoll.c: the races of the poller, driven from inside: an edge against a green thread that parks,
- * closing against waiting, the break against the sleeper, the count of waiters.  In the torture build
- * the windows between their steps are widened; the patches in tests/mutants that remove a guard are
- * caught there.
+/* netpoll.c: the races of the poller, driven from inside: an edge against a green thread that
+ * parks, closing against waiting, the break against the sleeper, the count of waiters.  In the
+ * torture build the windows between their steps are widened; the patches in tests/mutants that
+ * remove a guard are caught there.
  */
 #include "support.h"
 
@@ -42,6 +42,53 @@ static void test_rounding(void **state) {
   };
   for (size_t i = 0; i < COUNT(table); i++)
     assert_int_equal(os_netpoll_ms(table[i].ns), table[i].ms);
+}
+
+/* ---- the first descriptor ---- */
+
+static void sleep_long(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_sleep(4 * PATIENCE), GS_ECANCELED);
+}
+
+static atomic_int came;
+
+static void *rescue(void *arg) {
+  for (int64_t end = gs_now() + PATIENCE / 3; !atomic_load(&came) && gs_now() < end;)
+    os_sleep_ns(MS(1));
+  *(int *)arg = !atomic_load(&came);
+  if (!atomic_load(&came)) note_wake(&gs_sched.poll_note);
+  return NULL;
+}
+
+/* It comes while an M sleeps on the note until a far timer: that M must go over to epoll.  Nothing
+ * here is asleep until a nearer time, which would wake it too. */
+static void first_descriptor(void *arg) {
+  (void)arg;
+  int fds[2], needed = 0;
+  pthread_t t;
+  gs_handle *h = go_named("sleeper", sleep_long, NULL);
+  for (int64_t end = gs_now() + PATIENCE; gs_now() < end;)
+    if (load_sc(&gs_sched.poller) && load_sc(&gs_sched.poll_until) > gs_now() + PATIENCE) break;
+  os_sleep_ns(MS(5));
+  CHECK(pipe2(fds, O_CLOEXEC) == 0);
+  CHECK_CODE(gs_poll_open(fds[0]), GS_OK);
+  CHECK(write(fds[1], "x", 1) == 1);
+  CHECK(pthread_create(&t, NULL, rescue, &needed) == 0);
+  CHECK_CODE(gs_poll_wait(fds[0], GS_READ, GS_FOREVER), GS_OK);
+  atomic_store(&came, 1);
+  pthread_join(t, NULL);
+  CHECK_INT(needed, 0);
+  CHECK_CODE(gs_cancel(h), GS_OK);
+  join(h);
+  CHECK_CODE(gs_close(fds[0]), GS_OK);
+  close(fds[1]);
+}
+
+static void test_first_descriptor(void **state) {
+  (void)state;
+  assert_int_equal(load_sc(&gs_sched.netpoll_inited), 0);
+  run_procs(PROCS, first_descriptor, NULL);
 }
 
 /* ---- the break ---- */
@@ -348,6 +395,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_break),
       cmocka_unit_test(test_break_against_sleep),
+      cmocka_unit_test(test_first_descriptor),
       cmocka_unit_test(test_edge_against_park),
       cmocka_unit_test(test_close_against_wait),
       cmocka_unit_test(test_edge_against_deadline),
