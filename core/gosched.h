@@ -431,10 +431,10 @@ GS_API void gs_timer_free(gs_timer *t);
 
 struct sockaddr;
 
-/* Gives fd to the poller and sets O_NONBLOCK on it.  Given already: nothing happens.  A number whose
- * former descriptor was closed without gs_poll_close is taken anew; who waits there gets GS_ECLOSED.
- * Errors: GS_EINVAL (fd is out of 0..4194303), GS_ESYS (EBADF; EMFILE, ENOSPC: limits of the
- * system), GS_ENOMEM.  Does not park; any thread, not in signal handlers. */
+/* Gives fd to the poller and sets O_NONBLOCK on it.  Given already: nothing happens.  A number
+ * whose former descriptor was closed without gs_poll_close is taken anew; who waits there gets
+ * GS_ECLOSED. Errors: GS_EINVAL (fd is out of 0..4194303), GS_ESYS (EBADF; EMFILE, ENOSPC: limits
+ * of the system), GS_ENOMEM.  Does not park; any thread, not in signal handlers. */
 GS_API int gs_poll_open(int fd);
 
 /* Takes fd back from the poller; the descriptor itself stays open.  Whatever waits for it, also a
@@ -458,10 +458,10 @@ GS_API int gs_wait(int fd, int events, int64_t deadline_ns);
 /* The same; *ready (NULL: not wanted) says which of events it is ready for. */
 GS_API int gs_wait_ready(int fd, int events, int64_t deadline_ns, int *ready);
 
-/* For those who try first themselves, with fd given to gs_poll_open: parks until there is news since
- * this last returned, without asking the system.  Call it only after an attempt ended with EAGAIN,
- * and try again after it; it may return once too often.  Errors: as gs_wait, and GS_EINVAL (not
- * given to gs_poll_open). */
+/* For those who try first themselves, with fd given to gs_poll_open: parks until there is news
+ * since this last returned, without asking the system.  Call it only after an attempt ended with
+ * EAGAIN, and try again after it; it may return once too often.  Errors: as gs_wait, and GS_EINVAL
+ * (not given to gs_poll_open). */
 GS_API int gs_poll_wait(int fd, int events, int64_t deadline_ns);
 
 /* Reads what there is, up to n bytes; parks while there is nothing.  *got (NULL: not wanted) is how
@@ -481,8 +481,9 @@ GS_API int gs_write(int fd, const void *buf, size_t n, int64_t deadline_ns, size
 GS_API int gs_accept(int fd, struct sockaddr *addr, unsigned *addrlen, int64_t deadline_ns,
                      int *conn);
 
-/* Connects a socket to addr (addrlen bytes); the socket is given to the poller first.  After GS_ETIMEOUT or GS_ECANCELED the
- * attempt goes on in the kernel: close the socket.  Errors: as gs_read (ESYS: ECONNREFUSED, …). */
+/* Connects a socket to addr (addrlen bytes); the socket is given to the poller first.  After
+ * GS_ETIMEOUT or GS_ECANCELED the attempt goes on in the kernel: close the socket.  Errors: as
+ * gs_read (ESYS: ECONNREFUSED, …). */
 GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int64_t deadline_ns);
 
 /* ---- see inside ---- */
