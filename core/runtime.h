@@ -617,9 +617,9 @@ P *releasep(M *m);
 void pidleput(P *p);            /* d->lock held */
 P *pidleget(Domain *d);         /* d->lock held */
 P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
-P *pidleget_spinning(Domain *d); /* takes d->lock; NULL: needspinning is set */
 bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still the M's */
 P *starved_work(void);
+P *pidleget_spinning(Domain *d); /* takes d->lock; NULL: needspinning is set */
 void startm(P *p, bool spinning);
 void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
 void stoplockedm(M *m); /* until it has a P for its G; or, without one, may leave gs_run */

@@ -23,14 +23,17 @@ from pathlib import Path
 
 # Names that mean the same everywhere; the header's first comment explains them.
 CONVENTIONAL = {
-    "fn", "arg", "result", "out", "cfg", "opts", "handle", "deadline_ns", "ud", "err", "fd", "cb", "i",
+    "fn", "arg", "result", "out", "cfg", "opts", "handle", "deadline_ns", "ud", "err", "fd", "cb",
+    "i",
 }  # fmt: skip
 SAYS_WHERE = re.compile(
     r"\bpark|\bany thread|\bany stack|\bgreen thread|\bthis thread|\bcalling thread|"
     r"\bsignal handlers?\b|\bblocks? th|\bone thread at a time",
     re.IGNORECASE,
 )
-SAYS_RESULT = re.compile(r"\bErrors?\b|GS_E[A-Z]+|GS_OK|\b1 (if|once)|\b[01]: |\bReturns\b|-1|errno")
+SAYS_RESULT = re.compile(
+    r"\bErrors?\b|GS_E[A-Z]+|GS_OK|\b1 (if|once)|\b[01]: |\bReturns\b|-1|errno"
+)
 SECTION = re.compile(r"^---- (.+?) -+$")
 NAME = re.compile(r"\bgs_\w+\b")
 # Of the newest header, so that the same tree gives the same pages.
@@ -212,7 +215,7 @@ def lint(header: Header) -> list[str]:
             texts = [words, group.section_text, header.threads]
             around = " ".join(texts + [told.get(name, "") for name in NAME.findall(words)])
             if not SAYS_WHERE.search(around):
-                found.append(f"{where}: says neither whether it parks nor which threads may call it")
+                found.append(f"{where}: says neither whether it parks nor which threads may call")
             if function.returns == "int" and not SAYS_RESULT.search(around):
                 found.append(f"{where}: does not say what it returns")
             for name, text in function.parameters:
@@ -344,12 +347,14 @@ def overview(headers: dict[str, Header], version: str) -> str:
         intro = header.intro.partition("\n")[2].strip("\n")
         out += [f".SS {header.name}", *flow(intro)]
     out.append(".SH FUNCTIONS")
-    section = ""
+    section = ("", "")
     for header in headers.values():
         for group in header.groups:
             if (header.name, group.section) != section:
                 section = (header.name, group.section)  # type: ignore[assignment]
-                out.append(f".SS {header.name}{': ' + escape(group.section) if group.section else ''}")
+                out.append(
+                    f".SS {header.name}{': ' + escape(group.section) if group.section else ''}"
+                )
             out += [".TP", f".BR {group.functions[0].name} (3)", escape(first_sentence(group))]
             more = ", ".join(function.name for function in group.functions[1:])
             if more:

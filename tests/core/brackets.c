@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 enum { PROCS = 1 };
@@ -151,12 +152,40 @@ static void test_short_ones_make_no_threads(void **state) {
   run_procs(PROCS, short_brackets, NULL);
 }
 
-int main(void) {
+/* ---- brackets that do not pair up in one function ---- */
+
+static __attribute__((noinline)) void open_and_return(void) {
+  gs_entersyscall();
+  __asm__ volatile(""); /* no tail call */
+}
+
+static int close_in_the_caller(void *arg) {
+  (void)arg;
+  open_and_return();
+  gs_exitsyscall();
+  return 0;
+}
+
+static int stale_frame(void) { return gs_run(NULL, close_in_the_caller, NULL, NULL); }
+
+static const scenario scenarios[] = {{"stale_frame", stale_frame}};
+
+static void test_stale_frame(void **state) {
+  (void)state;
+  child c;
+  child_run(&c, "stale_frame", NULL);
+  assert_child_signal(&c, SIGABRT);
+  assert_child_says(&c, "gs_entersyscall is no longer valid");
+}
+
+int main(int argc, char **argv) {
+  scenarios_main(argc, argv, scenarios, COUNT(scenarios));
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_others_run_meanwhile),
       cmocka_unit_test(test_comes_back_to_its_thread),
       cmocka_unit_test(test_refused_between),
       cmocka_unit_test(test_short_ones_make_no_threads),
+      cmocka_unit_test(test_stale_frame),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,185 @@
+/* runq.c: the local queue of a P (Go's SchedLocalQueue, SchedLocalQueueSteal,
+ * SchedLocalQueueEmpty, StealOrder), and the rounding of the poller's fallback.
+ *
+ * The Gs here are never run: they are only told apart.
+ */
+#include "support.h"
+
+#include "netpoll.h"
+#include "runtime.h"
+
+enum { NG = RUNQ_SIZE };
+
+static G *gs;
+static P *ps[2];
+
+static void reset(P *p) {
+  memset(p, 0, sizeof *p);
+  p->d = &gs_native;
+}
+
+static void test_put_and_get(void **state) {
+  (void)state;
+  P *p = ps[0];
+  bool inherit;
+  reset(p);
+  assert_null(runqget(p, &inherit));
+  for (uint32_t i = 0; i < NG; i++) {
+    for (uint32_t k = 0; k < i; k++) runqput(p, &gs[k], false);
+    assert_int_equal(runqlen(p), i);
+    assert_int_equal(runqempty(p), i == 0);
+    for (uint32_t k = 0; k < i; k++) {
+      assert_ptr_equal(runqget(p, &inherit), &gs[k]);
+      assert_false(inherit);
+    }
+    assert_null(runqget(p, &inherit));
+  }
+  /* The one of honour comes first, and the one that it displaced last. */
+  runqput(p, &gs[0], false);
+  runqput(p, &gs[1], true);
+  runqput(p, &gs[2], true);
+  assert_ptr_equal(runqget(p, &inherit), &gs[2]);
+  assert_true(inherit);
+  assert_ptr_equal(runqget(p, &inherit), &gs[0]);
+  assert_ptr_equal(runqget(p, &inherit), &gs[1]);
+  assert_true(runqempty(p));
+}
+
+/* Half of what is there, each once. */
+static void test_steal(void **state) {
+  (void)state;
+  bool inherit;
+  uint8_t seen[NG];
+  for (uint32_t i = 0; i < NG; i++) {
+    P *victim = ps[0], *thief = ps[1];
+    reset(victim);
+    reset(thief);
+    memset(seen, 0, sizeof seen);
+    for (uint32_t k = 0; k < i; k++) runqput(victim, &gs[k], false);
+    uint32_t got = 0;
+    G *g = runqsteal(thief, victim, false);
+    assert_int_equal(g != NULL, i != 0);
+    for (; g; g = runqget(thief, &inherit)) {
+      seen[g - gs]++;
+      got++;
+    }
+    assert_int_equal(got, i - i / 2);
+    while ((g = runqget(victim, &inherit))) seen[g - gs]++;
+    for (uint32_t k = 0; k < i; k++) assert_int_equal(seen[k], 1);
+  }
+}
+
+/* A queue that always holds a G is never seen empty, although its G goes from runnext to the ring
+ * while somebody looks. */
+static atomic_int stop;
+
+static void *displace(void *arg) {
+  P *p = arg;
+  bool inherit;
+  uint32_t at = 0; /* which one is in runnext; the ring is empty */
+  for (; !atomic_load(&stop); at ^= 1) {
+    G *kicked = &gs[at], *other = &gs[at ^ 1];
+    runqput(p, other, true);
+    if (runqget(p, &inherit) != other || !inherit) return (void *)"runnext";
+    runqput(p, other, true);
+    if (runqsteal(ps[1], p, false) != kicked) return (void *)"ring";
+  }
+  return NULL;
+}
+
+static void test_never_empty_by_mistake(void **state) {
+  (void)state;
+  P *p = ps[0];
+  pthread_t thread;
+  void *what = NULL;
+  reset(p);
+  reset(ps[1]);
+  runqput(p, &gs[0], true);
+  atomic_store(&stop, 0);
+  assert_int_equal(pthread_create(&thread, NULL, displace, p), 0);
+  int64_t until = gs_now() + (SLOW_BUILD ? MS(300) : MS(1000));
+  bool empty = false;
+  while (gs_now() < until && !empty)
+    for (int i = 0; i < 1000 && !empty; i++) empty = runqempty(p);
+  atomic_store(&stop, 1);
+  pthread_join(thread, &what);
+  assert_null(what);
+  assert_false(empty);
+}
+
+/* Whatever number of Ps there is: a G on any of them is found by a thief that starts anywhere. */
+static atomic_int found;
+
+static void take_notice(void *arg) {
+  (void)arg;
+  atomic_fetch_add(&found, 1);
+}
+
+static void spread(void *arg) {
+  (void)arg;
+  for (int i = 0; i < SCALE(200) && !checks_failed(); i++) {
+    int before = atomic_load(&found);
+    for (int k = 0; k < 7; k++) go(take_notice, NULL);
+    int64_t until = in_ms(20000);
+    /* This one computes and never gives way: others must come and steal all of them. */
+    while (atomic_load(&found) < before + 7 && gs_now() < until) continue;
+    CHECK_INT(atomic_load(&found), before + 7);
+  }
+}
+
+static void test_steal_reaches_everybody(void **state) {
+  (void)state;
+  run_procs(5, spread, NULL);
+}
+
+/* The specification's five branches. */
+static void test_five_branches(void **state) {
+  (void)state;
+  static const struct {
+    int64_t ns;
+    int ms;
+  } table[] = {
+      {-1, -1},
+      {INT64_MIN, -1},
+      {0, 0},
+      {1, 1},
+      {999999, 1},
+      {1000000, 1},
+      {1999999, 1},
+      {2000000, 2},
+      {999999999999999, 999999999},
+      {1000000000000000, 1000000000},
+      {INT64_MAX, 1000000000},
+  };
+  for (size_t i = 0; i < COUNT(table); i++)
+    assert_int_equal(os_netpoll_ms(table[i].ns), table[i].ms);
+}
+
+static int set_up(void **state) {
+  (void)state;
+  gs = aligned_alloc(_Alignof(G), NG * sizeof *gs);
+  if (!gs || gs_boot() != GS_OK) return -1;
+  memset(gs, 0, NG * sizeof *gs);
+  for (int i = 0; i < 2; i++)
+    if (!(ps[i] = aligned_alloc(_Alignof(P), sizeof(P)))) return -1;
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  free(gs);
+  free(ps[0]);
+  free(ps[1]);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_put_and_get),
+      cmocka_unit_test(test_steal),
+      cmocka_unit_test(test_never_empty_by_mistake),
+      cmocka_unit_test(test_steal_reaches_everybody),
+      cmocka_unit_test(test_five_branches),
+  };
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
