@@ -53,7 +53,7 @@ static void boot(void) {
 #if GS_TSAN || GS_FENCED
   gs_sched.fenced = 1;
 #endif
-  if (pthread_key_create(&vanish_key, vanished)) {
+  if (pthread_key_create(&vanish_key, vanished) || process_init()) {
     boot_error = GS_ENOMEM;
     return;
   }
@@ -124,6 +124,9 @@ typedef struct {
   int result;
 } MainCall;
 
+/* Not on gs_run's stack: after fork the main G may go on in a process that does not have it. */
+static MainCall main_call;
+
 static void main_entry(void *p) {
   MainCall *call = p;
   call->result = call->fn(call->arg);
@@ -185,13 +188,19 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
     return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads exist already", n.threads);
   }
   m_thread_init(m);
-  MainCall call = {fn, arg, 0};
-  err = run_on(m, c, &n, &call);
+  main_call = (MainCall){fn, arg, 0};
+  err = run_on(m, c, &n, &main_call);
   store_rel(&gs_sched.main_m, NULL);
   stack_sigstack_drop(m);
   gs_setm(NULL);
   m_free(m);
   store_rel(&gs_sched.running, 0);
-  if (!err && result) *result = call.result;
+  if (!err && result) *result = main_call.result;
   return err;
+}
+
+/* In a child of fork, on g0: the G that leads it has ended, and this thread is not inside gs_run. */
+void run_orphan_done(void) {
+  gs_setm(NULL);
+  exit(gs_sched.orphan == ORPHAN_MAIN ? main_call.result : 0);
 }

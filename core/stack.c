@@ -159,6 +159,15 @@ void stack_put(P *p, Stack *s) {
   unlock(&c->lock);
 }
 
+void stack_locks(bool on) {
+  for (Class *c = classes; c < classes + NCLASS; c++) {
+    if (on)
+      lock(&c->lock);
+    else
+      unlock(&c->lock);
+  }
+}
+
 /* ---- overflow ---- */
 
 static void say(const char *text) {

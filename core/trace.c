@@ -70,6 +70,13 @@ void trace_event(M *m, int kind, uint64_t a, const void *b) {
   unlock(&tr.lock);
 }
 
+void trace_lock(bool on) {
+  if (on)
+    lock(&tr.lock);
+  else
+    unlock(&tr.lock);
+}
+
 static bool give_buffer(M *m) {
   TraceBuf *b = m->trace;
   if (!b && !(b = calloc(1, sizeof *b))) return false;
