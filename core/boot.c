@@ -5,6 +5,7 @@
  * green thread has ended.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ Sched gs_sched;
 /* ---- boot ---- */
 
 static int boot_error;
+static char boot_detail[256]; /* the sentence that goes with it, if there is one */
 
 /* CPython up to 3.13 ends threads that come back to a finalising interpreter by pthread_exit, on
  * the stack of a green thread.  The P must not go with them. */
@@ -57,6 +59,10 @@ static void boot(void) {
     boot_error = GS_ENOMEM;
     return;
   }
+  if ((boot_error = os_copies_claim())) {
+    snprintf(boot_detail, sizeof boot_detail, "%s", gs_error_detail());
+    return;
+  }
   stack_init();
   boot_error = domain_init(&gs_native, gs_native.name, (uint32_t)os_ncpu(), DEFAULT_STACK);
   if (!boot_error && sysmon_start()) boot_error = GS_ETHREADS;
@@ -65,8 +71,9 @@ static void boot(void) {
 int gs_boot(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, boot);
-  return boot_error ? gs_fail(boot_error, "gosched could not start: %s", gs_strerror(boot_error))
-                    : GS_OK;
+  if (!boot_error) return GS_OK;
+  if (boot_detail[0]) return gs_fail(boot_error, "%s", boot_detail);
+  return gs_fail(boot_error, "gosched could not start: %s", gs_strerror(boot_error));
 }
 
 /* ---- the configuration ---- */

@@ -37,7 +37,6 @@
 
 #include "runtime.h"
 
-extern void netpoll_forked(void) __attribute__((weak));
 
 #define EACH_DOMAIN(d) for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
 #define EACH_P(d, p)                                  \
@@ -126,9 +125,13 @@ static void forget_gs(const G *mine) {
   gs_sched.ndied += gone;
 }
 
-/* Timers that belong to no parked G look at their link to see whether they are armed. */
+/* gs_timers look at their link to see whether they are armed. */
 static void forget_timers(Timers *ts) {
-  for (uint32_t i = 0; i < ts->len; i++) store_rlx(&ts->heap[i]->ts, NULL);
+  for (uint32_t i = 0; i < ts->len; i++) {
+    Timer *t = ts->heap[i].t;
+    store_rlx(&t->ts, NULL);
+    if (t->user == TIMER_FORGET) timer_user_free(t);
+  }
   ts->len = 0;
   store_rlx(&ts->next, INT64_MAX);
 }
@@ -176,6 +179,8 @@ static void forget_sched(void) {
   s->poke_m = NULL;
   s->pw_waiters = s->notified = s->ending = 0;
   s->drain = NULL;
+  s->netpoll_waiters = 0;
+  s->netpolling = 0;
   s->npidle_all = 0;
   s->orphan = 0;
 }
@@ -222,7 +227,7 @@ static void in_child(void) {
   EACH_DOMAIN(d) forget_ps(d, mine);
   if (mine) keep_p(m, mine);
   lead(m, g);
-  if (netpoll_forked) netpoll_forked();
+  netpoll_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;
 }

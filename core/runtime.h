@@ -497,6 +497,7 @@ void os_secure_env(const char *name, const char **value);
 int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all signals blocked */
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
+int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 
 /* ---- error.c ---- */
 
@@ -695,6 +696,7 @@ enum { ORPHAN_NO, ORPHAN_MAIN, ORPHAN_OTHER };
 int process_init(void); /* 0 or errno */
 void process_revive(void);
 void handle_forked(gs_handle *h); /* the G is gone */
+void netpoll_forked(void);
 void stack_locks(bool on);
 void trace_lock(bool on);
 _Noreturn void run_orphan_done(void); /* boot.c */

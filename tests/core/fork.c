@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -52,6 +53,41 @@ static void call_and_stay(void *arg) {
   add_one(arg);
 }
 
+typedef struct pipe_ends {
+  int r, w;
+} pipe_ends;
+
+static void pipe_open(pipe_ends *p) {
+  int fds[2] = {-1, -1};
+  CHECK_INT(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+  *p = (pipe_ends){fds[0], fds[1]};
+  CHECK_CODE(gs_poll_open(p->r), GS_OK);
+}
+
+static void write_late(void *arg) {
+  pipe_ends *p = arg;
+  size_t n = 0;
+  CHECK_CODE(gs_sleep(MS(2)), GS_OK);
+  CHECK_CODE(gs_write(p->w, "!", 1, GS_FOREVER, &n), GS_OK);
+}
+
+/* Also of one that was opened before the fork. */
+static void waiting_works(pipe_ends *p) {
+  char byte = 0;
+  size_t n = 0;
+  gs_handle *h = go_named("writer", write_late, p);
+  CHECK_CODE(gs_read(p->r, &byte, 1, in_ms(20000), &n), GS_OK);
+  CHECK_INT(byte, '!');
+  CHECK_CODE(gs_read(p->r, &byte, 1, in_ms(1), &n), GS_ETIMEOUT);
+  join(h);
+}
+
+static void pipe_close(pipe_ends *p) {
+  CHECK_CODE(gs_poll_close(p->r), GS_OK);
+  close(p->r);
+  close(p->w);
+}
+
 static void everything_works(void) {
   atomic_int count = 0;
   gs_handle *hs[MANY];
@@ -67,6 +103,11 @@ static void everything_works(void) {
   }
   CHECK_CODE(gs_chan_recv(c, NULL, in_ms(1)), GS_ETIMEOUT);
   CHECK_CODE(gs_chan_free(c), GS_OK);
+
+  pipe_ends p;
+  pipe_open(&p);
+  waiting_works(&p);
+  pipe_close(&p);
 
   /* Others run while one is in C: with as many Ps as there are, that needs sysmon. */
   atomic_store(&may_return, 0);
@@ -105,8 +146,10 @@ static void expect_end(pid_t pid, int code) {
 
 typedef struct crowd {
   gs_chan *never, *ticks;
-  gs_handle *parked, *sleeper, *caller, *busy;
+  gs_handle *parked, *sleeper, *caller, *busy, *reader;
+  pipe_ends open, other;
   atomic_int stop, in_c, ended;
+  int shared; /* several children at once have the pipe */
 } crowd;
 
 static void park_for_good(void *arg) {
@@ -125,6 +168,15 @@ static int sit_in_c(void *arg) {
   crowd *w = arg;
   atomic_store(&w->in_c, 1);
   return block_until(&w->stop);
+}
+
+static void read_for_good(void *arg) {
+  crowd *w = arg;
+  char byte = 0;
+  size_t n = 0;
+  CHECK_CODE(gs_read(w->other.r, &byte, 1, GS_FOREVER, &n), GS_OK);
+  CHECK_INT(byte, '.');
+  add_one(&w->ended);
 }
 
 static void call_for_long(void *arg) {
@@ -151,6 +203,9 @@ static void be_busy(void *arg) {
 
 static void crowd_start(crowd *w) {
   *w = (crowd){.never = chan_new(0, 0)};
+  pipe_open(&w->open);
+  pipe_open(&w->other);
+  w->reader = go_named("reader", read_for_good, w);
   w->parked = go_named("parked", park_for_good, w);
   w->sleeper = go_named("sleeper", sleep_for_good, w);
   w->caller = go_named("caller", call_for_long, w);
@@ -169,7 +224,13 @@ static void crowd_end(crowd *w) {
   join(w->sleeper);
   join(w->caller);
   join(w->busy);
-  CHECK_INT(atomic_load(&w->ended), 4);
+  size_t n = 0;
+  CHECK_INT(gs_handle_done(w->reader), 0);
+  CHECK_CODE(gs_write(w->other.w, ".", 1, GS_FOREVER, &n), GS_OK);
+  join(w->reader);
+  CHECK_INT(atomic_load(&w->ended), 5);
+  pipe_close(&w->open);
+  pipe_close(&w->other);
   CHECK_CODE(gs_chan_free(w->never), GS_OK);
 }
 
@@ -183,6 +244,8 @@ static void crowd_is_gone(crowd *w) {
   join(w->parked);
   join(w->caller);
   join(w->busy);
+  join(w->reader);
+  if (!w->shared) waiting_works(&w->open);
   CHECK_CODE(gs_chan_try_send(w->never, NULL), GS_EWOULDBLOCK);
   CHECK_CODE(gs_chan_close(w->never), GS_OK);
   CHECK_INT(atomic_load(&w->ended), 0);
@@ -222,6 +285,7 @@ static void fork_on_others(void *arg) {
   (void)arg;
   crowd w;
   crowd_start(&w);
+  w.shared = 1;
   gs_handle *hs[4];
   for (size_t i = 0; i < COUNT(hs); i++) hs[i] = go_named("forks", fork_here, &w);
   for (size_t i = 0; i < COUNT(hs); i++) join(hs[i]);
