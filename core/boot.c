@@ -206,7 +206,8 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   return err;
 }
 
-/* In a child of fork, on g0: the G that leads it has ended, and this thread is not inside gs_run. */
+/* In a child of fork, on g0: the G that leads it has ended, and this thread is not inside gs_run.
+ */
 void run_orphan_done(void) {
   gs_setm(NULL);
   exit(gs_sched.orphan == ORPHAN_MAIN ? main_call.result : 0);

@@ -1,32 +1,32 @@
 /* process.c: what happens to the runtime when the process forks, and when it is loaded twice.
  *
- * fork.  The child has one thread, the one that called fork, and a copy of all memory.  It keeps the
- * green thread that ran on that thread, if one did, wherever it was: on its own stack, in a foreign
- * call, in a callback.  Everything else starts afresh.
+ * fork.  The child has one thread, the one that called fork, and a copy of all memory.  It keeps
+ * the green thread that ran on that thread, if one did, wherever it was: on its own stack, in a
+ * foreign call, in a callback.  Everything else starts afresh.
  *
- *   prepare   stops the world, so that nobody is in the middle of the scheduler, and takes the locks
- *             that threads without a P may hold.  The caller is outside, as everybody who runs user
- *             code is; its own P stands still like all others.
- *   parent    gives them back, and everybody goes on.
- *   child     keeps the calling M, its G and the P that it holds.  All other Ms are free structs, all
- *             other Ps idle, queues and timers empty.  Threads are made when they are wanted: sysmon
- *             when the first G is made, Ms as ever.
+ *   prepare   stops the world, so that nobody is in the middle of the scheduler, and takes the
+ * locks that threads without a P may hold.  The caller is outside, as everybody who runs user code
+ * is; its own P stands still like all others. parent    gives them back, and everybody goes on.
+ *   child     keeps the calling M, its G and the P that it holds.  All other Ms are free structs,
+ * all other Ps idle, queues and timers empty.  Threads are made when they are wanted: sysmon when
+ * the first G is made, Ms as ever.
  *
- * The other Gs count as ended.  Their park words are no longer PARKED, so that nobody can claim one;
- * entries that they have left in wait lists (they stand on stacks that have nobody to run on them)
- * are skipped like those of waiters that have timed out.  That is why neither their structs nor their
- * stacks are used again.  Their handles are done: who joins one in the child does not wait.
+ * The other Gs count as ended.  Their park words are no longer PARKED, so that nobody can claim
+ * one; entries that they have left in wait lists (they stand on stacks that have nobody to run on
+ * them) are skipped like those of waiters that have timed out.  That is why neither their structs
+ * nor their stacks are used again.  Their handles are done: who joins one in the child does not
+ * wait.
  *
  * Who leads the child.  If the main G forks on the thread that is inside gs_run, nothing changes:
  * gs_run returns there when it ends.  Any other green thread becomes the child's main one, and when
  * it ends the process does, as a process does whose last thread ends: there is no gs_run on its
  * thread to return from.
  *
- * What is not done.  A thread of the host that has no M and is inside gs_chan_try_send, gs_cancel or
- * the like at that moment may leave the lock of that one object locked in the child.  _Fork runs no
- * handlers, so nothing of this happens; vfork and posix_spawn do not either, and need nothing: their
- * child runs no code of ours before exec.  After exec there is no runtime; the signal mask that the
- * new program inherits is that of the process at boot, since every M has that one.
+ * What is not done.  A thread of the host that has no M and is inside gs_chan_try_send, gs_cancel
+ * or the like at that moment may leave the lock of that one object locked in the child.  _Fork runs
+ * no handlers, so nothing of this happens; vfork and posix_spawn do not either, and need nothing:
+ * their child runs no code of ours before exec.  After exec there is no runtime; the signal mask
+ * that the new program inherits is that of the process at boot, since every M has that one.
  *
  * The end of the process.  Ms are detached and nobody joins them: exit runs its handlers while they
  * go on or sleep, whatever they are in.  There are no destructors here.
@@ -37,9 +37,8 @@
 
 #include "runtime.h"
 
-
 #define EACH_DOMAIN(d) for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
-#define EACH_P(d, p)                                  \
+#define EACH_P(d, p)                                      \
   for (uint32_t i_ = 0; i_ < load_acq(&(d)->nallp); i_++) \
     for (P *p = (d)->allp[i_]; p; p = NULL)
 
@@ -54,9 +53,7 @@ static void take(Lock *l, bool on) {
 
 /* In the order of their ranks; giving back needs none. */
 static void global_locks(bool on) {
-  EACH_DOMAIN(d) {
-    EACH_P(d, p) take(&p->timers.lock, on);
-  }
+  EACH_DOMAIN(d) { EACH_P(d, p) take(&p->timers.lock, on); }
   EACH_DOMAIN(d) {
     take(&d->lock, on);
     take(&d->gfree_lock, on);

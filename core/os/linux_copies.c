@@ -6,12 +6,12 @@
  * boots refuses, and says where the first is.
  *
  * They cannot find each other by symbols: those of a static copy are hidden, and another namespace
- * sees none of ours.  What all of them share is the address space.  A copy that boots maps a page of
- * a memfd, whose name the kernel lists in /proc/self/maps, and writes there what it is.  The mapping
- * is private: a child of fork has its copy, as it has the library; exec takes both away.
+ * sees none of ours.  What all of them share is the address space.  A copy that boots maps a page
+ * of a memfd, whose name the kernel lists in /proc/self/maps, and writes there what it is.  The
+ * mapping is private: a child of fork has its copy, as it has the library; exec takes both away.
  *
- * Two that boot at the same moment.  Each publishes its page, with CLAIMING in it, and then looks for
- * others.  At least one of them sees the other, since each looks after it has published.
+ * Two that boot at the same moment.  Each publishes its page, with CLAIMING in it, and then looks
+ * for others.  At least one of them sees the other, since each looks after it has published.
  *
  *     it sees READY                      it refuses
  *     it sees CLAIMING, at a lower       it gives way (GONE), for that one may be waiting for it,
@@ -22,9 +22,9 @@
  * The one with the lowest address among those that claim never gives way, so somebody gets through.
  * Where there is no memfd or no /proc the check is left out: it guards against a mistake.
  *
- * The library that this code is in is pinned, so that a dlclose of the last user does not unmap code
- * that threads run and handlers point to.  libgosched.so says so itself (-z nodelete); for a static
- * copy in somebody's plugin it is done here.
+ * The library that this code is in is pinned, so that a dlclose of the last user does not unmap
+ * code that threads run and handlers point to.  libgosched.so says so itself (-z nodelete); for a
+ * static copy in somebody's plugin it is done here.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -49,8 +49,8 @@ enum { CLAIMING = 1, READY, GONE };
 /* The format is the same in every version, for good. */
 typedef struct {
   uint64_t magic;
-  uint32_t state;    /* CLAIMING…; its copy, atomic */
-  char version[28];  /* text */
+  uint32_t state;       /* CLAIMING…; its copy, atomic */
+  char version[28];     /* text */
   char path[4096 - 40]; /* of the file that the copy is in */
 } Page;
 
@@ -138,10 +138,11 @@ static const char *end_of(const char *path) {
 
 static int refuse(const Page *other, const char *path) {
   store_sc(&mine->state, GONE);
-  return gs_fail(GS_EABI,
-                 "another copy of gosched (%.20s) runs in this process already: %s; this one is %s; "
-                 "a process can have one",
-                 other->version, end_of(other->path), end_of(path));
+  return gs_fail(
+      GS_EABI,
+      "another copy of gosched (%.20s) runs in this process already: %s; this one is %s; "
+      "a process can have one",
+      other->version, end_of(other->path), end_of(path));
 }
 
 int os_copies_claim(void) {

@@ -131,8 +131,8 @@ static void *race(void *arg) {
 }
 
 static int at_once(void) {
-  racer racers[3] = {{.lib = load_copy("a.so")}, {.lib = load_copy("b.so")},
-                     {.lib = load_copy("c.so")}};
+  racer racers[3] = {
+      {.lib = load_copy("a.so")}, {.lib = load_copy("b.so")}, {.lib = load_copy("c.so")}};
   pthread_t threads[COUNT(racers)];
   int ran = 0, refused = 0;
   pthread_barrier_init(&start, NULL, COUNT(racers));

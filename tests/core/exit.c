@@ -1,5 +1,5 @@
-/* exit.c: the process ends, or becomes another one, while green threads are parked, compute, and sit
- * in C.
+/* exit.c: the process ends, or becomes another one, while green threads are parked, compute, and
+ * sit in C.
  *
  * However it ends it does not hang, atexit handlers and destructors run, and the status is the one
  * that was asked for.  What is executed starts with an empty signal mask, whoever executed it, and

@@ -17,10 +17,10 @@ enum { PROCS = 2, MANY = 20, GOOD = 42, BAD = 43 };
 /* Neither ThreadSanitizer nor qemu-user supports a new thread in a child of a process that has
  * several. */
 #if defined(__SANITIZE_THREAD__)
-#define skip_threads()                                                         \
-  do {                                                                         \
+#define skip_threads()                                                        \
+  do {                                                                        \
     print_message("skipped: TSan ends a forked child that makes a thread\n"); \
-    skip();                                                                    \
+    skip();                                                                   \
   } while (0)
 #else
 #define skip_threads() skip_emulated("it crashes when a forked child makes a thread")
