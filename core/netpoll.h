@@ -56,18 +56,14 @@ typedef struct {
 int netpoll_use(PollUse *u, int fd); /* POLL_USE_… */
 /* gs_poll_open of a non-blocking descriptor; socket: it is one, of a family that netio.c knows. */
 int netpoll_open(const char *who, int fd, bool socket);
-<<<<<<< HEAD
 /* Before an attempt.  Returns for which directions an edge was used up by it. */
 uint32_t netpoll_reset(const PollUse *u, uint32_t mode);
 /* After one that got something, for the directions whose edges it has used up: there may be more
  * for somebody else. */
 void netpoll_again(const PollUse *u, uint32_t mode);
-=======
-void netpoll_reset(const PollUse *u, uint32_t mode);
 /* In a child of fork: an instance of its own, with what was opened in it. */
 int os_netpoll_forked(void); /* 0 or errno */
 
->>>>>>> 2d6944a (core: a second copy of the library in a process refuses to start, and says where the first is)
 /* Parks until it may be ready.  *got: for what.  GS_ESYS: *err is errno. */
 int netpoll_park(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *got, int *err);
 /* The same, but only if it is not ready now, and until it really is. */
