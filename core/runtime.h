@@ -697,6 +697,7 @@ int process_init(void); /* 0 or errno */
 void process_revive(void);
 void handle_forked(gs_handle *h); /* the G is gone */
 void netpoll_forked(void);
+void fork_lock(Lock *l, bool on);
 void stack_locks(bool on);
 void trace_lock(bool on);
 _Noreturn void run_orphan_done(void); /* boot.c */

@@ -160,12 +160,7 @@ void stack_put(P *p, Stack *s) {
 }
 
 void stack_locks(bool on) {
-  for (Class *c = classes; c < classes + NCLASS; c++) {
-    if (on)
-      lock(&c->lock);
-    else
-      unlock(&c->lock);
-  }
+  for (Class *c = classes; c < classes + NCLASS; c++) fork_lock(&c->lock, on);
 }
 
 /* ---- overflow ---- */

@@ -65,8 +65,8 @@ static void start_others(void) {
 /* ---- ways to end ---- */
 
 static void handler(void) {
-  gs_metrics m = {.size = sizeof m};
-  if (gs_read_metrics(&m) == GS_OK && m.gs_live > 0) say("handler ran\n");
+  gs_chan *c = NULL;
+  if (gs_chan_new(0, 1, &c) == GS_OK && gs_chan_try_send(c, NULL) == GS_OK) say("handler ran\n");
 }
 
 /* A handler runs where exit was called: on a green thread it may park. */
