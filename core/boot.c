@@ -5,6 +5,7 @@
  * green thread has ended.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ Sched gs_sched;
 /* ---- boot ---- */
 
 static int boot_error;
+static char boot_detail[256]; /* the sentence that goes with it, if there is one */
 
 /* CPython up to 3.13 ends threads that come back to a finalising interpreter by pthread_exit, on
  * the stack of a green thread.  The P must not go with them. */
@@ -53,8 +55,12 @@ static void boot(void) {
 #if GS_TSAN || GS_FENCED
   gs_sched.fenced = 1;
 #endif
-  if (pthread_key_create(&vanish_key, vanished)) {
+  if (pthread_key_create(&vanish_key, vanished) || process_init()) {
     boot_error = GS_ENOMEM;
+    return;
+  }
+  if ((boot_error = os_copies_claim())) {
+    snprintf(boot_detail, sizeof boot_detail, "%s", gs_error_detail());
     return;
   }
   stack_init();
@@ -65,8 +71,9 @@ static void boot(void) {
 int gs_boot(void) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, boot);
-  return boot_error ? gs_fail(boot_error, "gosched could not start: %s", gs_strerror(boot_error))
-                    : GS_OK;
+  if (!boot_error) return GS_OK;
+  if (boot_detail[0]) return gs_fail(boot_error, "%s", boot_detail);
+  return gs_fail(boot_error, "gosched could not start: %s", gs_strerror(boot_error));
 }
 
 /* ---- the configuration ---- */
@@ -123,6 +130,9 @@ typedef struct {
   void *arg;
   int result;
 } MainCall;
+
+/* Not on gs_run's stack: after fork the main G may go on in a process that does not have it. */
+static MainCall main_call;
 
 static void main_entry(void *p) {
   MainCall *call = p;
@@ -197,11 +207,18 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
     return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads exist already", n.threads);
   }
   m_thread_init(m);
-  MainCall call = {fn, arg, 0};
-  err = run_on(m, c, &n, &call);
+  main_call = (MainCall){fn, arg, 0};
+  err = run_on(m, c, &n, &main_call);
   store_rel(&gs_sched.main_m, NULL);
   leave_m(m);
   store_rel(&gs_sched.running, RUN_NONE);
-  if (!err && result) *result = call.result;
+  if (!err && result) *result = main_call.result;
   return err;
+}
+
+/* In a child of fork, on g0: the G that leads it has ended, and this thread is not inside gs_run.
+ */
+void run_orphan_done(void) {
+  gs_setm(NULL);
+  exit(gs_sched.orphan == ORPHAN_MAIN ? main_call.result : 0);
 }

@@ -44,6 +44,7 @@ static void push(G **list, G *g) {
 
 /* New ones, so many that the allocator is not asked for each. */
 static G *g_alloc(Domain *d, P *p) {
+  if (unlikely(load_rlx(&gs_sched.no_sysmon))) process_revive();
   G *gs = aligned_alloc(_Alignof(G), BATCH * sizeof *gs);
   if (!gs) return NULL;
   memset(gs, 0, BATCH * sizeof *gs);

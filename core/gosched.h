@@ -17,6 +17,11 @@
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
  *     addresses of thread-locals (errno's among them) over it; gs_errno() is always right.
+ *
+ * The process.  A child of fork goes on with the green thread that forked; all others have ended
+ * there.  If that one is not the main one on the thread inside gs_run, the child exits when it ends.
+ * A process has one copy of the library: another one's gs_run returns GS_EABI and says where the
+ * first is.  The library stays mapped after dlclose.
  */
 #ifndef GOSCHED_H
 #define GOSCHED_H

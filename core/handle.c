@@ -103,6 +103,14 @@ static void await_settled(gs_handle *h) {
   for (int n = 0; !load_acq(&h->settled);) give_way(&n);
 }
 
+/* In a child of fork: nobody else is about, whatever the word said.  Joiners' entries are gone. */
+void handle_forked(gs_handle *h) {
+  bool released = h->word & RELEASED;
+  store_rlx(&h->word, DONE);
+  store_rlx(&h->settled, 1);
+  if (released) handle_free(h);
+}
+
 void gs_handle_release(gs_handle *h) {
   if (!h) return;
   for (int n = 0; !load_acq(&h->settled);) {

@@ -478,3 +478,25 @@ int gs_poll_close(int fd) {
   if (was) return GS_OK;
   return gs_fail(GS_EINVAL, "gs_poll_close: fd %d was not given to gs_poll_open", fd);
 }
+
+/* ---- fork ---- */
+
+/* The child has a copy of the parent's descriptor of the instance: events would go to either, and
+ * what the child adds would be added for both.  Whoever waited is gone. */
+void netpoll_forked(void) {
+  init_lock.word = 0;
+  if (!load_rlx(&gs_sched.netpoll_inited)) return;
+  int e = os_netpoll_forked();
+  if (e) gs_log(1, "after fork, descriptors cannot be waited for: %s", strerror(e));
+  for (int row = 0; row < ROWS; row++) {
+    for (int i = 0; rows[row] && i < ROW; i++) {
+      PollDesc *pd = &rows[row][i];
+      pd->lock.word = 0;
+      pd->head = pd->tail = NULL;
+      store_rlx(&pd->slot[0], PD_NIL);
+      store_rlx(&pd->slot[1], PD_NIL);
+      int fd = row * ROW + i;
+      if (load_rlx(&pd->state) == PD_OPEN) os_netpoll_open(fd, tag_of(fd, load_rlx(&pd->seq)));
+    }
+  }
+}

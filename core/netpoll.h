@@ -68,6 +68,9 @@ uint32_t netpoll_reset(const PollUse *u, uint32_t mode);
 /* After one that got something, for the directions whose edges it has used up: there may be more
  * for somebody else. */
 void netpoll_again(const PollUse *u, uint32_t mode);
+/* In a child of fork: an instance of its own, with what was opened in it. */
+int os_netpoll_forked(void); /* 0 or errno */
+
 /* Parks until it may be ready.  *got: for what.  GS_ESYS: *err is errno. */
 int netpoll_park(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *got, int *err);
 /* The same, but only if it is not ready now, and until it really is. */

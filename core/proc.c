@@ -218,6 +218,7 @@ void schedule_loop(M *m) {
       if (m->p != &gs_nop) handoffp(releasep(m));
       /* What was abandoned may sleep, and this M may have been the poller. */
       if (!load_sc(&gs_sched.poller) && poll_wanted()) start_poller();
+      if (unlikely(gs_sched.orphan)) run_orphan_done();
       return;
     }
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {

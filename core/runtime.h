@@ -459,6 +459,8 @@ typedef struct gs_sched {
   uint32_t notified;     /* gs_notify was called; atomic */
   uint32_t ending;       /* main has returned: Gs are born cancelled; atomic */
   unsigned run_flags;    /* of the gs_run under way */
+  uint32_t no_sysmon;    /* after fork: it is made with the first new G; atomic */
+  uint32_t orphan;       /* ORPHAN_…; written by process.c in a child of fork */
   M *poke_m;             /* what the poke is about; written by who set sysmon_poked */
   uint64_t poke_sc;
   /* counters of rare things; atomic */
@@ -505,6 +507,7 @@ void os_secure_env(const char *name, const char **value);
 int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all signals blocked */
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
+int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 
 /* ---- error.c ---- */
 
@@ -696,6 +699,20 @@ void poll_ensure(M *m, int64_t when); /* m goes on with other work: who watches 
 static inline bool poll_wanted(void) {
   return load_sc(&gs_sched.netpoll_waiters) != 0 || timers_next() != INT64_MAX;
 }
+
+/* ---- process.c ---- */
+
+/* After fork, whose end ends the process: of nobody, since gs_run returns; of the main G on a thread
+ * that is not inside gs_run; of another one that has become the main G. */
+enum { ORPHAN_NO, ORPHAN_MAIN, ORPHAN_OTHER };
+int process_init(void); /* 0 or errno */
+void process_revive(void);
+void handle_forked(gs_handle *h); /* the G is gone */
+void netpoll_forked(void);
+void fork_lock(Lock *l, bool on);
+void stack_locks(bool on);
+void trace_lock(bool on);
+_Noreturn void run_orphan_done(void); /* boot.c */
 
 /* ---- domain.c, boot.c, trace.c ---- */
 

@@ -159,6 +159,10 @@ void stack_put(P *p, Stack *s) {
   unlock(&c->lock);
 }
 
+void stack_locks(bool on) {
+  for (Class *c = classes; c < classes + NCLASS; c++) fork_lock(&c->lock, on);
+}
+
 /* ---- overflow ---- */
 
 static void say(const char *text) {

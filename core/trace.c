@@ -70,6 +70,8 @@ void trace_event(M *m, int kind, uint64_t a, const void *b) {
   unlock(&tr.lock);
 }
 
+void trace_lock(bool on) { fork_lock(&tr.lock, on); }
+
 static bool give_buffer(M *m) {
   TraceBuf *b = m->trace;
   if (!b && !(b = calloc(1, sizeof *b))) return false;

@@ -115,6 +115,7 @@ void pin_check(Rec *r);
 
 int green_start(Green *g); /* GS_OK or GS_E…; the started function owns a reference to g */
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads);
+PyObject *domain_after_fork(void); /* in the child, once CPython has looked after itself */
 uint64_t green_ident(void); /* what _thread.get_ident should say here; 0: what it always says */
 
 /* ---- green.c ------------------------------------------------------------------------------- */
@@ -129,6 +130,7 @@ void green_unlink(Green *g);
 Green *green_first(void);    /* of that list, borrowed; NULL: all have ended */
 void green_cancel(Green *g); /* GIL held; others may run meanwhile */
 void green_cancel_all(void);
+void green_forked(const Green *mine);
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
 
 /* ---- chan.c, function.c -------------------------------------------------------------------- */

@@ -130,6 +130,26 @@ static int hook_may_retake(void *ud, void *const *gdata, int64_t outside_ns, int
   return answer;
 }
 
+/* ---- fork ---- */
+
+/* In the child, before CPython has looked after itself.  The other threads are gone; sysmon may
+ * have held the lock. */
+static void forked(void) {
+  void **word = gs_mdata(domain);
+  pthread_mutex_init(&rec_lock, NULL);
+  for (Thread *t = threads; t; t = t->next)
+    if (!word || t != *word) t->cur = NULL;
+}
+
+PyObject *domain_after_fork(void) {
+  if (!domain) Py_RETURN_NONE;
+  Rec *r = rec_here();
+  if (!r) running = ending = false; /* gs_run was on another thread */
+  if (tstate_forked() < 0) return NULL;
+  green_forked(r ? r->obj : NULL);
+  Py_RETURN_NONE;
+}
+
 int domain_ready(void) {
   if (domain) return 0;
   static const gs_domain_ops ops = {
@@ -143,6 +163,7 @@ int domain_ready(void) {
   if (tstate_boot() < 0) return -1;
   interp = PyInterpreterState_Get();
   int code = gs_domain_new("python", 1, GREEN_STACK, &ops, NULL, &domain);
+  if (code == GS_OK && pthread_atfork(NULL, NULL, forked) != 0) code = GS_ENOMEM;
   if (code == GS_OK) return 0;
   raise_detail(code, "gosched cannot start");
   return -1;

@@ -81,6 +81,34 @@ void green_run(Green *g) {
   Py_CLEAR(g->on_end);
 }
 
+/* In a child of fork, where it does not go on: as if it had been cancelled and had ended. */
+static void forked(Green *g) {
+  raise_code(GS_ECANCELED, NULL);
+  g->exc = error_take();
+  g->retrieved = true;
+  g->ts = NULL; /* CPython has deleted it */
+  g->rec = NULL;
+  g->finished = true;
+  green_unlink(g);
+  Py_CLEAR(g->fn);
+  Py_CLEAR(g->args);
+  Py_CLEAR(g->kwnames);
+  Py_CLEAR(g->context);
+  Py_CLEAR(g->on_end);
+  Py_DECREF(g); /* the one of its running */
+}
+
+/* mine: the one that forked, or NULL.  What is dropped may run code that changes the list. */
+void green_forked(const Green *mine) {
+  for (Green *g = live; g;) {
+    Green *gone = g;
+    g = g->next;
+    if (gone == mine) continue;
+    forked(gone);
+    g = live;
+  }
+}
+
 /* ---- cancelling ---- */
 
 void green_cancel(Green *g) {
@@ -165,7 +193,8 @@ static void report(Green *g) {
   PyObject *hook = NULL, *r = NULL;
   PyObject *module = PyImport_ImportModule("gosched");
   if (module) hook = PyObject_GetAttrString(module, "_report");
-  if (hook) r = PyObject_CallFunctionObjArgs(hook, (PyObject *)g, g->exc, g->tb, NULL);
+  PyObject *tb = g->tb ? g->tb : Py_None; /* none: its function was not a Python one */
+  if (hook) r = PyObject_CallFunctionObjArgs(hook, (PyObject *)g, g->exc, tb, NULL);
   if (!r) PyErr_WriteUnraisable((PyObject *)g);
   Py_XDECREF(r);
   Py_XDECREF(hook);

@@ -325,6 +325,11 @@ error:
   return NULL;
 }
 
+static PyObject *mod_after_fork(PyObject *self, PyObject *none) {
+  (void)self, (void)none;
+  return domain_after_fork();
+}
+
 static PyObject *mod_dump(PyObject *self, PyObject *fd) {
   (void)self;
   long n = PyLong_AsLong(fd);
@@ -379,6 +384,7 @@ static PyMethodDef methods[] = {
     {"get_ident", mod_get_ident, METH_NOARGS,
      "Of a green thread its own number, elsewhere what _thread.get_ident says."},
     {"stats", mod_stats, METH_NOARGS, stats_doc},
+    {"_after_fork", mod_after_fork, METH_NOARGS, "In a child of fork: forgets what is gone."},
     {"_dump", mod_dump, METH_O, "Writes every G, M and P to a file descriptor."},
     {"_trace_start", mod_trace_start, METH_O, "Starts recording; the trace goes to this path."},
     {"_trace_stop", mod_trace_stop, METH_O, "Writes the trace; the path is for messages."},

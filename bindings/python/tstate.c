@@ -108,6 +108,12 @@ void tstate_release(void) { PyEval_SaveThread(); }
 
 void tstate_forget(void) { set_key(NULL); }
 
+/* CPython has made the key anew (_PyGILState_Reinit), and it need not be the same. */
+int tstate_forked(void) {
+  state_key_known = false;
+  return tstate_boot();
+}
+
 #else /* 3.14 */
 
 /* The thread's own state.  Read by one function that is not inlined, so that no address of a
@@ -130,6 +136,12 @@ void tstate_release(void) {
 }
 
 void tstate_forget(void) {}
+
+/* CPython has deleted all states but the current one. */
+int tstate_forked(void) {
+  own_state = NULL;
+  return 0;
+}
 
 #endif
 

@@ -27,6 +27,7 @@ void tstate_switch(PyThreadState *ts);
 void tstate_release(void);
 /* This thread points at no green thread's state any more.  The GIL is not held. */
 void tstate_forget(void);
+int tstate_forked(void); /* in a child of fork; -1 with an exception */
 
 /* The current thread state has been cleared: deletes it and drops the GIL. */
 void tstate_delete_current(PyThreadState *ts);

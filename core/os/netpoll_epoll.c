@@ -59,6 +59,14 @@ fail:
   return e;
 }
 
+int os_netpoll_forked(void) {
+  close(epfd); /* the child's numbers; the instance remains the parent's */
+  close(breakfd);
+  epfd = breakfd = -1;
+  store_rlx(&break_sent, 0);
+  return os_netpoll_init();
+}
+
 static int control(int op, int fd, uint32_t events, uint64_t tag) {
   struct epoll_event ev = {.events = events, .data.u64 = tag};
   return epoll_ctl(epfd, op, fd, &ev) == 0 ? 0 : errno;

@@ -26,11 +26,15 @@ of `dlopen`; never in between.  So a lock that belongs to an OS thread - threadi
 Condition, which uses one - must not be held meanwhile; threading.Lock, Event and queue are right
 as they are.  Its C stack has 2 MiB, of which the kernel provides what is used; the main green
 thread's has 8 MiB.
+
+In a child of os.fork the green thread that forked goes on; all others count as cancelled there.
 """
 
 from __future__ import annotations
 
-from gosched import _inside, _run
+import os
+
+from gosched import _gosched, _inside, _run
 from gosched._dlopen import Library, dlclose, dlopen, ffi
 from gosched._gosched import (
     Cancelled,
@@ -81,7 +85,8 @@ __all__ = [
     "yield_now",
 ]
 
+os.register_at_fork(after_in_child=_gosched._after_fork)
 excepthook = _run.excepthook
 _report = _run.report
 
-del _inside, _run, annotations
+del _inside, _run, annotations, os
