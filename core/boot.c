@@ -27,7 +27,7 @@ static int boot_error;
  * the stack of a green thread.  The P must not go with them. */
 static pthread_key_t vanish_key;
 
-static void vanished(void *arg) {
+void m_vanished(void *arg) {
   M *m = arg;
   if (m->runner) return;
   uintptr_t w;
@@ -53,7 +53,7 @@ static void boot(void) {
 #if GS_TSAN || GS_FENCED
   gs_sched.fenced = 1;
 #endif
-  if (pthread_key_create(&vanish_key, vanished)) {
+  if (pthread_key_create(&vanish_key, m_vanished)) {
     boot_error = GS_ENOMEM;
     return;
   }
@@ -191,6 +191,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   stack_sigstack_drop(m);
   gs_setm(NULL);
   m_free(m);
+  store_sc(&gs_sched.ending, 0); /* callbacks from foreign threads may go on */
   store_rel(&gs_sched.running, 0);
   if (!err && result) *result = call.result;
   return err;

@@ -270,6 +270,7 @@ static void serve_poke(void) {
 static void *sysmon(void *arg) {
   (void)arg;
   os_sysmon_begin();
+  callback_never();
   bool waiting = false;
   sm.delay = MIN_DELAY_NS;
   sm.bucket = BURST_NS;
