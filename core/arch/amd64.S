@@ -152,6 +152,7 @@ gs_arch_frame:
 gs_arch_call:
         .cfi_startproc
         .cfi_signal_frame
+        .cfi_personality 0x1b, gs_arch_personality      /* see core/personality.c */
         endbr64
         pushq   %rbp
         .cfi_def_cfa_offset 16

@@ -193,6 +193,7 @@ gs_arch_frame:
 gs_arch_call:
         .cfi_startproc
         .cfi_signal_frame
+        .cfi_personality 0x1b, gs_arch_personality      /* see core/personality.c */
         landing
         stp     x29, x30, [sp, #-16]!
         .cfi_def_cfa_offset 16
