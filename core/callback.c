@@ -147,8 +147,7 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
   G *g = m->curg;
   void *g0sp = m->g0sp;
   uint32_t g0new = m->g0new;
-  /* The G's stack is used down to where the foreign call left it; an extra M's is empty at first.
-   */
+  /* The G's stack is used down to where the foreign call left it; an extra M's is empty. */
   void *used = m->ncgo ? *(void **)below(g0sp) : g_stack_top(g);
   Callback c = {fn, arg, m, below((char *)used - RED_ZONE)};
   if (g->pins++ == 0) {

@@ -317,6 +317,7 @@ struct gs_p {
 /* What has to be done about the G that was left, once the M is off its stack. */
 enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
 
+#define CGO_CALLERS 24
 #define GS_MDATA 8 /* domains whose word per M stands in the M itself */
 #define GS_MAX_DOMAINS 4096
 
@@ -369,13 +370,17 @@ struct gs_m {
   int32_t id;
   uint32_t tid; /* the kernel's */
   pthread_t thread;
-  char *g0lo, *g0hi; /* the thread's own stack */
-  uint64_t controls; /* the thread's floating-point controls, for stretches of g0; owner */
-  G *extrag;         /* of an M for foreign threads: its G; write-once */
-  gs_site outside;   /* of such an M: the time between two callbacks */
-  M *alllink;        /* all Ms, newest first; write-once */
-  M *freelink;       /* Ms of finished gs_run calls, to use again; sched.lock */
-  void *sigstack;    /* alternate signal stack that the runtime made, or NULL */
+  char *g0lo, *g0hi;              /* the thread's own stack */
+  void *cgo_callers[CGO_CALLERS]; /* where C was when somebody looked; see callers_of */
+  uint64_t long_sc;               /* the call that sysmon has found long, and since when; sysmon */
+  int64_t long_since;
+  uint64_t callers_of; /* ncgocall at that look: those of an earlier call are void */
+  uint64_t controls;   /* the thread's floating-point controls, for stretches of g0; owner */
+  G *extrag;           /* of an M for foreign threads: its G; write-once */
+  gs_site outside;     /* of such an M: the time between two callbacks */
+  M *alllink;          /* all Ms, newest first; write-once */
+  M *freelink;         /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;      /* alternate signal stack that the runtime made, or NULL */
   struct gs_tracebuf *trace;
 #if GS_TSAN
   void *tsan;
@@ -505,6 +510,10 @@ void os_secure_env(const char *name, const char **value);
 int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all signals blocked */
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
+bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
+int os_walk(const char *lo, const char *hi, void **pcs, int most);
+void os_describe(const void *pc, char *buf, size_t size);
+bool os_thread_at(uint32_t tid, void **sp, void **pc);
 
 /* ---- error.c ---- */
 
