@@ -108,10 +108,10 @@ int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*unblock
   arm(g, unblock, uarg);
   torture_window(); /* cancelled now: it is run, perhaps before the call has begun */
   int r = load_sc(&g->cancelled) ? GS_ECANCELED : gs_cgocall(fn, arg, result);
-  int e = g->call_errno;
+  int e = gs_errno();
   if (disarm(g) == DONE) r = GS_ECANCELED;
   put_back(g, &outer);
   m = gs_getm();
-  if (r == GS_OK || r == GS_ECANCELED) *m->errno_at = g->call_errno = e;
+  *m->errno_at = e;
   return r;
 }
