@@ -29,7 +29,7 @@ static char boot_detail[256]; /* the sentence that goes with it, if there is one
  * the stack of a green thread.  The P must not go with them. */
 static pthread_key_t vanish_key;
 
-static void vanished(void *arg) {
+void m_vanished(void *arg) {
   M *m = arg;
   if (m->runner) return;
   uintptr_t w;
@@ -55,7 +55,7 @@ static void boot(void) {
 #if GS_TSAN || GS_FENCED
   gs_sched.fenced = 1;
 #endif
-  if (pthread_key_create(&vanish_key, vanished) || process_init()) {
+  if (pthread_key_create(&vanish_key, m_vanished) || process_init()) {
     boot_error = GS_ENOMEM;
     return;
   }
@@ -211,6 +211,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   err = run_on(m, c, &n, &main_call);
   store_rel(&gs_sched.main_m, NULL);
   leave_m(m);
+  store_sc(&gs_sched.ending, 0); /* callbacks from foreign threads may go on */
   store_rel(&gs_sched.running, RUN_NONE);
   if (!err && result) *result = main_call.result;
   return err;

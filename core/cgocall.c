@@ -16,8 +16,7 @@
 #include "runtime.h"
 
 #ifdef GS_ARCH_CALL_HERE
-#define CALL_ON_G0(m, fn, arg) \
-  gs_arch_call_here((fn), (arg), (void *)((uintptr_t)(m)->g0sp & ~(uintptr_t)15))
+#define CALL_ON_G0(m, fn, arg) gs_arch_call_here((fn), (arg), below((m)->g0sp))
 #else
 #define CALL_ON_G0(m, fn, arg) call_on_g0((m), (fn), (arg))
 #endif
@@ -33,12 +32,7 @@ static int call_in_place(int (*fn)(void *), void *arg, int *result) {
 GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void *arg,
                                     int *result) {
   G *g = m->curg;
-  while (unlikely(!g->released && g->d->ops.release)) {
-    /* The hook runs outside; coming back inside may find the P gone, and getting another one may
-     * have made the binding's lock ours again. */
-    hook_release(m, g);
-    if (load_acq(&m->pw) != (uintptr_t)m->p && !wait_unlocked(m, m->p)) m = reacquire(m, g, false);
-  }
+  if (unlikely(g->hooked)) m = hook_released(m, g);
   bool traced = load_rlx(&m->attn) & ATTN_TRACE;
   if (unlikely(traced)) trace_event(m, EV_CALL, (uint64_t)(uintptr_t)fn, site);
   entersyscall(m, g, site);
@@ -86,11 +80,11 @@ GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *re
 GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   M *m = gs_getm();
   if (unlikely(!fn)) return GS_EINVAL;
-  if (m && m->incgo) return GS_EPERM;
+  if (m && m->incgo) return as_callback(gs_cgocall_site, site, fn, arg, result);
   if (!m || !m->curg) return call_in_place(fn, arg, result);
   if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, fn, arg, result);
   m = enter();
-  return m ? call_general(m, site, fn, arg, result) : GS_EPERM;
+  return m ? call_general(m, site, fn, arg, result) : refused();
 }
 
 /* CALL is published already, and the P is gone, or LOCKed for a moment.  old: sc before. */

@@ -4,6 +4,7 @@
 #define UNCHECKED __attribute__((no_sanitize("thread")))
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "runtime.h"
@@ -48,6 +49,50 @@ UNCHECKED static void dump_m(int fd, const M *m) {
       load_rlx(&m->idle) ? " idle" : "");
 }
 
+/* ---- what a green thread in C is doing ---- */
+
+static void put_frames(int fd, void *const *pcs, int n) {
+  char name[200];
+  for (int i = 0; i < n && pcs[i]; i++) {
+    os_describe(pcs[i], name, sizeof name);
+    put(fd, "      %s\n", name);
+  }
+}
+
+/* Fills m->cgo_callers unless somebody who could see more (a fault in C) has for this call.  A
+ * thread that sleeps in the kernel is found there; of one that runs, the outermost frames. */
+UNCHECKED static void find_callers(M *m) {
+  uint64_t call = load_rlx(&m->ncgocall);
+  void *sp, *pc, *top = below(m->g0sp);
+  if (load_acq(&m->callers_of) == call && m->cgo_callers[0]) return;
+  memset(m->cgo_callers, 0, sizeof m->cgo_callers);
+  if (!os_thread_at(m->tid, &sp, &pc) || (char *)sp < m->g0lo || (char *)sp >= (char *)top) {
+    os_walk((char *)top - 256, top, m->cgo_callers, CGO_CALLERS);
+    return;
+  }
+  if ((char *)top - (char *)sp > 16384) top = (char *)sp + 16384;
+  m->cgo_callers[0] = pc;
+  os_walk(sp, top, m->cgo_callers + 1, CGO_CALLERS - 1);
+}
+
+UNCHECKED static void dump_call(int fd, const G *g, M *m) {
+  void *pcs[16] = {NULL};
+  const Stack *stack = load_rlx(&g->stack);
+  int64_t since = g->handed_at;
+  if (!since && load_rlx(&m->long_sc) == load_rlx(&m->sc)) since = load_rlx(&m->long_since);
+  if (since)
+    put(fd, "    M%d is in C for %.3f s:\n", m->id, (double)(os_now() - since) / 1e9);
+  else
+    put(fd, "    M%d is in C:\n", m->id);
+  find_callers(m);
+  put_frames(fd, m->cgo_callers, CGO_CALLERS);
+  put(fd, "    called from the green thread's own frames:\n");
+  char *sp;
+  if (!stack || !os_peek(below(load_rlx(&m->g0sp)), &sp, sizeof sp)) return;
+  if (sp < stack->lo || sp >= stack->hi) return;
+  put_frames(fd, pcs, os_walk(sp, stack->hi - sp > 4096 ? sp + 4096 : stack->hi, pcs, 16));
+}
+
 UNCHECKED static void dump_g(int fd, const G *g) {
   uint32_t status = g_status(g);
   if (status == Gdead || status == Gidle) return;
@@ -59,6 +104,9 @@ UNCHECKED static void dump_g(int fd, const G *g) {
   if (status == Gsyscall && site) put(fd, " in %s", site->name ? site->name : "a foreign call");
   if (locked) put(fd, ", locked to M%d", locked->id);
   put(fd, ", domain %s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "");
+  M *m = load_rlx(&g->m);
+  if (status == Gsyscall && m && load_rlx(&m->curg) == g && load_rlx(&m->incgo) && m->ncgo)
+    dump_call(fd, g, m);
 }
 
 UNCHECKED void gs_dump(int fd) {

@@ -84,6 +84,24 @@ static G *gfree_take(M *m, Domain *d) {
   return g ? g : g_alloc(d, p);
 }
 
+/* For an extra M: counted nowhere, and never given back. */
+G *g_uncounted(Domain *d) {
+  G *g = gfree_take(NULL, d);
+  if (!g) return NULL;
+  g->system = 1;
+  g->hooked = d->ops.switch_in || d->ops.release;
+  g->handle = NULL;
+  store_rlx(&g->data, NULL);
+  g->locks = g->firm = 0;
+  g->bracket = g->released = g->main = 0;
+  g->handed_at = 0;
+  g->name[0] = 0;
+  g->due = 0;
+  store_rlx(&g->park, PARK_NO);
+  store_rlx(&g->cancelled, 0);
+  return g;
+}
+
 static void gfree_give(M *m, G *g) {
   Domain *d = g->d;
   P *p = m && m->p->d == d ? m->p : NULL;
@@ -150,7 +168,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->handle = NULL;
   store_rlx(&g->data, NULL); /* sysmon may be looking, through may_retake */
   g->lockedm = NULL;
-  g->locks = g->firm = 0;
+  g->locks = g->firm = g->pins = 0;
   g->bracket = g->released = g->main = 0;
   g->stack_want = 0;
   g->name[0] = 0;
@@ -220,7 +238,7 @@ bool g_cancel(G *g) {
 /* One barrier for all of them. */
 static void cancel_all(M *m, G *except) {
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
-    if (g != except && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
+    if (g != except && !g->system && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
   heavy_barrier();
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (g != except && load_sc(&g->cancelled) && load_sc(&g->park) == PARKED &&
@@ -274,6 +292,9 @@ static M *drain(M *m, G *g) {
   store_rlx(&g->cancelled, 0);
   heavy_barrier(); /* who is born after this sees `ending` */
   cancel_all(m, g);
+  leave(m);
+  unblock_all();
+  m = enter();
   for (;;) {
     while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
       gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
@@ -292,6 +313,8 @@ static M *drain(M *m, G *g) {
 
 _Noreturn void g_exit(M *m) {
   G *g = m->curg;
+  if (unlikely(g->pins))
+    throw_("gs_goexit inside a callback: the C frames above cannot be left that way");
   if (g->main && !(load_rlx(&gs_sched.run_flags) & GS_RUN_ABANDON)) m = drain(m, g);
   if (g->lockedm) {
     g->lockedm = NULL;
@@ -413,7 +436,7 @@ void gs_unlock_os_thread(void) {
   G *g = m ? m->curg : NULL;
   if (!g || g->locks == 0) return;
   if (g->locks == 1 && g->main && (gs_sched.run_flags & GS_RUN_LOCK_MAIN)) return; /* for good */
-  if (--g->locks == 0) {
+  if (--g->locks == 0 && !g->pins) {
     g->lockedm = NULL;
     m->lockedg = NULL;
   }

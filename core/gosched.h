@@ -11,8 +11,12 @@
  *   - Deadlines are absolute, monotonic nanoseconds (gs_now() + …; GS_FOREVER: never).
  *     Sleeps are relative nanoseconds.
  *   - "Parks" means: the calling green thread waits and its thread runs others.  A function that
- *     may park returns GS_EPERM where it cannot: on a thread that runs no green thread, on the
- *     system stack inside a foreign call, between gs_entersyscall and gs_exitsyscall.
+ *     may park returns GS_EPERM where it cannot: on a thread that runs no green thread, between
+ *     gs_entersyscall and gs_exitsyscall, on a stack that is neither the green thread's nor its
+ *     thread's (an alternate signal stack, a coroutine of C's own).
+ *   - Inside a foreign call (a comparator that qsort calls) a function that may park acts as inside
+ *     gs_cgocallback: it works.  In critical and nocallback calls, and on green threads of a domain
+ *     with hooks (Python's), it returns GS_EPERM.
  *   - The same names everywhere: fn(arg) is what to run, ud is handed to a callback as it is, out,
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
@@ -143,8 +147,9 @@ GS_API int gs_go_opts(const gs_go_options *opts, void (*fn)(void *), void *arg, 
 GS_API int gs_join(gs_handle *h, int64_t deadline_ns);
 
 /* Asks the green thread to stop: what it is parked in returns GS_ECANCELED now, and so does
- * everything that would park later.  A foreign call is not interrupted.  Idempotent; does not
- * park; any thread, not in signal handlers.  Errors: GS_EINVAL. */
+ * everything that would park later.  A foreign call is not interrupted, unless it was made by
+ * gs_cgocall_unblock: its unblock function is called here.  Idempotent; does not park; any thread,
+ * not in signal handlers.  Errors: GS_EINVAL. */
 GS_API int gs_cancel(gs_handle *h);
 
 /* 1 once the green thread has ended.  Any thread. */
@@ -181,8 +186,9 @@ GS_API void gs_unlock_os_thread(void);
 /* ---- foreign calls ---- */
 
 enum {
-  GS_SITE_BLOCKING = 1, /* known to block: the P is handed off at entry when work is waiting */
-  GS_SITE_CRITICAL = 2, /* a short leaf: no entersyscall, only the stack switch.  Never blocks */
+  GS_SITE_BLOCKING = 1,   /* known to block: the P is handed off at entry when work is waiting */
+  GS_SITE_CRITICAL = 2,   /* a short leaf: no entersyscall, only the stack switch.  Never blocks */
+  GS_SITE_NOCALLBACK = 4, /* never calls back: gs_ functions that park are refused inside */
 };
 
 /* One place that makes foreign calls: a prepared function, a wrapper.  Zero it, set name and
@@ -200,13 +206,42 @@ typedef struct gs_site {
 /* Calls fn(arg) on the M's system stack between entersyscall and exitsyscall: while it blocks,
  * other green threads run.  fn's return value goes to *result (NULL: not wanted), its errno to
  * gs_errno().  On return the green thread may be on another OS thread.
- * On a thread that runs no green thread, fn is called in place.
- * Errors: GS_EINVAL (fn is NULL), GS_EPERM (called from inside another foreign call).
- * In fn, functions that may park return GS_EPERM. */
+ * On a thread that runs no green thread, fn is called in place.  Inside another foreign call it
+ * acts as inside gs_cgocallback.  arg and all it points to must stay until the call returns; the
+ * runtime keeps no copy and moves nothing.
+ * Errors: GS_EINVAL (fn is NULL), GS_EPERM (see the top). */
 GS_API int gs_cgocall(int (*fn)(void *), void *arg, int *result);
 
 /* gs_cgocall of a known site, which carries hints and learns.  site may be NULL. */
 GS_API int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result);
+
+/* gs_cgocall that gs_cancel can interrupt: while fn runs, gs_cancel (and the end of gs_run) calls
+ * unblock(uarg), which makes fn return (an interrupt function of the library, a byte into a pipe).
+ * It is called at most once, on the canceller's thread and stack, perhaps before fn has begun, and
+ * never after this function has returned: it returns only when unblock has.  unblock NULL:
+ * gs_cgocall. In a call made by a callback of another such call only the inner unblock is called.
+ * Errors: GS_ECANCELED (the green thread was cancelled: if fn ran, its value is in *result and its
+ * errno in gs_errno), GS_EINVAL (fn is NULL), GS_EPERM.  On a thread that runs no green thread
+ * nobody can cancel it. */
+GS_API int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*unblock)(void *),
+                              void *uarg);
+
+/* Calls fn(arg) on a green thread and returns when it has returned.
+ *   - From C inside gs_cgocall: on the calling green thread's own stack, below the foreign call;
+ * all gs_ functions work in fn as they do outside.  The green thread is locked to its thread until
+ * fn returns; fn may park, and may make foreign calls that call back again, to any depth that the
+ * two stacks have room for.  errno is carried both ways.
+ *   - From a thread that the runtime never saw: on a green thread of the native domain that belongs
+ * to this thread from its first callback until the thread ends (stack: 256 KiB).  Boots the runtime
+ *     if it is not booted, and works whether or not a gs_run is under way; gs_run does not wait for
+ *     it.  In between, the thread is what it was: one that runs no green thread.
+ *   - On a green thread: in place.
+ * fn must return: it must not call gs_goexit (aborts), longjmp or throw out of fn, or end the
+ * thread. Errors: GS_EINVAL (fn is NULL), GS_ENOMEM, GS_ETHREADS (the runtime cannot start),
+ * GS_EPERM (inside a critical or nocallback call, between gs_entersyscall and gs_exitsyscall, on a
+ * stack that is neither the green thread's nor its thread's, in a binding's hook). Any thread that
+ * is not the runtime's own; not in signal handlers. */
+GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 
 /* Bare brackets around blocking code on the green thread's own (small) stack.  Between them no
  * gs_ function that may park works (GS_EPERM).  They never migrate: gs_exitsyscall comes back on
@@ -549,6 +584,7 @@ typedef struct gs_metrics {
   uint64_t stacks_mapped;     /* bytes of address space in stack arenas */
   uint64_t io_waiters;        /* now: green threads parked for a descriptor */
   uint64_t polls;             /* times that descriptors were polled */
+  uint64_t extra_ms; /* now: foreign threads bound by gs_cgocallback; not among `threads` */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */

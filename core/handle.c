@@ -186,7 +186,7 @@ int gs_join(gs_handle *h, int64_t deadline) {
   if (!h) return GS_EINVAL;
   bool on_m = gs_getm() != NULL;
   M *m = enter();
-  if (!m) return on_m ? GS_EPERM : join_foreign(h, deadline);
+  if (!m) return on_m ? as_callback(gs_join, h, deadline) : join_foreign(h, deadline);
   G *g = m->curg;
   Joiner me = {g, NULL};
   for (int n = 0;;) {
@@ -212,13 +212,16 @@ int gs_cancel(gs_handle *h) {
   M *m = enter();
   uintptr_t w;
   G *g = NULL;
+  bool parked = false, unblock = false;
   if (lock_word(h, &w)) {
     g = h->g;
-    if (!g_cancel(g)) g = NULL;
+    parked = g_cancel(g);
+    unblock = unblock_take(g); /* here, while it cannot end and be another one */
     store_rel(&h->word, w);
   }
-  if (g) ready(m, g);
+  if (parked) ready(m, g);
   if (m) leave(m);
+  if (unblock) unblock_run(g);
   return GS_OK;
 }
 

@@ -102,6 +102,20 @@ P *pidleget_spinning(Domain *d) {
 
 /* ---- making Ms ---- */
 
+M *m_make(int32_t id) {
+  Sched *s = &gs_sched;
+  M *m = aligned_alloc(_Alignof(M), sizeof *m);
+  if (!m) return NULL;
+  memset(m, 0, sizeof *m);
+  m->id = id;
+  m->p = m->oldp = &gs_nop;
+  lock(&s->lock);
+  m->alllink = s->allm;
+  store_rel(&s->allm, m);
+  unlock(&s->lock);
+  return m;
+}
+
 M *m_alloc(void) {
   Sched *s = &gs_sched;
   lock(&s->lock);
@@ -115,21 +129,11 @@ M *m_alloc(void) {
   if (m) s->mfree = m->freelink;
   int32_t id = m ? m->id : (int32_t)s->nmid++;
   unlock(&s->lock);
-  if (!m) {
-    m = aligned_alloc(_Alignof(M), sizeof *m);
-    if (!m) {
-      lock(&s->lock);
-      s->nm--;
-      unlock(&s->lock);
-      return NULL;
-    }
-    memset(m, 0, sizeof *m);
-    m->id = id;
-    m->p = m->oldp = &gs_nop;
+  if (!m && !(m = m_make(id))) {
     lock(&s->lock);
-    m->alllink = s->allm;
-    store_rel(&s->allm, m);
+    s->nm--;
     unlock(&s->lock);
+    return NULL;
   }
   trace_m_init(m);
   return m;
@@ -155,6 +159,7 @@ void m_thread_init(M *m) {
   m->tid = tid;
   m->thread = pthread_self();
   os_stack_bounds(&m->g0lo, &m->g0hi);
+  gs_arch_controls(&m->controls);
   m_fiber_init(m);
   stack_sigstack(m);
 }

@@ -36,6 +36,7 @@ int gs_read_metrics(gs_metrics *out) {
   x.sysmon_pokes = load_rlx(&s->npokes);
   x.barriers = load_rlx(&s->nbarriers);
   x.thread_limit_hits = load_rlx(&s->nlimit);
+  x.extra_ms = load_rlx(&s->nextra);
   x.stacks_mapped = load_rlx(&s->stacks_mapped);
   x.io_waiters = (uint64_t)load_sc(&s->netpoll_waiters);
   x.polls = load_rlx(&s->netpolls);

@@ -208,7 +208,8 @@ void schedule_loop(M *m) {
     bool inherit = false;
     G *g;
     finish_prev(m);
-    if (unlikely(m->runner && load_acq(&gs_sched.main_done))) {
+    /* Below the frames of a foreign call the M stays until its G has gone back into them. */
+    if (unlikely(m->runner && load_acq(&gs_sched.main_done)) && !(m->lockedg && m->lockedg->pins)) {
       if (m->nextg) {
         ready(NULL, m->nextg);
         m->nextg = NULL;
@@ -510,8 +511,10 @@ static M *yield_now(M *m) {
 
 void gs_yield(void) {
   M *m = enter();
-  if (!m) return;
-  leave(yield_now(m));
+  if (unlikely(!m))
+    (void)as_callback(gs_yield, 0);
+  else
+    leave(yield_now(m));
 }
 
 /* sysmon has asked for the P: the slice is used up and others wait. */
@@ -527,7 +530,7 @@ int gs_sleep(int64_t ns) {
     return GS_OK;
   }
   M *m = enter();
-  if (!m) return GS_EPERM;
+  if (unlikely(!m)) return as_callback(gs_sleep, ns);
   int64_t now = os_now();
   int64_t when = ns > INT64_MAX - now - 1 ? INT64_MAX - 1 : now + ns;
   G *g = m->curg;

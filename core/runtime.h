@@ -235,6 +235,7 @@ struct gs_g {
   void *data;             /* the binding's word; owner (and the binding's own lock) */
   gs_handle *handle;
   uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
+  uint32_t pins;      /* callbacks under way, which lock it to its M as well; owner */
   uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
   uint8_t bracket;    /* between bare gs_entersyscall and gs_exitsyscall; owner */
   uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
@@ -246,6 +247,9 @@ struct gs_g {
   const gs_site *site; /* of the call it is in; owner */
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
+  void (*unblock_fn)(void *); /* of the cancellable call it is in; owner, while nothing is armed */
+  void *unblock_arg;
+  uint32_t unblock; /* who may run it: see unblock.c; atomic */
   int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
   int64_t since;       /* of the present status; written only while traced or dumped */
   G *alllink;          /* all Gs ever made, newest first; write-once */
@@ -313,6 +317,7 @@ struct gs_p {
 /* What has to be done about the G that was left, once the M is off its stack. */
 enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
 
+#define CGO_CALLERS 24
 #define GS_MDATA 8 /* domains whose word per M stands in the M itself */
 #define GS_MAX_DOMAINS 4096
 
@@ -332,6 +337,7 @@ struct gs_m {
     };
     uint32_t incgo_ncgo; /* both in one store */
   };
+  uint32_t g0new; /* nothing has run at g0sp yet (callback.c); owner */
   /* Owner's. */
   uint64_t ncgocall GS_ALIGNED(GS_LINE); /* calls ever made */
   uint64_t nplaincall; /* those that were not entered, or did not end, on cgocall.c's fast path */
@@ -367,10 +373,17 @@ struct gs_m {
   int32_t id;
   uint32_t tid; /* the kernel's */
   pthread_t thread;
-  char *g0lo, *g0hi; /* the thread's own stack */
-  M *alllink;        /* all Ms, newest first; write-once */
-  M *freelink;       /* Ms of finished gs_run calls, to use again; sched.lock */
-  void *sigstack;    /* alternate signal stack that the runtime made, or NULL */
+  char *g0lo, *g0hi;              /* the thread's own stack */
+  void *cgo_callers[CGO_CALLERS]; /* where C was when somebody looked; see callers_of */
+  uint64_t long_sc;               /* the call that sysmon has found long, and since when; sysmon */
+  int64_t long_since;
+  uint64_t callers_of; /* ncgocall at that look: those of an earlier call are void */
+  uint64_t controls;   /* the thread's floating-point controls, for stretches of g0; owner */
+  G *extrag;           /* of an M for foreign threads: its G; write-once */
+  gs_site outside;     /* of such an M: the time between two callbacks */
+  M *alllink;          /* all Ms, newest first; write-once */
+  M *freelink;         /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;      /* alternate signal stack that the runtime made, or NULL */
   struct gs_tracebuf *trace;
 #if GS_TSAN
   void *tsan;
@@ -420,6 +433,8 @@ typedef struct gs_sched {
   uint32_t nmid;   /* next M number; lock */
   M *allm;         /* push-only list */
   M *mfree;        /* lock */
+  M *mextra;       /* Ms for foreign threads that no thread is bound to; lock */
+  uint32_t nextra; /* such Ms that a thread is bound to; atomic */
   Domain *domains; /* push-only list */
   uint32_t ndomains;
   uint32_t nprocs_all; /* Ps in use in all domains; atomic */
@@ -508,6 +523,10 @@ int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all sign
 void os_sleep_ns(int64_t ns);
 void os_sysmon_begin(void);
 int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
+bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
+int os_walk(const char *lo, const char *hi, void **pcs, int most);
+void os_describe(const void *pc, char *buf, size_t size);
+bool os_thread_at(uint32_t tid, void **sp, void **pc);
 
 /* ---- error.c ---- */
 
@@ -521,7 +540,10 @@ void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
 /* A stack that starts at entry, with these controls, when it is loaded. */
 void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
-int gs_arch_call(int (*fn)(void *), void *arg, void *sp); /* calls fn(arg) on the stack below sp */
+/* Calls fn(arg) on the stack below sp, and leaves its own stack pointer at *sp meanwhile. */
+int gs_arch_call(int (*fn)(void *), void *arg, void *sp);
+/* Where a call goes on a stack that was left at sp by gs_arch_switch or gs_arch_call. */
+static inline void *below(void *sp) { return (void *)(((uintptr_t)sp - 16) & ~(uintptr_t)15); }
 
 #if defined(__x86_64__)
 #include "arch/amd64.h"
@@ -535,13 +557,18 @@ M *gs_getm_call(void);
 #define gs_getm() gs_getm_call()
 #endif
 void gs_setm(M *m);
+M *gs_get_extra(void); /* the M that this foreign thread is bound to */
+void gs_set_extra(M *m);
 void switch_g_to_g0(M *m, G *from, bool dies);
 void switch_g0_to_g(M *m, G *to);
 int call_on_g0(M *m, int (*fn)(void *), void *arg);
+int call_on_g(M *m, int (*fn)(void *), void *arg, void *sp);
+void *g_stack_top(const G *g);
 void g_first_frame(G *g, void (*entry)(void));
 void fiber_new(G *g);
 void fiber_free(G *g);
-void fiber_started(M *m); /* first thing on a new G's stack */
+void fiber_started(M *m);    /* first thing on a new G's stack */
+void fiber_started_g0(M *m); /* first thing on a new stretch of g0 */
 void m_fiber_init(M *m);
 
 /* ---- stack.c ---- */
@@ -595,6 +622,7 @@ void preempted(M *m);
 /* ---- g.c: birth and death of Gs ---- */
 
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg);
+G *g_uncounted(Domain *d);
 void g_bind_stack(P *p, G *g);
 void g_recycle(M *m, G *g); /* a dead G that is off its stack */
 G *g_unmake(M *m, G *g);    /* it never ran and will not; returns a G to make runnable, or NULL */
@@ -604,6 +632,12 @@ uint32_t live_gs(void);
 bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
 void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
 
+/* ---- unblock.c ---- */
+
+bool unblock_take(G *g);
+void unblock_run(G *g);
+void unblock_all(void);
+
 /* ---- handle.c ---- */
 
 gs_handle *handle_new(G *g);
@@ -611,7 +645,8 @@ void handle_finish(M *m, gs_handle *h);
 
 /* ---- m.c: Ms, idle Ps ---- */
 
-M *m_alloc(void); /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
+M *m_make(int32_t id); /* a new struct; NULL: out of memory */
+M *m_alloc(void);      /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
 void m_free(M *m);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
@@ -661,6 +696,34 @@ static inline gs_site *site_of(const void *key) {
 }
 M *hook_switch_in(M *m, G *g);
 void hook_release(M *m, G *g);
+M *hook_released(M *m, G *g); /* the same, before a foreign call: m comes back with a P */
+int refused(void);            /* what a function that may park returns where enter gave NULL */
+
+/* ---- callback.c ---- */
+
+void g0_begin(M *m);
+
+/* The other way for a function that may park and found no green thread to park here: inside a
+ * foreign call it is called once more, on the green thread's stack.
+ *
+ *     M *m = enter();
+ *     if (unlikely(!m)) return as_callback(gs_chan_send, c, elem, deadline);
+ *
+ * Up to six arguments, integers and pointers; the function returns int.  Gives refused() where
+ * there is no green thread below. */
+#define as_callback(fn, ...)                                                                       \
+  again_on_g((Again)(uintptr_t)(fn), (uintptr_t[6]){PICK_(__VA_ARGS__, ARG6_, ARG5_, ARG4_, ARG3_, \
+                                                          ARG2_, ARG1_)(__VA_ARGS__)})
+#define PICK_(a, b, c, d, e, f, n, ...) n
+#define ARG1_(a) (uintptr_t)(a)
+#define ARG2_(a, ...) (uintptr_t)(a), ARG1_(__VA_ARGS__)
+#define ARG3_(a, ...) (uintptr_t)(a), ARG2_(__VA_ARGS__)
+#define ARG4_(a, ...) (uintptr_t)(a), ARG3_(__VA_ARGS__)
+#define ARG5_(a, ...) (uintptr_t)(a), ARG4_(__VA_ARGS__)
+#define ARG6_(a, ...) (uintptr_t)(a), ARG5_(__VA_ARGS__)
+typedef int (*Again)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
+int again_on_g(Again fn, const uintptr_t *args);
+void callback_never(void); /* this thread is the runtime's own: it is bound to no M */
 
 /* ---- sysmon.c, retake.c ---- */
 
@@ -719,6 +782,7 @@ _Noreturn void run_orphan_done(void); /* boot.c */
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
 int domain_resize(Domain *d, uint32_t procs);
 int gs_boot(void);
+void m_vanished(void *m);   /* the thread is gone: its P must not go with it */
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 
 enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };

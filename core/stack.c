@@ -210,6 +210,12 @@ static void on_fault(int sig, siginfo_t *info, void *ctx) {
     signal(SIGABRT, SIG_DFL);
     abort();
   }
+  M *m = gs_getm();
+  if (m && m->incgo) { /* for a dump that the host's handler makes */
+    memset(m->cgo_callers, 0, sizeof m->cgo_callers);
+    backtrace(m->cgo_callers, CGO_CALLERS);
+    store_rel(&m->callers_of, load_rlx(&m->ncgocall));
+  }
   /* Not ours: as if the runtime had never been here. */
   const struct sigaction *old = sig == SIGBUS ? &old_bus : &old_segv;
   if (old->sa_flags & SA_SIGINFO) {

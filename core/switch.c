@@ -29,6 +29,16 @@ GS_NOINLINE M *gs_getm_call(void) {
 
 void gs_setm(M *m) { gs_tls_m = m; }
 
+static __thread M *tls_extra __attribute__((tls_model("initial-exec")));
+
+GS_NOINLINE M *gs_get_extra(void) {
+  M *m = tls_extra;
+  __asm__ volatile("" : "+r"(m)::"memory");
+  return m;
+}
+
+void gs_set_extra(M *m) { tls_extra = m; }
+
 extern void *__cxa_get_globals(void) __attribute__((weak));
 
 void m_fiber_init(M *m) {
@@ -62,11 +72,17 @@ void fiber_started(M *m) {
   if (m->cxa_at) memset(m->cxa_at, 0, sizeof m->curg->cxa);
 }
 
+void fiber_started_g0(M *m) {
+  (void)m;
+  arrived(NULL);
+}
+
 /* ---- the switches ---- */
 
 void switch_g_to_g0(M *m, G *from, bool dies) {
   save_thread(m, from);
   store_rlx(&m->curg, NULL);
+  if (unlikely(m->g0new)) g0_begin(m);
   leaving_for_g0(dies ? NULL : FAKE(from), m);
   gs_arch_switch(&from->sp, m->g0sp);
   arrived(FAKE_VALUE(from));
@@ -80,14 +96,24 @@ void switch_g0_to_g(M *m, G *to) {
   arrived(FAKE_VALUE(m));
 }
 
-void g_first_frame(G *g, void (*entry)(void)) {
-  /* Page-aligned tops would put the busiest lines of all stacks into the same few cache sets:
-   * stagger them over half a page, so that a G that parks soon has touched one page. */
+/* Page-aligned tops would put the busiest lines of all stacks into the same few cache sets: they
+ * are staggered over half a page, so that a G that parks soon has touched one page. */
+void *g_stack_top(const G *g) {
   uintptr_t top = (uintptr_t)g->stack->hi - (g->goid % 31) * GS_LINE;
-  g->sp = gs_arch_frame((void *)(top & ~(uintptr_t)15), entry, g->controls);
+  return (void *)(top & ~(uintptr_t)15);
 }
 
-/* ---- foreign code on the thread's own stack ---- */
+void g_first_frame(G *g, void (*entry)(void)) {
+  g->sp = gs_arch_frame(g_stack_top(g), entry, g->controls);
+}
+
+/* ---- foreign code on the thread's own stack, callbacks on the G's ----
+ *
+ * While a callback runs, g0 goes on below the foreign frames: what the scheduler does there when
+ * the G parks, and foreign calls that the callback makes.  That stretch ends with the callback, in
+ * the middle of the scheduler's frames if it has parked.  So TSan gets a fibre of its own for it,
+ * and ASan is told to forget the red zones of those frames.
+ */
 
 #if GS_ASAN || GS_TSAN
 typedef struct {
@@ -111,12 +137,61 @@ __attribute__((no_sanitize("thread"))) int call_on_g0(M *m, int (*fn)(void *), v
   G *g = m->curg;
   Bounce b = {fn, arg, m, g, NULL};
   leaving_for_g0(FAKE(g), m);
-  int r = gs_arch_call(bounce, &b, (void *)(((uintptr_t)m->g0sp - 128) & ~(uintptr_t)15));
+  int r = gs_arch_call(bounce, &b, below(m->g0sp));
   arrived(FAKE_VALUE(g));
   return r;
 }
+
+typedef struct {
+  Bounce b;
+  void *fake, *tsan;
+  char *end; /* of the stretch of g0 that the callback begins */
+} BounceUp;
+
+static void stretch_begins(BounceUp *u, M *m) {
+  (void)u, (void)m;
+#if GS_TSAN
+  u->tsan = m->tsan;
+  m->tsan = __tsan_create_fiber(0);
+#endif
+}
+
+static void stretch_ends(BounceUp *u, M *m) {
+  (void)u, (void)m;
+#if GS_TSAN
+  __tsan_destroy_fiber(m->tsan);
+  m->tsan = u->tsan;
+#endif
+#if GS_ASAN
+  m->asan_fake = u->fake;
+  if ((char *)m->g0sp < u->end)
+    __asan_unpoison_memory_region(m->g0sp, (size_t)(u->end - (char *)m->g0sp));
+#endif
+}
+
+__attribute__((no_sanitize("thread"))) static int bounce_up(void *p) {
+  BounceUp *u = p;
+  arrived(FAKE_VALUE(u->b.g));
+  int r = u->b.fn(u->b.arg);
+  stretch_ends(u, u->b.m);
+  leaving_for_g0(FAKE(u->b.g), u->b.m);
+  return r;
+}
+
+__attribute__((no_sanitize("thread"))) int call_on_g(M *m, int (*fn)(void *), void *arg, void *sp) {
+  G *g = m->curg;
+  BounceUp u = {{fn, arg, m, g, NULL}, FAKE_VALUE(m), NULL, __builtin_frame_address(0)};
+  stretch_begins(&u, m);
+  leaving_for_g(&u.b.fake, g);
+  int r = gs_arch_call(bounce_up, &u, sp);
+  arrived(u.b.fake);
+  return r;
+}
 #else
-int call_on_g0(M *m, int (*fn)(void *), void *arg) {
-  return gs_arch_call(fn, arg, (void *)(((uintptr_t)m->g0sp - 128) & ~(uintptr_t)15));
+int call_on_g0(M *m, int (*fn)(void *), void *arg) { return gs_arch_call(fn, arg, below(m->g0sp)); }
+
+int call_on_g(M *m, int (*fn)(void *), void *arg, void *sp) {
+  (void)m;
+  return gs_arch_call(fn, arg, sp);
 }
 #endif

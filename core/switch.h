@@ -7,6 +7,7 @@
 #include "runtime.h"
 
 #if GS_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if GS_TSAN

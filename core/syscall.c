@@ -177,6 +177,8 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   return reacquire(m, m->curg, false);
 }
 
+int refused(void) { return GS_EPERM; }
+
 /* ---- the binding's hooks ---- */
 
 /* Makes the G's language state current on this thread.  May block for the interpreter's lock, and
@@ -207,6 +209,16 @@ void hook_release(M *m, G *g) {
   sc_enter(m, m->sc);
   store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   /* If the P went meanwhile, the next comparison of pw finds it. */
+}
+
+/* The hook runs outside; coming back inside may find the P gone, and getting another one may have
+ * made the binding's lock the G's again. */
+M *hook_released(M *m, G *g) {
+  while (!g->released && g->d->ops.release) {
+    hook_release(m, g);
+    if (load_acq(&m->pw) != (uintptr_t)m->p && !wait_unlocked(m, m->p)) m = reacquire(m, g, false);
+  }
+  return m;
 }
 
 /* ---- bare brackets ---- */

@@ -123,6 +123,8 @@ static void remember_site(const Retake *r) {
   G *g = load_rlx(&r->m->curg);
   gs_site *site = g ? (gs_site *)(uintptr_t)load_rlx(&g->site) : NULL;
   if ((r->sc & SC_MODE) != SC_CALL || !site) return;
+  store_rlx(&r->m->long_since, r->p->seen.when);
+  store_rlx(&r->m->long_sc, r->sc);
   store_rlx(&site->score, 64);
   store_rlx(&site->shorts, 0);
   add_rlx(&site->retakes, 1);
@@ -273,6 +275,7 @@ static void serve_poke(void) {
 static void *sysmon(void *arg) {
   (void)arg;
   os_sysmon_begin();
+  callback_never();
   bool waiting = false;
   sm.delay = MIN_DELAY_NS;
   sm.bucket = BURST_NS;

@@ -47,7 +47,7 @@ void wq_wake(M *m, QWaiter *w);
 void wq_wake_all(M *m, QWaiter *first);
 
 /* Begins a wait: *m is the M that is inside, NULL on a thread that runs no green thread.
- * GS_EPERM: this is inside a foreign call, or between brackets, where nothing can wait. */
+ * GS_EPERM: nothing can wait here, except in a callback (as_callback). */
 static inline int wq_enter(M **m) {
   bool on_m = gs_getm() != NULL;
   *m = enter();

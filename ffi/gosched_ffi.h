@@ -143,7 +143,8 @@ GS_API void gs_func_free(gs_func *func);
  *                are stored in their own size); may be NULL for void
  *   args         one pointer per argument to a value of the argument's C type
  *   saved_errno  errno as the function left it (NULL: not wanted); errno is 0 before the call
- * Errors: GS_EINVAL (func or args NULL), GS_EPERM (inside a foreign call). */
+ * Inside another foreign call it acts as inside gs_cgocallback.
+ * Errors: GS_EINVAL (func or args NULL), GS_EPERM (as gs_cgocall). */
 GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
 
 /* Looking at a prepared function and at types. */

@@ -5,6 +5,8 @@
  * the runtime and back, and nothing else.  Their floors (a plain indirect call, a bare ffi_call)
  * are in floor.c and call the same functions.
  */
+#include <pthread.h>
+
 #include "gosched.h"
 #include "gosched_ffi.h"
 #include "harness.h"
@@ -84,6 +86,72 @@ static void body_ffi(bench_green *g) {
   bench_loop_row(g->options, g->out, loop_ffi, func);
 }
 
+/* ---- the other way: C calls a green thread, n times inside one foreign call ---- */
+
+static void empty_callback(void *arg) { (void)arg; }
+
+typedef struct callbacks {
+  uint64_t n;
+  double took;
+} callbacks;
+
+static int call_back_often(void *arg) {
+  callbacks *c = arg;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < c->n; i++) {
+    gs_cgocallback(empty_callback, NULL);
+  }
+  c->took = (double)(bench_now() - start);
+  return 0;
+}
+
+static double loop_callback(void *arg, uint64_t n) {
+  callbacks c = {n, 0};
+  (void)arg;
+  bench_check("gs_cgocall", gs_cgocall(call_back_often, &c, NULL));
+  return c.took;
+}
+
+static void body_callback(bench_green *g) {
+  bench_check("gs_cgocallback", gs_cgocallback(empty_callback, NULL));
+  bench_loop_row(g->options, g->out, loop_callback, NULL);
+}
+
+static void run_callback(const bench_options *options, bench_result *out) {
+  bench_run_green(1, body_callback, &(bench_green){options, out, NULL});
+}
+
+/* A thread of C's own, while a runtime with one P waits in a foreign call for it. */
+static void *foreign_thread(void *arg) {
+  callbacks *c = arg;
+  bench_check("gs_cgocallback", gs_cgocallback(empty_callback, NULL)); /* binds it */
+  call_back_often(c);
+  return NULL;
+}
+
+static int run_foreign_thread(void *arg) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, foreign_thread, arg) || pthread_join(thread, NULL)) {
+    bench_die("pthread_create failed");
+  }
+  return 0;
+}
+
+static double loop_callback_foreign(void *arg, uint64_t n) {
+  callbacks c = {n, 0};
+  (void)arg;
+  bench_check("gs_cgocall", gs_cgocall(run_foreign_thread, &c, NULL));
+  return c.took;
+}
+
+static void body_callback_foreign(bench_green *g) {
+  bench_loop_row(g->options, g->out, loop_callback_foreign, NULL);
+}
+
+static void run_callback_foreign(const bench_options *options, bench_result *out) {
+  bench_run_green(1, body_callback_foreign, &(bench_green){options, out, NULL});
+}
+
 static void run_cgocall(const bench_options *options, bench_result *out) {
   bench_run_green(1, body_cgocall, &(bench_green){options, out, NULL});
 }
@@ -126,5 +194,7 @@ const bench_row bench_rows_calls[] = {
     {"call.ffi1", "ns", run_ffi1},
     {"call.ffi4", "ns", run_ffi4},
     {"call.ffi6", "ns", run_ffi6},
+    {"callback", "ns", run_callback},
+    {"callback.foreign", "ns", run_callback_foreign},
     {NULL, NULL, NULL},
 };

@@ -88,6 +88,8 @@ static void run_ffi6(const bench_options *options, bench_result *out) {
  * decides who is next: contexts on stacks of their own switch to their neighbour, round and round.
  */
 void gs_arch_switch(void **save_sp, void *load_sp);
+void gs_arch_personality(void); /* the assembly names it; nothing is thrown here */
+void gs_arch_personality(void) {}
 void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
 void gs_arch_controls(uint64_t *controls);
 

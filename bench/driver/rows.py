@@ -76,6 +76,16 @@ def call_rows() -> list[Row]:
             ("critical", ()),
         )
     ]
+    rows += [
+        Row("callback", c("callback"), None, (go("callback"),), (times(0.35, "Go"),)),
+        Row(
+            "callback.foreign",
+            c("callback.foreign"),
+            None,
+            (go("callback.foreign"),),
+            (times(0.5, "Go"),),
+        ),
+    ]
     for n in (0, 1, 4, 6):
         goals = (plus(8, "ffi_call"), *((times(0.3, "Go"),) if n == 4 else ()))
         bare = floor("ffi_call", f"floor.ffi{n}")

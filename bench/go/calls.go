@@ -58,4 +58,7 @@ var callRows = map[string]row{
 	"call.int1":  {"ns", 1, loopRow(loopInt1)},
 	"call.int4":  {"ns", 1, loopRow(loopInt4)},
 	"call.int6":  {"ns", 1, loopRow(loopInt6)},
+
+	"callback":         {"ns", 1, loopRow(loopCallback)},
+	"callback.foreign": {"ns", 1, loopRow(loopCallbackForeign)},
 }

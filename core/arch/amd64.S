@@ -8,8 +8,10 @@
  *
  * A saved stack, from its sp upwards:  mxcsr|fcw, r15, r14, r13, r12, rbx, rbp, return address.
  *
- * gs_arch_call calls a function on another stack (g0) and comes back.  rbp is set up as a frame, so
- * that debuggers and unwinders walk from the foreign function through here into the green thread.
+ * gs_arch_call calls a function on another stack and comes back: a foreign function on g0, a callback
+ * on the green thread's stack.  It leaves the stack pointer of the stack it came from at the top of
+ * the other one: a callback continues below it.  rbp is set up as a frame, so that debuggers and
+ * unwinders walk from the function through here into the stack it was called from.
  * The outer frames may stand at lower addresses than the inner ones, which gdb takes for a corrupt
  * stack except at a signal frame; so this one says that it is one.
  */
@@ -141,7 +143,8 @@ gs_arch_frame:
         .cfi_endproc
         .size   gs_arch_frame, .-gs_arch_frame
 
-/* int gs_arch_call(int (*fn)(void *), void *arg, void *sp) */
+/* int gs_arch_call(int (*fn)(void *), void *arg, void *sp): sp is 16-aligned; 8 bytes there and
+ * everything below are free */
         .globl  gs_arch_call
         .hidden gs_arch_call
         .type   gs_arch_call, @function
@@ -149,6 +152,7 @@ gs_arch_frame:
 gs_arch_call:
         .cfi_startproc
         .cfi_signal_frame
+        .cfi_personality 0x1b, gs_arch_personality      /* see core/personality.c */
         endbr64
         pushq   %rbp
         .cfi_def_cfa_offset 16
@@ -157,6 +161,7 @@ gs_arch_call:
         .cfi_def_cfa_register rbp
         movq    %rdi, %rax
         movq    %rsi, %rdi
+        movq    %rsp, (%rdx)
         movq    %rdx, %rsp
         callq   *%rax
         movq    %rbp, %rsp

@@ -180,8 +180,9 @@ gs_arch_frame:
         .cfi_endproc
         .size   gs_arch_frame, .-gs_arch_frame
 
-/* int gs_arch_call(int (*fn)(void *), void *arg, void *sp): calls a function on another stack (g0)
- * and comes back.  x29 is set up as a frame, so that debuggers and unwinders walk from the foreign
+/* int gs_arch_call(int (*fn)(void *), void *arg, void *sp): calls a function on another stack and
+ * comes back: a foreign function on g0, a callback on the green thread's stack.  It leaves the stack
+ * pointer of the stack it came from at sp: a callback goes on below it.  x29 is set up as a frame, so that debuggers and unwinders walk from the foreign
  * function through here into the green thread.  The outer frames may stand at lower addresses than
  * the inner ones, which gdb takes for a corrupt stack except at a signal frame; so this one says
  * that it is one. */
@@ -192,6 +193,7 @@ gs_arch_frame:
 gs_arch_call:
         .cfi_startproc
         .cfi_signal_frame
+        .cfi_personality 0x1b, gs_arch_personality      /* see core/personality.c */
         landing
         stp     x29, x30, [sp, #-16]!
         .cfi_def_cfa_offset 16
@@ -201,6 +203,7 @@ gs_arch_call:
         .cfi_def_cfa_register x29
         mov     x9, x0
         mov     x0, x1
+        str     x29, [x2]
         mov     sp, x2
         blr     x9
         mov     sp, x29

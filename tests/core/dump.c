@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "gosched_domain.h"
@@ -191,11 +192,53 @@ static void test_identities(void **state) {
   assert_null(gs_gdata());
 }
 
+/* ---- a green thread in C: since when, where, and where it came from ---- */
+
+static atomic_int in_c, let_go;
+
+/* Sleeps in libc now and then: that is where the dump finds it. */
+static int sit_in_c(void *arg) {
+  atomic_store(&in_c, 1);
+  return block_until(arg);
+}
+
+static void goes_into_c(void *arg) {
+  int result = 0;
+  CHECK_CODE(gs_cgocall(sit_in_c, arg, &result), GS_OK);
+  CHECK_INT(result, 1);
+}
+
+static void dump_of_a_call(void *arg) {
+  (void)arg;
+  atomic_store(&in_c, 0);
+  atomic_store(&let_go, 0);
+  gs_handle *h = go_named("sits in C", goes_into_c, &let_go);
+  while (!atomic_load(&in_c)) gs_sleep(US(100));
+  int64_t end = gs_now() + PATIENCE;
+  for (bool found = false; !found && gs_now() < end; gs_sleep(MS(1))) {
+    take_dump();
+    const char *at = strstr(text, "\"sits in C\": syscall");
+    const char *since = at ? strstr(at, "is in C for ") : NULL;
+    const char *libc = since ? strstr(since, "(libc.so") : NULL;
+    const char *own = libc ? strstr(libc, "called from the green thread's own frames:") : NULL;
+    found = own && strchr(own, '+');
+  }
+  CHECK(gs_now() < end);
+  if (gs_now() >= end) fprintf(stderr, "%.4000s\n", text);
+  atomic_store(&let_go, 1);
+  join(h);
+}
+
+static void test_a_green_thread_in_c(void **state) {
+  (void)state;
+  run_procs(PROCS, dump_of_a_call, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_dump_without_a_run),  cmocka_unit_test(test_dump),
       cmocka_unit_test(test_dump_while_all_move), cmocka_unit_test(test_identities),
-      cmocka_unit_test(test_dump_without_a_run),
+      cmocka_unit_test(test_dump_without_a_run),  cmocka_unit_test(test_a_green_thread_in_c),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

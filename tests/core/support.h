@@ -30,14 +30,19 @@
 
 #include "gosched.h"
 
-/* Sanitizers, the torture build and an emulator make everything slower by an order of magnitude. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(GS_TORTURE) || \
-    defined(TEST_EMULATOR)
-#define SLOW_BUILD 1
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SLOW_BUILD 1
+#define SANITIZED 1
 #endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+/* Sanitizers, the torture build and an emulator make everything slower by an order of magnitude. */
+#if SANITIZED || defined(GS_TORTURE) || defined(TEST_EMULATOR)
+#define SLOW_BUILD 1
 #endif
 #ifdef SLOW_BUILD
 #define SCALE(n) ((n) < 20 ? (n) : (n) < 100 ? 10 : (n) / 10)

@@ -26,6 +26,7 @@ demo     zlib1g         lib:libz.so.1
 postgres postgresql     dir:/usr/lib/postgresql/*/bin
 postgres libpq5         lib:libpq.so.5
 test     libcmocka-dev  pc:cmocka
+test     g++            cmd:c++
 test     patch          cmd:patch
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
