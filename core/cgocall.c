@@ -39,9 +39,12 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
     hook_release(m, g);
     if (load_acq(&m->pw) != (uintptr_t)m->p && !wait_unlocked(m, m->p)) m = reacquire(m, g, false);
   }
-  bool traced = load_rlx(&m->attn) & ATTN_TRACE;
-  if (unlikely(traced)) trace_event(m, EV_CALL, (uint64_t)(uintptr_t)fn, site);
-  entersyscall(m, g, site);
+  m = call_elsewhere(m, g, site);
+  bool traced = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
+  if (m->p == &gs_nop)
+    entersyscall_pless(m, g, site);
+  else
+    entersyscall(m, g, site);
   store_rlx(&m->incgo, 1);
   m->ncgo++;
   bump(&m->ncgocall);
@@ -50,7 +53,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   int e = *m->errno_at;
   m->ncgo--;
   store_rlx(&m->incgo, 0);
-  if (unlikely(traced)) trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
+  if (unlikely(traced)) trace_call_end(m, g, site);
   m = exitsyscall(m, g, false);
   g->call_errno = e;
   *m->errno_at = e;
