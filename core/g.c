@@ -154,8 +154,6 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->bracket = g->released = g->main = 0;
   g->stack_want = 0;
   g->name[0] = 0;
-  g->waitsince = 0;
-  g->calltraced = 0;
   g->wake = GS_OK;
   g->due = 0;
   g->waitreason = "new";
