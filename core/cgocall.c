@@ -45,6 +45,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
     entersyscall_pless(m, g, site);
   else
     entersyscall(m, g, site);
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo, 1);
   m->ncgo++;
   bump(&m->ncgocall);
@@ -53,6 +54,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   int e = *m->errno_at;
   m->ncgo--;
   store_rlx(&m->incgo, 0);
+  os_preempt_ext_exit(m);
   if (unlikely(traced)) trace_call_end(m, g, site);
   m = exitsyscall(m, g, false);
   g->call_errno = e;
@@ -73,12 +75,14 @@ GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *re
   P *p = m->p;
   G *g = m->curg;
   m->p = &gs_nop;
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo, 1);
   count_one(&m->ncgocall);
   count_one(&m->nplaincall);
   int r = CALL_ON_G0(m, fn, arg);
   g->call_errno = *m->errno_at;
   store_rlx(&m->incgo, 0);
+  os_preempt_ext_exit(m);
   m->p = p;
   if (result) *result = r;
   return GS_OK;
@@ -148,10 +152,12 @@ static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*
   compiler_fence();
   if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return call_lost(m, s, site, fn, arg, result);
   m->oldp = p;
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo_ncgo, ONE_DEEP);
   count_one(&m->ncgocall);
   int r = CALL_ON_G0(m, fn, arg);
   store_rlx(&m->incgo_ncgo, 0);
+  os_preempt_ext_exit(m);
   store_rel(&m->sc, m->sc + TO_USER);
   compiler_fence();
   p = m->p;

@@ -118,8 +118,8 @@ P *pidleget_spinning(Domain *d) {
 static bool m_count(void) {
   Sched *s = &gs_sched;
   if (s->nm >= s->max_threads) return false;
-  s->nm++;
-  if (s->nm > s->nm_max) s->nm_max = s->nm;
+  store_rlx(&s->nm, s->nm + 1);
+  if (s->nm > s->nm_max) store_rlx(&s->nm_max, s->nm);
   return true;
 }
 

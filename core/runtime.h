@@ -786,6 +786,15 @@ void trace_call_blocks(M *m, G *g, int kind, P *p);
 void trace_call_end(M *m, G *g, const gs_site *site);
 void trace_m_init(M *m);
 
+/* ---- around foreign code ---- */
+
+/* The specification's osPreemptExtEnter and osPreemptExtExit: between the two no signal of the
+ * runtime may reach the thread.  The runtime sends none, to any thread, so there is nothing to hold
+ * back; a mode that asks for preemption by signals has its switch here.  Inside CALL and before
+ * incgo is set, and after it is cleared. */
+static inline void os_preempt_ext_enter(M *m) { (void)m; }
+static inline void os_preempt_ext_exit(M *m) { (void)m; }
+
 /* ---- torture.c ---- */
 
 /* Stands where a comment names a race, between the two steps that somebody else may come between.

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { PROCS = 2, TRIES = 25 };
+enum { PROCS = 2, TRIES = 12 };
 
 /* The runtime's threads by name, and the process's first one; not a sanitizer's, nor this one,
  * which has inherited a name. */
