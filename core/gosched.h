@@ -17,6 +17,9 @@
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
  *     addresses of thread-locals (errno's among them) over it; gs_errno() is always right.
+ *   - gs_config.procs bounds what the scheduler runs.  It is no mutual exclusion: green threads of the
+ *     native domain that block in the kernel between two gs_ functions, or compute there for more
+ *     than 10 ms while others wait, go on beside them, with one P, too.
  *
  * The process.  A child of fork goes on with the green thread that forked; all others have ended
  * there.  If that one is not the main one on the thread inside gs_run, the child exits when it ends.

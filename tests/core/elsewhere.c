@@ -43,13 +43,11 @@ static void enter_once(meet *x) {
 static void calls_move(void *arg) {
   (void)arg;
   gs_metrics before = metrics();
-  for (int i = 0; i < 50 && !checks_failed(); i++) {
+  for (int i = 0; i < 50; i++) {
     meet x = {0};
     CHECK_INT(fesetround(i % 2 ? FE_UPWARD : FE_TONEAREST), 0);
     enter_once(&x);
     CHECK_INT(fegetround(), i % 2 ? FE_UPWARD : FE_TONEAREST);
-    /* Unless sysmon has made it give way before the call. */
-    if (x.other == x.entered) CHECK(x.inside != x.entered);
   }
   fesetround(FE_TONEAREST);
   gs_metrics after = metrics();
@@ -63,7 +61,8 @@ static void test_calls_move(void **state) {
   run_procs(PROCS, calls_move, NULL);
 }
 
-/* The one that waits runs where the call was entered: no thread has to wake up before that. */
+/* The one that waits runs where the call was entered: no thread has to wake up before that.  Not
+ * every time: sysmon may have made the first one give way before. */
 static void the_other_stays(void *arg) {
   (void)arg;
   int stayed = 0;
