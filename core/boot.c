@@ -19,6 +19,8 @@ Sched gs_sched;
 #define MAX_STACK ((size_t)1 << 30)
 #define DEFAULT_THREADS 10000
 #define MAX_THREADS 1000000
+#define DEFAULT_IDLE_NS ((int64_t)10000000000)
+#define MAX_IDLE_MS 86400000
 
 /* ---- boot ---- */
 
@@ -42,6 +44,7 @@ void m_vanished(void *arg) {
     store_rlx(&p->m, NULL);
     handoffp(p);
   }
+  if (load_rlx(&m->relief)) pless_back(m);
 }
 
 void boot_thread_key(M *m) { pthread_setspecific(vanish_key, m); }
@@ -51,6 +54,7 @@ static void boot(void) {
   gs_nop.status = Pdead;
   gs_nop.timers.next = INT64_MAX;
   gs_sched.max_threads = DEFAULT_THREADS;
+  gs_sched.idle_ns = DEFAULT_IDLE_NS;
   gs_sched.fenced = !os_barrier_init();
 #if GS_TSAN || GS_FENCED
   gs_sched.fenced = 1;
@@ -65,7 +69,7 @@ static void boot(void) {
   }
   stack_init();
   boot_error = domain_init(&gs_native, gs_native.name, (uint32_t)os_ncpu(), DEFAULT_STACK);
-  if (!boot_error && sysmon_start()) boot_error = GS_ETHREADS;
+  if (!boot_error && (template_start() || sysmon_start())) boot_error = GS_ETHREADS;
 }
 
 int gs_boot(void) {
@@ -99,15 +103,17 @@ static int check(const char *what, long long v, long long min, long long max) {
 }
 
 typedef struct {
-  long long procs, threads, stack, main_stack;
+  long long procs, threads, stack, main_stack, idle_ms;
 } Numbers;
 
 static int numbers_of(const gs_config *c, Numbers *n) {
-  *n = (Numbers){c->procs, c->max_threads, (long long)c->stack_size, (long long)c->main_stack_size};
+  *n = (Numbers){c->procs, c->max_threads, (long long)c->stack_size, (long long)c->main_stack_size,
+                 DEFAULT_IDLE_NS / 1000000};
   int err;
   if ((err = from_env("GOSCHED_PROCS", 1, GS_MAX_PROCS, &n->procs)) ||
       (err = from_env("GOSCHED_MAX_THREADS", 2, MAX_THREADS, &n->threads)) ||
-      (err = from_env("GOSCHED_STACK_SIZE", MIN_STACK, MAX_STACK, &n->stack)))
+      (err = from_env("GOSCHED_STACK_SIZE", MIN_STACK, MAX_STACK, &n->stack)) ||
+      (err = from_env("GOSCHED_THREAD_IDLE_MS", 1, MAX_IDLE_MS, &n->idle_ms)))
     return err;
   if (n->procs && (err = check("procs", n->procs, 1, GS_MAX_PROCS))) return err;
   if (n->threads && (err = check("max_threads", n->threads, 2, MAX_THREADS))) return err;
@@ -177,6 +183,17 @@ static void leave_m(M *m) {
   while (m_new_thread(m) != 0) os_sleep_ns(1000000);
 }
 
+/* Idle threads of an earlier gs_run with a higher limit make room; those that are just coming to
+ * rest are waited for. */
+static M *alloc_runner(void) {
+  for (int tries = 0; tries < 500; tries++) {
+    M *m = m_alloc();
+    if (m) return m;
+    if (!m_dismiss()) os_sleep_ns(1000000);
+  }
+  return NULL;
+}
+
 int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   static const gs_config def = GS_CONFIG_DEFAULT;
   const gs_config *c = cfg ? cfg : &def;
@@ -190,7 +207,8 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   if ((err = numbers_of(c, &n)) || (err = gs_boot())) return err;
   if (!CAS(&gs_sched.running, RUN_NONE, RUN_STARTS))
     return gs_fail(GS_EBUSY, "gs_run: another gs_run is under way; start green threads with gs_go");
-  gs_sched.max_threads = (uint32_t)n.threads;
+  store_rlx(&gs_sched.max_threads, (uint32_t)n.threads);
+  store_rlx(&gs_sched.idle_ns, n.idle_ms * 1000000);
   store_rlx(&gs_native.stack_size, (size_t)n.stack);
   store_rlx(&gs_native.klass, stack_class((size_t)n.stack));
   if ((err = domain_resize(&gs_native, (uint32_t)n.procs))) {
@@ -201,10 +219,10 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   store_sc(&gs_sched.main_done, 0);
   store_sc(&gs_sched.ending, 0);
   store_sc(&gs_sched.notified, 0);
-  M *m = m_alloc();
+  M *m = alloc_runner();
   if (!m) {
     store_rel(&gs_sched.running, RUN_NONE);
-    return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads exist already", n.threads);
+    return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads are in use already", n.threads);
   }
   m_thread_init(m);
   main_call = (MainCall){fn, arg, 0};

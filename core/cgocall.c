@@ -33,9 +33,13 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
                                     int *result) {
   G *g = m->curg;
   if (unlikely(g->hooked)) m = hook_released(m, g);
-  bool traced = load_rlx(&m->attn) & ATTN_TRACE;
-  if (unlikely(traced)) trace_event(m, EV_CALL, (uint64_t)(uintptr_t)fn, site);
-  entersyscall(m, g, site);
+  m = call_elsewhere(m, g, site);
+  bool traced = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
+  if (m->p == &gs_nop)
+    entersyscall_pless(m, g, site);
+  else
+    entersyscall(m, g, site);
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo, 1);
   m->ncgo++;
   bump(&m->ncgocall);
@@ -44,7 +48,8 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   int e = *m->errno_at;
   m->ncgo--;
   store_rlx(&m->incgo, 0);
-  if (unlikely(traced)) trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
+  os_preempt_ext_exit(m);
+  if (unlikely(traced)) trace_call_end(m, g, site);
   m = exitsyscall(m, g, false);
   g->call_errno = e;
   *m->errno_at = e;
@@ -64,12 +69,14 @@ GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *re
   P *p = m->p;
   G *g = m->curg;
   m->p = &gs_nop;
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo, 1);
   count_one(&m->ncgocall);
   count_one(&m->nplaincall);
   int r = CALL_ON_G0(m, fn, arg);
   g->call_errno = *m->errno_at;
   store_rlx(&m->incgo, 0);
+  os_preempt_ext_exit(m);
   m->p = p;
   if (result) *result = r;
   return GS_OK;
@@ -139,10 +146,12 @@ static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*
   compiler_fence();
   if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return call_lost(m, s, site, fn, arg, result);
   m->oldp = p;
+  os_preempt_ext_enter(m);
   store_rlx(&m->incgo_ncgo, ONE_DEEP);
   count_one(&m->ncgocall);
   int r = CALL_ON_G0(m, fn, arg);
   store_rlx(&m->incgo_ncgo, 0);
+  os_preempt_ext_exit(m);
   store_rel(&m->sc, m->sc + TO_USER);
   compiler_fence();
   p = m->p;

@@ -102,6 +102,9 @@ UNCHECKED static void dump_g(int fd, const G *g) {
       g->name[0] ? "\"" : "", gnames[status <= Gdead ? status : 5]);
   if (status == Gwaiting) put(fd, " [%s]", load_rlx(&g->waitreason));
   if (status == Gsyscall && site) put(fd, " in %s", site->name ? site->name : "a foreign call");
+  int64_t since = load_rlx(&g->waitsince);
+  if (status == Gsyscall && since)
+    put(fd, " for %lld ms", (long long)((os_now() - since) / 1000000));
   if (locked) put(fd, ", locked to M%d", locked->id);
   put(fd, ", domain %s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "");
   M *m = load_rlx(&g->m);

@@ -318,8 +318,13 @@ _Noreturn void g_exit(M *m) {
   if (g->main && !(load_rlx(&gs_sched.run_flags) & GS_RUN_ABANDON)) m = drain(m, g);
   if (g->lockedm) {
     g->lockedm = NULL;
-    m->lockedg = NULL;
     g->locks = 0;
+    /* What this G has done to its thread must not meet another one.  m->lockedg stays: it keeps
+     * the switch below from going straight to the next G. */
+    if (m->own)
+      m->quit = QUIT_LOCKED;
+    else
+      m->lockedg = NULL;
   }
   if (g->handle) {
     handle_finish(m, g->handle);

@@ -21,6 +21,9 @@
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
  *     addresses of thread-locals (errno's among them) over it; gs_errno() is always right.
+ *   - gs_config.procs bounds what the scheduler runs.  It is no mutual exclusion: green threads of the
+ *     native domain that block in the kernel between two gs_ functions, or compute there for more
+ *     than 10 ms while others wait, go on beside them, with one P, too.
  *
  * The process.  A child of fork goes on with the green thread that forked; all others have ended
  * there.  If that one is not the main one on the thread inside gs_run, the child exits when it ends.
@@ -104,7 +107,9 @@ typedef struct gs_config {
  * green thread, starting on the caller's thread.  Returns when fn has returned and, unless
  * GS_RUN_ABANDON, every other green thread has been cancelled and has ended.
  *   cfg     NULL means GS_CONFIG_DEFAULT; GOSCHED_PROCS, GOSCHED_MAX_THREADS and
- *           GOSCHED_STACK_SIZE in the environment override it
+ *           GOSCHED_STACK_SIZE in the environment override it; GOSCHED_THREAD_IDLE_MS
+ *           (1..86400000, default 10000) says after how many milliseconds without work a thread
+ *           ends, if more than four are idle
  *   result  what fn returned (NULL: not wanted)
  * Errors: GS_EINVAL (cfg, fn), GS_EBUSY (a gs_run is under way), GS_ENOMEM, GS_ETHREADS, GS_EABI.
  * Blocks the calling thread.  Call it from any thread that is not itself one of the runtime's. */
@@ -178,8 +183,9 @@ GS_API void gs_goexit(void);
 /* errno as this green thread sees it, whatever thread it is on now. */
 GS_API int gs_errno(void);
 
-/* Locks the calling green thread to its OS thread: it runs there only, and nobody else does.
- * They nest.  A green thread that ends locked ends its thread's lock with it. */
+/* Locks the calling green thread to its OS thread: it runs there only, and nobody else does.  They
+ * nest.  A green thread that ends locked ends its thread, too, so that what it has done to it (its
+ * mask, its namespaces, its directory) never meets another one; only the thread of gs_run stays. */
 GS_API void gs_lock_os_thread(void);
 GS_API void gs_unlock_os_thread(void);
 
@@ -585,6 +591,11 @@ typedef struct gs_metrics {
   uint64_t io_waiters;        /* now: green threads parked for a descriptor */
   uint64_t polls;             /* times that descriptors were polled */
   uint64_t extra_ms; /* now: foreign threads bound by gs_cgocallback; not among `threads` */
+  uint64_t threads_pless; /* now: threads whose P sysmon took from undeclared code, and that have
+                             not made a gs_ call since: they compute, or sleep in the kernel */
+  uint64_t hogs;          /* Ps taken from code that computed for too long */
+  uint64_t hogs_kept;     /* hogs that kept their P: 2 * procs threads run without one already */
+  uint64_t threads_ended; /* idle for too long, or their green thread ended locked */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */
@@ -597,7 +608,8 @@ GS_API void gs_dump(int fd);
  * are: run, park, foreign call begin/end, hand-off, retake) and, at gs_trace_stop, writes them to
  * path as Chrome/Perfetto trace-event JSON: one track per thread (tid = M number), a slice for
  * every stretch that a green thread ran ("G12 name") and for every foreign call inside it (the
- * site's name), instants "handoff" and "retake" with the P that moved.
+ * site's name), instants "handoff" and "retake" with the P that moved (at most one in a call, and
+ * only in one that is recorded), "relief" where it was taken from code that declared nothing.
  * Errors: GS_EBUSY (already tracing), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno), GS_EPERM (not
  * tracing). */
 GS_API int gs_trace_start(const char *path);

@@ -19,6 +19,8 @@
 
 #include "runtime.h"
 
+#define IDLE_KEEP 4u /* idle Ms that stay for good */
+
 /* ---- P and M ---- */
 
 /* The caller owns p; m is inside and holds none. */
@@ -34,15 +36,25 @@ void acquirep(M *m, P *p) {
 /* Sleeps while a retaker has LOCKed pw.  A retaker holds it over one barrier only, unless the
  * kernel stops it there: hence a futex after a short spin. */
 bool wait_unlocked(M *m, P *p) {
-  uintptr_t w;
-  for (int i = 0; i < 64; i++) {
-    if (!((w = load_acq(&m->pw)) & PW_LOCK)) return w == (uintptr_t)p;
+  uintptr_t w = load_acq(&m->pw);
+  for (int i = 0; i < 64 && w & PW_LOCK; i++) {
     compiler_fence();
+    w = load_acq(&m->pw);
   }
-  add_sc(&gs_sched.pw_waiters, 1);
-  while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
-  add_sc(&gs_sched.pw_waiters, -1);
-  return w == (uintptr_t)p;
+  if (w & PW_LOCK) {
+    add_sc(&gs_sched.pw_waiters, 1);
+    while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
+    add_sc(&gs_sched.pw_waiters, -1);
+  }
+  if (w == (uintptr_t)p) return true;
+  if (unlikely(load_rlx(&m->relief))) pless_back(m);
+  return false;
+}
+
+/* The acquire load that showed pw without the P has shown m->relief, too: sysmon sets it first. */
+void pless_back(M *m) {
+  store_rlx(&m->relief, RELIEF_NONE);
+  add_sc(&gs_sched.nrelieved, -1);
 }
 
 /* m is inside, so a retaker may LOCK pw for a moment but will not confirm. */
@@ -116,37 +128,62 @@ M *m_make(int32_t id) {
   return m;
 }
 
-M *m_alloc(void) {
+/* Counts an M that is about to be made.  sched.lock is held.  False: there may be no more. */
+static bool m_count(void) {
+  Sched *s = &gs_sched;
+  if (s->nm >= s->max_threads) return false;
+  store_rlx(&s->nm, s->nm + 1);
+  if (s->nm > s->nm_max) store_rlx(&s->nm_max, s->nm);
+  return true;
+}
+
+/* sched.lock is held. */
+void m_uncount(void) {
+  store_rlx(&gs_sched.nm, gs_sched.nm - 1);
+  store_rlx(&gs_sched.nmfreed, gs_sched.nmfreed + 1);
+}
+
+/* The struct, used again or new; it is counted already.  NULL: out of memory, and not counted. */
+static M *m_struct(void) {
   Sched *s = &gs_sched;
   lock(&s->lock);
-  if (s->nm >= s->max_threads) {
-    unlock(&s->lock);
-    return NULL;
-  }
-  s->nm++;
-  if (s->nm > s->nm_max) s->nm_max = s->nm;
   M *m = s->mfree;
   if (m) s->mfree = m->freelink;
   int32_t id = m ? m->id : (int32_t)s->nmid++;
   unlock(&s->lock);
   if (!m && !(m = m_make(id))) {
     lock(&s->lock);
-    s->nm--;
+    m_uncount();
     unlock(&s->lock);
     return NULL;
   }
+  m->freelink = NULL;
+  m->own = m->quit = 0;
   trace_m_init(m);
   return m;
 }
 
-/* Its thread is gone or leaves the runtime.  The struct is never freed: retakers may still look. */
+M *m_alloc(void) {
+  lock(&gs_sched.lock);
+  bool counted = m_count();
+  unlock(&gs_sched.lock);
+  return counted ? m_struct() : NULL;
+}
+
+/* It has no thread any more, or its thread has left the runtime.  The struct is never freed:
+ * retakers may still look. */
+void m_put_free(M *m) {
+  lock(&gs_sched.lock);
+  m->freelink = gs_sched.mfree;
+  gs_sched.mfree = m;
+  unlock(&gs_sched.lock);
+}
+
 void m_free(M *m) {
-  Sched *s = &gs_sched;
-  lock(&s->lock);
-  s->nm--;
-  m->freelink = s->mfree;
-  s->mfree = m;
-  unlock(&s->lock);
+  lock(&gs_sched.lock);
+  m_uncount();
+  unlock(&gs_sched.lock);
+  m_put_free(m);
 }
 
 void m_thread_init(M *m) {
@@ -156,41 +193,13 @@ void m_thread_init(M *m) {
     memset(m->mdata, 0, sizeof m->mdata);
     if (m->mdata_more) memset(m->mdata_more, 0, GS_MAX_DOMAINS * sizeof(void *));
   }
-  m->tid = tid;
+  store_rlx(&m->tid, tid);
   m->thread = pthread_self();
   os_stack_bounds(&m->g0lo, &m->g0hi);
   gs_arch_controls(&m->controls);
   m_fiber_init(m);
   stack_sigstack(m);
 }
-
-static void *m_main(void *arg) {
-  M *m = arg;
-  m_thread_init(m);
-  boot_thread_key(m);
-  os_thread_begin(m);
-  P *p = m->nextp;
-  m->nextp = NULL;
-  if (p) acquirep(m, p);
-  if (m->topoll) {
-    m->topoll = 0;
-    store_rel(&gs_sched.poll_starting, 0);
-  }
-  schedule_loop(m);
-  throw_("an M left its loop");
-}
-
-/* The new thread of an M that has a locked G: a P may be on its way, which stoplockedm takes. */
-static void *m_go_on(void *arg) {
-  M *m = arg;
-  m_thread_init(m);
-  boot_thread_key(m);
-  os_thread_begin(m);
-  schedule_loop(m);
-  throw_("an M left its loop");
-}
-
-int m_new_thread(M *m) { return os_thread_start(m, m_go_on); }
 
 static void no_thread(int err) {
   static uint32_t said;
@@ -211,26 +220,39 @@ static void no_thread(int err) {
          gs_sched.nm, strerror(err), limits);
 }
 
-/* False: no thread could be made. */
-static bool newm(P *p, bool spinning, bool topoll) {
-  M *m = m_alloc();
-  int err = 0;
-  if (m) {
-    m->nextp = p;
-    m->spinning = spinning;
-    m->topoll = topoll;
-    if (p && unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
-    err = os_thread_start(m, m_main);
-    if (!err) {
-      add_rlx(&gs_sched.nmcreated, 1);
-      return true;
-    }
-    m->nextp = NULL;
-    m->spinning = m->topoll = 0;
-    m_free(m);
-  }
+static void give_back(P *p, bool spinning);
+
+/* No thread could be made for m, which the caller has made ready to run. */
+void m_stillborn(M *m, int err) {
+  P *p = m->nextp;
+  G *g = m->callg;
+  bool spinning = m->spinning, topoll = m->topoll;
+  m->nextp = NULL;
+  m->callg = NULL;
+  m->spinning = m->topoll = 0;
+  m_free(m);
   no_thread(err);
-  return false;
+  if (topoll) store_rel(&gs_sched.poll_starting, 0);
+  if (p) give_back(p, spinning);
+  if (g) ready(NULL, g); /* it makes its call with a P, like others */
+}
+
+/* counted: there may be one more.  What m is to do is written before its thread is ordered.  p
+ * (NULL: none) is the new M's from here on, or goes back to where others find it. */
+static void newm(bool counted, P *p, bool spinning, bool topoll) {
+  M *m = counted ? m_struct() : NULL;
+  if (!m) {
+    no_thread(0);
+    if (topoll) store_rel(&gs_sched.poll_starting, 0);
+    if (p) give_back(p, spinning);
+    return;
+  }
+  m->nextp = p;
+  m->spinning = spinning;
+  m->topoll = topoll;
+  if (p && unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  int err = m_start(m);
+  if (err) m_stillborn(m, err);
 }
 
 /* ---- the idle Ms ---- */
@@ -295,26 +317,14 @@ static bool give_to_locked(P *p) {
   unlock(&d->lock);
   if (!g) return false;
   M *lm = g->lockedm;
+  incidlelocked(-1);
   store_rel(&lm->nextp, p);
   note_wake(&lm->note);
   return true;
 }
 
-/* The caller owns p and gives it to an M. */
-void startm(P *p, bool spinning) {
-  lock(&gs_sched.lock);
-  M *m = mget();
-  unlock(&gs_sched.lock);
-  if (m) {
-    gs_assert(!m->nextp && !m->spinning);
-    m->spinning = spinning;
-    if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
-    store_rel(&m->nextp, p);
-    note_wake(&m->note);
-    return;
-  }
-  if (newm(p, spinning, false)) return;
-  /* No thread: the work waits where the next M that comes to rest finds it. */
+/* No thread: the work waits where the next M that comes to rest finds it. */
+static void give_back(P *p, bool spinning) {
   if (spinning) add_sc(&p->d->nmspinning, -1);
   runqdrain_to_global(p);
   if (give_to_locked(p)) return;
@@ -327,16 +337,57 @@ void startm(P *p, bool spinning) {
   if (load_sc(&gs_sched.nmidle) != 0 && (p = starved_work())) startm(p, false);
 }
 
+/* The caller owns p and gives it to an M. */
+void startm(P *p, bool spinning) {
+  lock(&gs_sched.lock);
+  M *m = mget();
+  /* One step with the look at the list: whoever asks whether anybody runs must count the M that is
+   * to be made. */
+  bool counted = !m && m_count();
+  unlock(&gs_sched.lock);
+  if (!m) {
+    newm(counted, p, spinning, false);
+    return;
+  }
+  gs_assert(!m->nextp && !m->spinning);
+  m->spinning = spinning;
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  store_rel(&m->nextp, p);
+  note_wake(&m->note);
+}
+
+/* The call of g, which has left its stack, goes to an idle M, or to one that is to be made: by the
+ * template thread, because the caller has a P and better things to do.  Not to the M inside gs_run,
+ * whose thread has to leave when the main G ends. */
+bool startm_call(G *g) {
+  lock(&gs_sched.lock);
+  M *m = gs_sched.midle;
+  if (m && m->runner) m = m->inext;
+  if (m) mdrop(m);
+  bool counted = !m && m_count();
+  unlock(&gs_sched.lock);
+  if (m) {
+    store_rel(&m->callg, g);
+    note_wake(&m->note);
+    return true;
+  }
+  if (!counted || !(m = m_struct())) return false;
+  m->callg = g;
+  m_order(m);
+  return true;
+}
+
 void start_poller(void) {
   if (!CAS(&gs_sched.poll_starting, 0, 1)) return;
   lock(&gs_sched.lock);
   M *m = mget();
   if (m) m->topoll = 1;
+  bool counted = !m && m_count();
   unlock(&gs_sched.lock);
   if (m)
     note_wake(&m->note);
-  else if (!newm(NULL, false, true))
-    store_rel(&gs_sched.poll_starting, 0);
+  else
+    newm(counted, NULL, false, true);
 }
 
 /* Somebody took this M off the list; what for is on the way.  The note may have been set for
@@ -344,20 +395,55 @@ void start_poller(void) {
 static void await_orders(M *m) {
   for (;;) {
     note_clear(&m->note);
-    if (load_acq(&m->nextp) || load_rlx(&m->topoll)) return;
+    if (load_acq(&m->nextp) || load_acq(&m->callg) || load_rlx(&m->topoll) || load_rlx(&m->quit))
+      return;
     note_sleep(&m->note);
   }
+}
+
+/* sched.lock is held, m is on the list.  More than a few are idle, and m may end. */
+static bool surplus(const M *m) {
+  if (!m->own || load_sc(&gs_sched.nmidle) <= IDLE_KEEP || m->mdata_more) return false;
+  for (int i = 0; i < GS_MDATA; i++)
+    if (m->mdata[i]) return false; /* a binding knows this thread */
+  return true;
+}
+
+/* Takes an idle M out of service, for when max_threads has become smaller. */
+bool m_dismiss(void) {
+  lock(&gs_sched.lock);
+  M *m = gs_sched.midle;
+  while (m && !m->own) m = m->inext;
+  if (m) {
+    mdrop(m);
+    store_rlx(&m->quit, QUIT_IDLE);
+    m_uncount();
+  }
+  unlock(&gs_sched.lock);
+  if (m) note_wake(&m->note);
+  return m != NULL;
+}
+
+/* Sleeps until there is something for m.  False: it has been idle for long and is one too many. */
+static bool sleep_idle(M *m, bool one_too_many) {
+  if (!one_too_many) {
+    note_sleep(&m->note);
+    return true;
+  }
+  return note_sleep_until(&m->note, os_now() + load_rlx(&gs_sched.idle_ns));
 }
 
 void stopm(M *m) {
   Sched *s = &gs_sched;
   gs_assert(m->p == &gs_nop && !m->spinning);
-  bool leave_run = false;
+  bool leave_run = false, one_too_many = false;
   lock(&s->lock);
-  if (m->runner && load_sc(&s->main_done))
+  if (m->runner && load_sc(&s->main_done)) {
     leave_run = true;
-  else
+  } else {
     mput(m);
+    one_too_many = surplus(m);
+  }
   unlock(&s->lock);
   if (leave_run) return;
   /* After mput, so that a P which is given back between the look and the sleep finds this M in the
@@ -365,10 +451,17 @@ void stopm(M *m) {
   fence_sc();
   torture_window();
   P *p = load_sc(&s->starved) ? starved_work() : NULL;
-  if (!p) note_sleep(&m->note);
+  bool useful = p || sleep_idle(m, one_too_many);
+  torture_window(); /* it has waited long enough, and somebody wants it now */
   lock(&s->lock);
   bool chosen = !m->idle;
-  if (!chosen) mdrop(m);
+  if (!chosen) {
+    if (!useful && surplus(m)) {
+      m->quit = QUIT_IDLE;
+      m_uncount();
+    }
+    mdrop(m);
+  }
   unlock(&s->lock);
   if (chosen)
     await_orders(m);
@@ -389,6 +482,19 @@ void stopm(M *m) {
 }
 
 /* ---- locked Gs ---- */
+
+/* An M that waits for a P for its locked G is counted from stoplockedm until a P is on its way to
+ * it, and whoever sends the P counts it down before it sets the note: the M must not look idle
+ * while there is work for it.  A G can be made runnable before its M has got as far as to count
+ * itself; the sum is one too low then, for a moment, and says that more run than do.
+ *
+ * sysmon holds no P and is no M, but it may have a P or ready Gs in its hands: it pretends that one
+ * more M runs meanwhile. */
+void incidlelocked(int32_t n) {
+  lock(&gs_sched.lock);
+  store_rlx(&gs_sched.nmidlelocked, gs_sched.nmidlelocked + n);
+  unlock(&gs_sched.lock);
+}
 
 /* A signal that comes between an interpreter's last look at its signals and our futex wait would go
  * unnoticed.  So the main G of a binding that asks for it is sent to look again after a while, ever
@@ -415,6 +521,7 @@ void stoplockedm(M *m) {
     m_detach(m);
     if (m->p != &gs_nop) handoffp(releasep(m));
   }
+  incidlelocked(1);
   for (;;) {
     int interrupted = sleep_locked(m);
     note_clear(&m->note);
@@ -426,7 +533,10 @@ void stoplockedm(M *m) {
     }
     /* Without a P, and the thread leaves (see boot.c).  After the look at nextp: a P that comes
      * later sets the note again, and finds the thread that takes this one's place. */
-    if (unlikely(m->runner && load_sc(&gs_sched.main_done))) return;
+    if (unlikely(m->runner && load_sc(&gs_sched.main_done))) {
+      incidlelocked(-1);
+      return;
+    }
     /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
      * locked here is told: it is the one whose operations return GS_EINTR. */
     if (load_rlx(&gs_sched.notified) && m->lockedg->main)
@@ -447,6 +557,7 @@ void startlockedm(M *m, G *g) {
     m->spinning = 0;
     add_sc(&m->p->d->nmspinning, -1);
   }
+  incidlelocked(-1);
   store_rel(&lm->nextp, releasep(m));
   note_wake(&lm->note);
 }
@@ -454,7 +565,11 @@ void startlockedm(M *m, G *g) {
 /* ---- handing Ps on ---- */
 
 void wakep(Domain *d) {
-  if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) return;
+  if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) {
+    if (unlikely(load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL) && load_rlx(&d->npidle) == 0)
+      sysmon_queued();
+    return;
+  }
   if (!CAS(&d->nmspinning, 0, 1)) return;
   torture_window(); /* the idle P goes to somebody who comes back from a call */
   P *p = pidleget_spinning(d);

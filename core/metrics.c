@@ -40,6 +40,10 @@ int gs_read_metrics(gs_metrics *out) {
   x.stacks_mapped = load_rlx(&s->stacks_mapped);
   x.io_waiters = (uint64_t)load_sc(&s->netpoll_waiters);
   x.polls = load_rlx(&s->netpolls);
+  x.threads_pless = load_rlx(&s->nrelieved);
+  x.hogs = load_rlx(&s->nhogs);
+  x.hogs_kept = load_rlx(&s->nhogs_kept);
+  x.threads_ended = load_rlx(&s->nmfreed);
   memcpy(out, &x, want);
   return GS_OK;
 }

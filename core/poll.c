@@ -130,7 +130,7 @@ static void inject_there(Group of) {
   if (!p) globrunqput_list(d, of.head, of.tail, of.n);
   unlock(&d->lock);
   if (!p) {
-    if (load_rlx(&gs_sched.sysmon_slow)) sysmon_poke(NULL, 0);
+    sysmon_queued();
     return;
   }
   put_all(p, of.head);
@@ -221,6 +221,8 @@ bool poll_wait(M *m) {
   if (p) acquirep(m, p);
   if (timers_next() != INT64_MAX) inject(m, timers_run_all(os_now()));
   inject_ready(m, &net);
+  /* m goes on with a P, and the seat is empty: sysmon watches until somebody takes it again. */
+  if (m->p != &gs_nop) sysmon_watch(timers_next());
   return true;
 }
 

@@ -222,6 +222,16 @@ void schedule_loop(M *m) {
       if (unlikely(gs_sched.orphan)) run_orphan_done();
       return;
     }
+    if (unlikely(m->quit)) {
+      m_quit(m);
+      return;
+    }
+    if (unlikely(m->callg)) {
+      g = m->callg;
+      m->callg = NULL;
+      switch_g0_to_g(m, g);
+      continue;
+    }
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
       stoplockedm(m);
       if (unlikely(m->p == &gs_nop)) continue;
@@ -294,7 +304,7 @@ static void queue_pless(M *m, G *g) {
     m->nextg = g;
     return;
   }
-  if (load_rlx(&gs_sched.sysmon_slow)) sysmon_poke(NULL, 0);
+  sysmon_queued();
 }
 
 void finish_prev(M *m) {
@@ -311,6 +321,11 @@ void finish_prev(M *m) {
       runqput(m->p, g, false);
       break;
     case PREV_GLOBAL: queue_pless(m, g); break;
+    case PREV_CALL:
+      if (startm_call(g)) break;
+      store_rlx(&g->status, Grunnable);
+      runqput(m->p, g, false);
+      break;
     case PREV_EXIT: g_recycle(m, g); break;
   }
 }
@@ -398,6 +413,19 @@ _Noreturn void g_leave_dead(M *m, G *g) {
   throw_("a dead G was resumed");
 }
 
+/* g is about to make a call that will block, and others wait: this M goes on with them, at once,
+ * and another one makes the call.  Returns on that M, inside and without a P; or on any M with a P,
+ * if no other could be had. */
+M *leave_for_call(M *m, G *g) {
+  store_rlx(&g->waitreason, "on its way to a foreign call");
+  store_rlx(&g->status, Gsyscall);
+  m->prevg = g;
+  m->prev = PREV_CALL;
+  trace_stop_(m, g);
+  run_next(m, g);
+  return resumed(g);
+}
+
 /* The G has no P and cannot go on.  Returns when it has one again, maybe on another M. */
 M *requeue_self(M *m, G *g) {
   gs_assert(m->p == &gs_nop);
@@ -417,7 +445,10 @@ void ready(M *m, G *g) {
   store_rlx(&g->status, Grunnable);
   if (likely(m && m->p->d == d)) {
     runqput(m->p, g, true);
-    if (!m->p->solo) wakep(d);
+    if (!m->p->solo)
+      wakep(d);
+    else if (unlikely(load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL))
+      sysmon_queued();
     return;
   }
   lock(&d->lock);
@@ -428,12 +459,12 @@ void ready(M *m, G *g) {
     globrunqput(d, g);
   unlock(&d->lock);
   if (!p) {
-    /* Every P is in use, or looks so: one may be stuck in a call that sysmon has not looked at. */
-    if (load_rlx(&gs_sched.sysmon_slow)) sysmon_poke(NULL, 0);
+    sysmon_queued();
     return;
   }
   M *lm = g->lockedm;
   if (lm) { /* its M waits in stoplockedm, or is about to */
+    incidlelocked(-1);
     store_rel(&lm->nextp, p);
     note_wake(&lm->note);
     return;

@@ -181,11 +181,15 @@ static void forget_sched(void) {
   s->netpolling = 0;
   s->npidle_all = 0;
   s->orphan = 0;
+  s->nmidlelocked = 0;
+  s->nmsys = 0; /* those that process_revive makes count themselves */
+  template_forked();
 }
 
 /* The calling thread goes on with what it had. */
 static P *keep_m(M *m) {
   m->tid = os_gettid();
+  m->own = 0; /* the child's first thread is not ours to end */
   P *p = (P *)(load_rlx(&m->pw) & ~PW_LOCK);
   store_rlx(&m->pw, (uintptr_t)p);
   return p;
@@ -222,6 +226,7 @@ static void in_child(void) {
   forget_gs(g);
   forget_ms(m);
   forget_sched();
+  gs_sched.nrelieved = m && m->relief;
   EACH_DOMAIN(d) forget_ps(d, mine);
   if (mine) keep_p(m, mine);
   lead(m, g);
@@ -233,10 +238,11 @@ static void in_child(void) {
 /* The child's first new G: from now on somebody has to watch. */
 void process_revive(void) {
   if (!xchg(&gs_sched.no_sysmon, 0)) return;
-  int err = sysmon_start();
+  int err = template_start();
+  if (!err) err = sysmon_start();
   if (!err) return;
   store_rlx(&gs_sched.no_sysmon, 1); /* tried again with the next one */
-  gs_log(1, "after fork, the thread that watches blocking calls cannot be made: %s", strerror(err));
+  gs_log(1, "after fork, the threads that watch blocking calls and make others cannot be made: %s", strerror(err));
 }
 
 int process_init(void) { return pthread_atfork(prepare, in_parent, in_child); }

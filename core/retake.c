@@ -31,13 +31,33 @@ static void unlock_pw(M *m, uintptr_t w) {
 /* seq_cst for FENCED: the look must come after the LOCK in the single total order. */
 static bool confirm(const Retake *r) { return load_sc(&r->m->sc) == r->sc; }
 
+/* What is told of the G that has lost its P.  Its M is still outside, and cannot get past pw before
+ * that is unlocked. */
+static void note_loss(const Retake *r) {
+  M *m = r->m;
+  G *g = load_rlx(&m->curg);
+  if (!g) return; /* a hook on g0 */
+  if ((r->sc & SC_MODE) == SC_CALL) {
+    store_rlx(&g->waitsince, r->since);
+    trace_call_blocks(m, g, EV_RETAKE, r->p);
+  } else if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) {
+    trace_event(m, r->relief ? EV_RELIEF : EV_RETAKE, r->p->id, r->p);
+  }
+}
+
 /* The P is ours. */
 static void taken(Retake *r) {
   P *p = r->p;
+  note_loss(r);
   p_keep_syscalltick(p, r->m);
   store_rlx(&p->m, NULL);
   store_rlx(&p->status, Pidle);
   bump(&p->syscalltick);
+  if (r->relief) {
+    /* Counted before the M can find out and count itself down. */
+    add_sc(&gs_sched.nrelieved, 1);
+    store_rlx(&r->m->relief, r->relief);
+  }
   unlock_pw(r->m, 0);
   r->taken = true;
 }

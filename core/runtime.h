@@ -245,6 +245,10 @@ struct gs_g {
   Timer timer;         /* of the park's deadline; one is enough: a G parks in one place */
   void *cxa[2];        /* the C++ runtime's per-thread exception words over a switch; owner */
   const gs_site *site; /* of the call it is in; owner */
+  int64_t waitsince;   /* about when the call began that cost it its P; 0: none did.  The owner, or
+                          sysmon while it has LOCKed the M's pw */
+  uint32_t calltraced; /* the trace that has the beginning of its call, until it has the hand-off,
+                          too; 0: none.  As waitsince */
   uintptr_t syscallsp; /* where the brackets were opened; owner */
   uint64_t callseq;    /* foreign calls made; owner */
   void (*unblock_fn)(void *); /* of the cancellable call it is in; owner, while nothing is armed */
@@ -308,6 +312,7 @@ struct gs_p {
     int64_t schedwhen; /* since when schedtick stands still */
     int64_t when;      /* since when sc stands still */
     int64_t detached;  /* since when the binding says GS_RETAKE_BLOCKED; 0: it does not */
+    int64_t cpu;       /* its thread's CPU clock then, -1: not looked at */
   } seen GS_ALIGNED(GS_LINE);
 } GS_ALIGNED(GS_LINE);
 
@@ -315,7 +320,10 @@ struct gs_p {
  */
 
 /* What has to be done about the G that was left, once the M is off its stack. */
-enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_EXIT };
+enum { PREV_NONE, PREV_PARK, PREV_YIELD, PREV_GLOBAL, PREV_CALL, PREV_EXIT };
+
+/* Why the thread of an M ends; QUIT_IDLE: it is not counted in nm any more. */
+enum { QUIT_NO, QUIT_LOCKED, QUIT_IDLE };
 
 #define CGO_CALLERS 24
 #define GS_MDATA 8 /* domains whose word per M stands in the M itself */
@@ -361,6 +369,7 @@ struct gs_m {
   void **mdata_more; /* for domains beyond GS_MDATA */
   /* Written by others under sched.lock, or before the note is set. */
   P *nextp;
+  G *callg;         /* makes a foreign call that this M is to run without a P */
   uint32_t idle;    /* on the list midle; sched.lock */
   uint32_t topoll;  /* woken to become the poller; sched.lock */
   M *inext, *iprev; /* midle; sched.lock */
@@ -370,6 +379,12 @@ struct gs_m {
   /* Its last poll: how many Gs it found, and when; owner. */
   uint32_t npolled;
   int64_t polled_at;
+  uint32_t own;    /* its thread was made by the runtime, and may be ended by it; owner */
+  uint32_t quit;   /* QUIT_…: its thread ends soon; owner, or who took it off midle */
+  /* RELIEF_…: its P was taken in undeclared code; set by sysmon before the P goes, cleared by the
+   * owner when it finds out. */
+  uint32_t relief;
+  int64_t relief_cpu; /* its CPU clock at sysmon's last look since; sysmon only */
   int32_t id;
   uint32_t tid; /* the kernel's */
   pthread_t thread;
@@ -427,8 +442,13 @@ typedef struct gs_sched {
   Lock lock;
   M *midle;        /* LIFO; lock */
   uint32_t nmidle; /* lock; read by all */
-  uint32_t nm;     /* Ms that exist; lock */
+  uint32_t nm;     /* Ms that exist, or are being made; lock */
   uint32_t nm_max; /* lock */
+  /* For who asks whether anybody still runs: nm - nmidle - nmidlelocked Ms do.  An M that waits in
+   * the poller, or is in a foreign call, counts as running. */
+  int32_t nmidlelocked; /* Ms that wait for a P for their locked G; see incidlelocked; lock */
+  uint32_t nmsys;       /* threads that run no G and have no M (sysmon, template); lock */
+  uint64_t nmfreed;     /* Ms whose thread has ended or has left gs_run; lock */
   uint32_t max_threads;
   uint32_t nmid;   /* next M number; lock */
   M *allm;         /* push-only list */
@@ -469,7 +489,10 @@ typedef struct gs_sched {
   uint32_t sysmon_wait;  /* in deep sleep; atomic */
   int64_t sysmon_until;  /* when it wakes next; atomic */
   uint32_t sysmon_poked; /* a poke is outstanding; atomic */
-  uint32_t sysmon_slow;  /* sysmon will not look within 100 us; atomic */
+  uint32_t sysmon_slow;  /* SLOW_…: how soon sysmon looks again; sysmon, and who wakes it */
+  uint32_t nrelieved;    /* Ms without the P that sysmon took from undeclared code; atomic */
+  int64_t idle_ns;       /* how long a surplus M waits for work before its thread ends; gs_run */
+  uint32_t test_flags;   /* TEST_…: set by tests alone, to see one guard without another */
   uint32_t pw_waiters;   /* Ms that sleep until a LOCK goes away; atomic */
   uint32_t notified;     /* gs_notify was called; atomic */
   uint32_t ending;       /* main has returned: Gs are born cancelled; atomic */
@@ -480,7 +503,7 @@ typedef struct gs_sched {
   uint64_t poke_sc;
   /* counters of rare things; atomic */
   uint64_t nretake, nretake_user, nretake_failed, nhandoff, nhandoff_entry, nticks, npokes,
-      nbarriers, nlimit, nmcreated;
+      nbarriers, nlimit, nmcreated, nhogs, nhogs_kept;
   uint64_t stacks_mapped;
   long timerslack; /* of the process at boot */
 } Sched;
@@ -507,9 +530,10 @@ void os_futex_wake_all(uint32_t *addr);
 int *os_errno_at(void);     /* of the calling thread, asked for anew each time */
 bool os_barrier_init(void); /* true: os_barrier works */
 bool os_barrier(void);      /* a full fence on every thread of the process; false: it failed */
-int os_thread_start(M *m, void *(*fn)(void *)); /* 0 or errno */
-void os_thread_limits(char *buf, size_t n);     /* names and values of what limits threads */
-void os_thread_begin(M *m);                     /* name, slack, signal mask of a new M */
+int os_thread_start(void *(*fn)(void *), void *arg); /* all signals blocked; 0 or errno */
+void os_thread_limits(char *buf, size_t n);          /* names and values of what limits threads */
+void os_thread_begin(M *m);                          /* name, slack, signal mask of a new M */
+void os_short_slice(void); /* the calling thread wants to run soon after it wakes */
 void os_slack(long ns);
 long os_slack_get(void);
 void os_stack_bounds(char **lo, char **hi);
@@ -518,15 +542,16 @@ bool os_guard(void *page, size_t bytes);
 void os_decommit(void *lo, size_t bytes);
 size_t os_pagesize(void);
 int64_t os_thread_cputime(void);
+int64_t os_thread_cputime_of(uint32_t tid); /* -1: there is no such thread */
+bool os_thread_asleep(uint32_t tid);        /* it waits in the kernel; false also if unknown */
 void os_secure_env(const char *name, const char **value);
-int os_spawn_detached(void *(*fn)(void *), void *arg); /* a thread with all signals blocked */
 void os_sleep_ns(int64_t ns);
-void os_sysmon_begin(void);
 int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
 int os_walk(const char *lo, const char *hi, void **pcs, int most);
 void os_describe(const void *pc, char *buf, size_t size);
 bool os_thread_at(uint32_t tid, void **sp, void **pc);
+void os_thread_name(const char *name); /* of the calling thread */
 
 /* ---- error.c ---- */
 
@@ -615,7 +640,8 @@ static inline bool claim(G *g, int why) {
 }
 M *resumed(G *g); /* after a switch to this G: finishes the one before, runs the hooks */
 void finish_prev(M *m);
-M *requeue_self(M *m, G *g); /* m has no P: into the queue; returns with one */
+M *leave_for_call(M *m, G *g); /* g's call goes to another M, if there is one for it */
+M *requeue_self(M *m, G *g);   /* m has no P: into the queue; returns with one */
 _Noreturn void g_leave_dead(M *m, G *g);
 void preempted(M *m);
 
@@ -648,6 +674,10 @@ void handle_finish(M *m, gs_handle *h);
 M *m_make(int32_t id); /* a new struct; NULL: out of memory */
 M *m_alloc(void);      /* counted against max_threads; NULL: GS_ETHREADS or out of memory */
 void m_free(M *m);
+void m_uncount(void);  /* sched.lock held */
+void m_put_free(M *m); /* not counted any more */
+bool m_dismiss(void);  /* ends an idle M, if there is one */
+void m_stillborn(M *m, int err);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);
@@ -659,9 +689,17 @@ bool wait_unlocked(M *m, P *p); /* waits while p is LOCKed; true: it is still th
 P *starved_work(void);
 P *pidleget_spinning(Domain *d); /* takes d->lock; NULL: needspinning is set */
 void startm(P *p, bool spinning);
+bool startm_call(G *g); /* an M that makes g's foreign call; false: there is none */
 void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
 void stoplockedm(M *m); /* until it has a P for its G; or, without one, may leave gs_run */
+/* thread.c */
+void m_order(M *m); /* its thread is made by the template thread */
+int m_start(M *m);  /* a thread for m: 0 (made, or ordered from the template thread) or errno */
+void m_quit(M *m);  /* m's thread is about to end: gives away what it has */
+int template_start(void);
+void template_forked(void); /* in the child, where it does not run */
 void startlockedm(M *m, G *g); /* m's P goes to g's M; m sleeps */
+void incidlelocked(int32_t n); /* takes sched.lock */
 void start_poller(void);
 void handoffp(P *p);
 void wakep(Domain *d);
@@ -674,6 +712,8 @@ M *enter_slow(M *m, uint64_t old);
 M *enter_odd(M *m, uint64_t old);
 void entersyscall(M *m, G *g, gs_site *site);
 void entersyscallblock(M *m, G *g);
+M *call_elsewhere(M *m, G *g, gs_site *site);
+void entersyscall_pless(M *m, G *g, gs_site *site);
 M *exitsyscall(M *m, G *g, bool stay);
 M *exitsyscall_lost(M *m, G *g, P *p, bool stay); /* pw was not p */
 #define SHORT_RUN 16u /* so many short calls in a row make a site known short */
@@ -729,11 +769,28 @@ void callback_never(void); /* this thread is the runtime's own: it is bound to n
 
 int sysmon_start(void);
 void sysmon_wake(void);
-void sysmon_poke(M *m, uint64_t sc); /* m NULL: just look now */
+/* How soon sysmon looks.  Whoever has a reason not to wait reads this first. */
+enum {
+  SLOW_NO,    /* within 100 us */
+  SLOW_CALLS, /* within a millisecond, or it has used up its budget: calls alone may wake it */
+  SLOW_ALL,   /* later, or never: who queues a G that nobody is free for wakes it, too */
+  SLOW_TOLD,  /* somebody has woken it, it is on its way */
+};
+void sysmon_poke(M *m, uint64_t sc); /* m's call, entered with this sc, may block; others wait */
+void sysmon_queued(void);            /* a G was queued and nobody is free to run it */
+void sysmon_watch(int64_t when);     /* nobody polls, and a timer is due then */
+void pless_back(M *m);               /* m has found out that its P is gone */
+enum { RELIEF_NONE, RELIEF_ASLEEP, RELIEF_HOG };
+enum {
+  TEST_NO_RELIEF = 1, /* code that declared nothing keeps its P */
+  TEST_NO_QUEUED = 2, /* sysmon_queued does nothing */
+};
 typedef struct {
   P *p;
   M *m;
   uint64_t sc;
+  int64_t since;   /* when the stretch was first seen */
+  uint32_t relief; /* RELIEF_… that the M gets if its P is taken */
   bool locked, taken;
 } Retake;
 /* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
@@ -785,9 +842,22 @@ int gs_boot(void);
 void m_vanished(void *m);   /* the thread is gone: its P must not go with it */
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 
-enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM };
+enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM, EV_RELIEF };
 void trace_event(M *m, int kind, uint64_t a, const void *b);
+/* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE), ends. */
+bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */
+void trace_call_blocks(M *m, G *g, int kind, P *p);
+void trace_call_end(M *m, G *g, const gs_site *site);
 void trace_m_init(M *m);
+
+/* ---- around foreign code ---- */
+
+/* The specification's osPreemptExtEnter and osPreemptExtExit: between the two no signal of the
+ * runtime may reach the thread.  The runtime sends none, to any thread, so there is nothing to hold
+ * back; a mode that asks for preemption by signals has its switch here.  Inside CALL and before
+ * incgo is set, and after it is cleared. */
+static inline void os_preempt_ext_enter(M *m) { (void)m; }
+static inline void os_preempt_ext_exit(M *m) { (void)m; }
 
 /* ---- torture.c ---- */
 

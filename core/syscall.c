@@ -66,8 +66,42 @@ void entersyscallblock(M *m, G *g) {
   P *p = releasep(m);
   m->oldp = &gs_nop;
   add_rlx(&gs_sched.nhandoff_entry, 1);
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_HANDOFF, p->id, p);
+  store_rlx(&g->waitsince, g->handed_at);
+  trace_call_blocks(m, g, EV_HANDOFF, p);
   handoffp(p);
+  store_rel(&m->sc, sc_next(m->sc, SC_CALL));
+  compiler_fence();
+}
+
+/* A known-long call with work queued behind it.  Handing the P on means that the others wait until
+ * another thread has woken up, and the CPU that this thread is about to leave may not even be the
+ * one where that happens.  So it is the call that goes to another thread: this M switches to the
+ * next G within the time of a futex wake, and the call, which will take long anyway, waits for the
+ * thread.  Not for a G that must stay on its thread, nor for one whose binding keeps something with
+ * the thread (it has let go already, but may look where it is). */
+M *call_elsewhere(M *m, G *g, gs_site *site) {
+  if (g->lockedm || g->hooked || !p_has_work(m->p)) return m;
+#if GS_TORTURE
+  (void)site;
+  if ((g->callseq & 3) != 1) return m;
+#else
+  if ((load_rlx(&site->score) | (load_rlx(&site->flags) & GS_SITE_BLOCKING)) == 0) return m;
+#endif
+  return leave_for_call(m, g);
+}
+
+/* The call has come to this M, which has no P.  What the learning measures begins here. */
+void entersyscall_pless(M *m, G *g, gs_site *site) {
+#if GS_TORTURE
+  g->callseq++;
+#endif
+  store_rlx(&g->site, site);
+  store_rlx(&g->status, Gsyscall);
+  g->handed_at = os_now();
+  store_rlx(&g->waitsince, g->handed_at);
+  m->oldp = &gs_nop;
+  add_rlx(&gs_sched.nhandoff, 1);
+  add_rlx(&gs_sched.nhandoff_entry, 1);
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
   compiler_fence();
 }
@@ -105,14 +139,15 @@ static inline M *back_with_p(M *m, G *g) {
 /* The P is gone.  An idle one will do; else the G queues, and its M rests until it has something to
  * run.  stay: the G must come back on this M (its frames hold this thread's addresses). */
 M *reacquire(M *m, G *g, bool stay) {
+  bool call = g->status == Gsyscall; /* not lost in undeclared code, or in a hook */
   m->p = m->oldp = &gs_nop;
   P *p = pidleget_try(g->d);
   if (p) {
     acquirep(m, p);
-    bump(&m->nexit_idle);
+    if (call) bump(&m->nexit_idle);
     return back_with_p(m, g);
   }
-  bump(&m->nexit_slow);
+  if (call) bump(&m->nexit_slow);
   hook_release(m, g); /* nobody waits for a P while holding the binding's lock */
   bool pinned = stay && !g->lockedm;
   if (pinned) {
@@ -149,6 +184,7 @@ M *exitsyscall(M *m, G *g, bool stay) {
 GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   gs_site *site = (gs_site *)(uintptr_t)g->site;
   if (wait_unlocked(m, p)) return exit_fast(m, g, p, site);
+  store_rlx(&g->waitsince, 0);
   if (g->handed_at) learn_handed(g, site);
   return reacquire(m, g, stay);
 }
@@ -237,6 +273,7 @@ static void bracket(bool block, const void *from, uintptr_t sp) {
     store_rel(&m->sc, sc_next(m->sc, SC_CALL));
     return;
   }
+  (void)trace_call_begin(m, g, (uint64_t)(uintptr_t)from, load_rlx(&g->site));
   if (block)
     entersyscallblock(m, g);
   else
@@ -258,6 +295,7 @@ GS_NOINLINE void gs_exitsyscall(void) {
     throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
   int e = *m->errno_at;
   g->bracket = 0;
+  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_call_end(m, g, load_rlx(&g->site));
   m = exitsyscall(m, g, true);
   *m->errno_at = e;
   leave(m);

@@ -7,7 +7,15 @@
  * How often.  20 us while there is something to do, doubling after 50 looks in vain up to 10 ms
  * (the specification's back-off), at most 1 ms while Gs wait for a P.  When every P is idle it
  * sleeps until the next timer, or for good, and the first P that leaves the idle list wakes it
- * (pidleget). An M that enters a call of a site not known to be short, with work queued, pokes it.
+ * (pidleget).  Two looks are needed to know that a thread stands still: after one that found an M
+ * outside with work behind it, the next comes RELOOK_NS later.
+ *
+ * Who need not wait for that.  An M that enters a call of a site not known to be short, with work
+ * queued, pokes it and names the call; sysmon takes the P at once if it finds the M in that very
+ * call.  Whoever queues a G that no P is free for wakes a sysmon that would look only after a
+ * millisecond or more (SLOW_ALL), once: it then looks every millisecond for HOT_NS.  So a call of a
+ * site known to be short that turns long, and code that blocks without having declared anything,
+ * are found within a millisecond, whatever sysmon did before.
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
@@ -17,9 +25,23 @@
  * the last look, or was poked about:
  *   CALL   taken if work waits for this P, or if every other P of the domain is busy too, or if the
  *          call has lasted EMPTY_NS (so that sysmon can go to sleep and leave a long call alone).
- *   USER   the binding is asked.  BLOCKED at two looks: as CALL, for work that waits.  HOG: taken
- *          after FORCE_PREEMPT_NS if work waits; it goes on without a P and queues at its next gs_
- *          call.
+ *   USER   of a binding that has may_retake: the binding is asked.  BLOCKED at two looks: as CALL,
+ *          for work that waits.  HOG: taken after FORCE_PREEMPT_NS if work waits; it goes on
+ *          without a P and queues at its next gs_ call.
+ *          Of the native domain: the system is asked.  The thread's CPU clock has not moved since
+ *          the last look, and its state is "sleeping": it blocks, and is treated as a CALL.  A
+ *          thread that spins on a loaded machine stands still as well, so the clock alone proves
+ *          nothing; the state alone is that of one instant, and costs 10 us to read, so it comes
+ *          second.  If the clock moves it computes: the preempt flag first (honoured at every gs_
+ *          call), and if that has been set at an earlier look and the stretch has lasted
+ *          FORCE_PREEMPT_NS, the P is taken.  It goes on without one (relief, nrelieved), and
+ *          shares the CPU by the kernel's scheduler.  While more than 2 * procs Ms run like that no
+ *          further hog is relieved, or a program of nothing but hogs would become one of as many
+ *          runnable threads as it has Gs.
+ *          Of any other domain: kept, for its P is a promise of mutual exclusion.
+ *
+ * Deadlock detection.  sysmon does not count as running; while it has a P or claimed Gs in its
+ * hands it pretends that an M does (incidlelocked).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -30,8 +52,15 @@
 #define MAX_DELAY_NS 10000000
 #define WAITING_DELAY_NS 1000000
 #define IDLE_LOOKS 50
+/* The empty-queue rule: a call with nothing queued behind it, while others are idle or look for
+ * work, keeps its P for so long.  docs/spec.md has the measurement. */
 #define EMPTY_NS 10000000
 #define FORCE_PREEMPT_NS 10000000
+#define RELOOK_NS                                                                \
+  50000 /* between the first sight of a stretch with work behind it and the next \
+         */
+#define RELOOKS 2
+#define HOT_NS 20000000
 #define BUDGET_PERMILLE 50
 #define BURST_NS 5000000
 #define SLOW_NS 100000 /* a pause longer than this is worth a poke */
@@ -44,7 +73,11 @@ static struct {
   int idle;       /* looks in vain */
   int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
-  M *poke_m; /* the poke being served */
+  int64_t hot;   /* until then at most WAITING_DELAY_NS between looks */
+  int relooks;   /* in a row */
+  bool suspect;  /* an M was seen outside for the first time, with work behind it */
+  int64_t pless; /* pless_running at this look, -1: not counted yet */
+  M *poke_m;     /* the poke being served */
   uint64_t poke_sc;
   uint64_t ticks; /* of all Ps at the last look */
 } sm;
@@ -58,11 +91,56 @@ static bool call_is_long(P *p, int64_t now) {
   return load_rlx(&d->nprocs) > 1 && load_rlx(&d->npidle) + load_rlx(&d->nmspinning) == 0;
 }
 
-static bool user_code_is_long(P *p, M *m, int64_t now) {
+/* How many Ms run without a P that was taken from undeclared code: hogs, and sleepers that have
+ * used their CPU since the last count. */
+static int64_t pless_running(void) {
+  int64_t n = 0;
+  for (M *m = load_acq(&gs_sched.allm); m; m = m->alllink) {
+    uint32_t relief = load_rlx(&m->relief);
+    if (relief == RELIEF_NONE) continue;
+    int64_t cpu = relief == RELIEF_ASLEEP ? os_thread_cputime_of(load_rlx(&m->tid)) : 0;
+    if (relief == RELIEF_HOG || cpu != m->relief_cpu) n++;
+    m->relief_cpu = cpu;
+  }
+  return n;
+}
+
+static bool hog_may_go(const P *p) {
+  if (sm.pless < 0) sm.pless = pless_running();
+  if (sm.pless > 2 * (int64_t)load_rlx(&p->d->nprocs)) {
+    add_rlx(&gs_sched.nhogs_kept, 1);
+    return false;
+  }
+  sm.pless++;
+  return true;
+}
+
+/* Code of the native domain that declared nothing.  asked: the preempt flag was set at an earlier
+ * look.  Returns RELIEF_NONE: it keeps its P. */
+static uint32_t native_is_long(P *p, M *m, int64_t now, bool asked) {
+  bool waiting = p_has_work(p);
+  int64_t outside = now - p->seen.when, before = p->seen.cpu;
+  if ((!waiting && outside < EMPTY_NS) || load_rlx(&gs_sched.test_flags) & TEST_NO_RELIEF) {
+    p->seen.cpu = -1;
+    return RELIEF_NONE;
+  }
+  uint32_t tid = load_rlx(&m->tid);
+  p->seen.cpu = os_thread_cputime_of(tid);
+  if (p->seen.cpu >= 0 && p->seen.cpu == before && os_thread_asleep(tid)) {
+    m->relief_cpu = before;
+    return RELIEF_ASLEEP;
+  }
+  if (waiting && before < 0) sm.suspect = true; /* it may have begun to sleep just now */
+  if (!waiting || !asked || outside < FORCE_PREEMPT_NS || !hog_may_go(p)) return RELIEF_NONE;
+  m->relief_cpu = 0;
+  return RELIEF_HOG;
+}
+
+static bool binding_says_long(P *p, M *m, int64_t now) {
   Domain *d = p->d;
   G *g = load_rlx(&m->curg);
   /* The M may have gone on to another domain since it was looked up. */
-  if (!d->ops.may_retake || !g || g->d != d) return false;
+  if (!g || g->d != d) return false;
   bool waiting = p_has_work(p);
   int64_t outside = now - p->seen.when;
   switch (d->ops.may_retake(d->ud, &g->data, outside, waiting)) {
@@ -87,6 +165,22 @@ static void preempt_if_expired(P *p, int64_t now) {
   }
 }
 
+/* A stretch that was not there at the last look.  True: judge it now. */
+static bool first_sight(P *p, M *m, uint64_t sc, int64_t now) {
+  bool user = (sc & SC_MODE) == SC_USER;
+  p->seen.m = m;
+  p->seen.sc = sc;
+  p->seen.when = now;
+  p->seen.detached = 0;
+  p->seen.cpu = -1;
+  if (user && p->d->ops.may_retake) return true;
+  if (!user && m == sm.poke_m && sc == sm.poke_sc) return true;
+  if (!p_has_work(p)) return false;
+  if (!user || p->d == &gs_native) sm.suspect = true;
+  if (user && p->d == &gs_native) p->seen.cpu = os_thread_cputime_of(load_rlx(&m->tid));
+  return false;
+}
+
 /* Fills *r and returns true if the P should be taken. */
 static bool judge(P *p, int64_t now, Retake *r) {
   M *m = load_acq(&p->m);
@@ -96,25 +190,17 @@ static bool judge(P *p, int64_t now, Retake *r) {
     return false;
   }
   uint64_t sc = load_acq(&m->sc);
+  bool asked = load_rlx(&p->preempt);
   preempt_if_expired(p, now);
-  bool poked = m == sm.poke_m && sc == sm.poke_sc;
-  if (p->seen.m != m || p->seen.sc != sc) {
-    p->seen.m = m;
-    p->seen.sc = sc;
-    p->seen.when = now;
-    p->seen.detached = 0;
-    if (!poked && !((sc & SC_MODE) == SC_USER && p->d->ops.may_retake)) return false;
-  }
   if (load_acq(&m->inhook)) return false;
-  if ((sc & SC_MODE) == SC_CALL) {
-    if (!call_is_long(p, now)) return false;
-  } else if ((sc & SC_MODE) == SC_USER) {
-    if (!user_code_is_long(p, m, now)) return false;
-  } else {
-    return false;
-  }
-  *r = (Retake){.p = p, .m = m, .sc = sc};
-  return true;
+  uint32_t mode = sc & SC_MODE;
+  if (mode != SC_CALL && mode != SC_USER) return false;
+  if ((p->seen.m != m || p->seen.sc != sc) && !first_sight(p, m, sc, now)) return false;
+  *r = (Retake){.p = p, .m = m, .sc = sc, .since = p->seen.when};
+  if (mode == SC_CALL) return call_is_long(p, now);
+  if (p->d->ops.may_retake) return binding_says_long(p, m, now);
+  if (p->d == &gs_native) r->relief = native_is_long(p, m, now, asked);
+  return r->relief != RELIEF_NONE;
 }
 
 /* ---- all of them ---- */
@@ -133,15 +219,16 @@ static void remember_site(const Retake *r) {
 static int take_and_hand_off(Retake *r, int n) {
   int got = 0;
   for (int i = 0; i < n; i++) remember_site(&r[i]);
+  incidlelocked(-1); /* before the first P is in our hands */
   retake_batch(r, n);
   for (int i = 0; i < n; i++) {
     if (!r[i].taken) continue;
     got++;
     add_rlx((r[i].sc & SC_MODE) == SC_CALL ? &gs_sched.nretake : &gs_sched.nretake_user, 1);
-    if (unlikely(load_rlx(&r[i].m->attn) & ATTN_TRACE))
-      trace_event(r[i].m, EV_RETAKE, r[i].p->id, r[i].p);
+    if (r[i].relief == RELIEF_HOG) add_rlx(&gs_sched.nhogs, 1);
     handoffp(r[i].p);
   }
+  incidlelocked(1);
   return got;
 }
 
@@ -185,7 +272,11 @@ static bool backup(int64_t now) {
   if (load_sc(&gs_sched.poller)) return soon;
   int64_t next = timers_next();
   if (next == INT64_MAX) return soon;
-  if (next <= now) ready_list(NULL, timers_run_all(now));
+  if (next <= now) {
+    incidlelocked(-1);
+    ready_list(NULL, timers_run_all(now));
+    incidlelocked(1);
+  }
   start_poller();
   return soon;
 }
@@ -207,10 +298,12 @@ static int64_t next_pause(bool waiting, int64_t now) {
     sm.delay *= 2;
   if (sm.delay > MAX_DELAY_NS) sm.delay = MAX_DELAY_NS;
   int64_t pause = sm.delay;
-  if (waiting && pause > WAITING_DELAY_NS) pause = WAITING_DELAY_NS;
-  if (load_sc(&gs_sched.poller) == NULL) {
-    int64_t next = timers_next();
-    if (next != INT64_MAX && next - now < pause) pause = next - now;
+  if ((waiting || now < sm.hot) && pause > WAITING_DELAY_NS) pause = WAITING_DELAY_NS;
+  if (sm.suspect && sm.relooks < RELOOKS) {
+    sm.relooks++;
+    if (pause > RELOOK_NS) pause = RELOOK_NS;
+  } else {
+    sm.relooks = 0;
   }
   if (pause < MIN_DELAY_NS) pause = MIN_DELAY_NS;
   /* In debt: wait until the budget has made up for it. */
@@ -237,33 +330,44 @@ static bool deep_sleep(void) {
   if (load_sc(&gs_sched.starved) || was_active()) return false;
   note_clear(&gs_sched.sysmon_note);
   store_sc(&gs_sched.sysmon_wait, 1);
+  store_sc(&gs_sched.sysmon_slow, SLOW_ALL);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
+    store_sc(&gs_sched.sysmon_until, GS_FOREVER);
     bool polled = load_sc(&gs_sched.poller);
     int64_t until = polled ? GS_FOREVER : timers_next();
     /* No thread could be made for the poller: sysmon looks at the descriptors itself. */
     if (!polled && load_sc(&gs_sched.netpoll_waiters) && until > os_now() + MAX_DELAY_NS)
       until = os_now() + MAX_DELAY_NS;
     store_sc(&gs_sched.sysmon_until, until);
-    store_sc(&gs_sched.sysmon_slow, 1);
     note_sleep_until(&gs_sched.sysmon_note, until);
-    store_sc(&gs_sched.sysmon_slow, 0);
   }
   store_sc(&gs_sched.sysmon_wait, 0);
   return true;
 }
 
+/* The poke's race.  Here: publish that sysmon is slow, then look for a poke.  There: publish the
+ * poke, then look whether sysmon is slow.  All seq_cst, so one sees the other. */
 static void nap(int64_t pause, int64_t now) {
+  bool rich = sm.bucket >= 0;
   note_clear(&gs_sched.sysmon_note);
-  /* A poke sets sysmon_poked and then the note: what came before the clear is seen here. */
-  if (load_sc(&gs_sched.sysmon_poked)) return;
-  store_sc(&gs_sched.sysmon_slow, pause > SLOW_NS);
-  note_sleep_until(&gs_sched.sysmon_note, now + pause);
-  store_sc(&gs_sched.sysmon_slow, 0);
+  /* Who leaves the poller's seat empty does so first and then reads when we wake. */
+  store_sc(&gs_sched.sysmon_until, now + pause);
+  if (load_sc(&gs_sched.poller) == NULL) {
+    int64_t next = timers_next();
+    if (next != INT64_MAX && next - now < pause)
+      pause = next - now < MIN_DELAY_NS ? MIN_DELAY_NS : next - now;
+  }
+  store_sc(&gs_sched.sysmon_slow, pause > WAITING_DELAY_NS && rich ? SLOW_ALL
+                                  : pause > SLOW_NS                ? SLOW_CALLS
+                                                                   : SLOW_NO);
+  torture_window(); /* a poke that comes now wakes us, or is seen below */
+  if (!load_sc(&gs_sched.sysmon_poked)) note_sleep_until(&gs_sched.sysmon_note, now + pause);
 }
 
-static void serve_poke(void) {
+static void serve_poke(int64_t now) {
+  if (xchg(&gs_sched.sysmon_slow, SLOW_NO) == SLOW_TOLD) sm.hot = now + HOT_NS;
   sm.poke_m = NULL;
   if (load_sc(&gs_sched.sysmon_poked) != POKED) return;
   sm.poke_m = gs_sched.poke_m;
@@ -274,7 +378,9 @@ static void serve_poke(void) {
 
 static void *sysmon(void *arg) {
   (void)arg;
-  os_sysmon_begin();
+  os_thread_name("gosched-sysmon");
+  os_short_slice();
+  os_slack(1); /* the threads that need another one set it themselves */
   callback_never();
   bool waiting = false;
   sm.delay = MIN_DELAY_NS;
@@ -290,7 +396,9 @@ static void *sysmon(void *arg) {
       nap(next_pause(waiting, now), now);
     add_rlx(&gs_sched.nticks, 1);
     now = os_now();
-    serve_poke();
+    serve_poke(now);
+    sm.suspect = false;
+    sm.pless = -1;
     waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
@@ -300,7 +408,12 @@ static void *sysmon(void *arg) {
   return NULL;
 }
 
-int sysmon_start(void) { return os_spawn_detached(sysmon, NULL); }
+int sysmon_start(void) {
+  lock(&gs_sched.lock);
+  gs_sched.nmsys++;
+  unlock(&gs_sched.lock);
+  return os_thread_start(sysmon, NULL);
+}
 
 /* ---- waking it ---- */
 
@@ -308,13 +421,31 @@ void sysmon_wake(void) {
   if (xchg(&gs_sched.sysmon_wait, 0)) note_wake(&gs_sched.sysmon_note);
 }
 
-/* At most one poke is outstanding; another one would find sysmon on its way. */
-void sysmon_poke(M *m, uint64_t sc) {
-  if (!CAS(&gs_sched.sysmon_poked, 0, POKING)) return;
-  gs_sched.poke_m = m;
-  gs_sched.poke_sc = sc;
+/* One of those who want to wake it does. */
+static void tell(void) {
+  uint32_t slow = load_sc(&gs_sched.sysmon_slow);
+  if (slow == SLOW_NO || slow == SLOW_TOLD || !CAS(&gs_sched.sysmon_slow, slow, SLOW_TOLD)) return;
   add_rlx(&gs_sched.npokes, 1);
-  store_sc(&gs_sched.sysmon_poked, POKED);
-  store_rlx(&gs_sched.sysmon_slow, 0); /* it is told: others need not */
   note_wake(&gs_sched.sysmon_note);
+}
+
+/* At most one call is named at a time; another one is found by the look that this one brings on. */
+void sysmon_poke(M *m, uint64_t sc) {
+  if (CAS(&gs_sched.sysmon_poked, 0, POKING)) {
+    gs_sched.poke_m = m;
+    gs_sched.poke_sc = sc;
+    store_sc(&gs_sched.sysmon_poked, POKED);
+  }
+  torture_window(); /* sysmon is about to sleep and sees the poke, or is slow now */
+  tell();
+}
+
+void sysmon_queued(void) {
+  if (load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL &&
+      !(load_rlx(&gs_sched.test_flags) & TEST_NO_QUEUED))
+    tell();
+}
+
+void sysmon_watch(int64_t when) {
+  if (when < load_sc(&gs_sched.sysmon_until)) tell();
 }

@@ -5,6 +5,13 @@
  * was given to one - go to a common ring under a lock.  With tracing off an operation pays one test
  * of m->attn, which stands in the cache line that it touches anyway.
  *
+ * A foreign call that loses its P is traced as three events, Go's GoSysCall, GoSysBlock and
+ * GoSysExit: EV_CALL by its M, then EV_HANDOFF (at entry) or EV_RETAKE (by sysmon), then EV_RET.
+ * The middle one comes at most once in a call, and only between the other two: the G carries the
+ * number of the trace that has its EV_CALL until the hand-off is written, and sysmon writes it
+ * before it lets the M's pw go, without which the call cannot end.  A call that began before the
+ * trace has neither.
+ *
  * Names are copied into the events, because a G that has ended may be another one by the time the
  * trace is written.  At the end the rings become slices of Chrome's trace-event format: a track per
  * M, a slice per stretch that a G ran, a slice inside it per foreign call.  A ring that has wrapped
@@ -37,6 +44,7 @@ typedef struct gs_tracebuf {
 static struct {
   Lock lock; /* start and stop, and the common ring */
   bool on;
+  uint32_t number; /* of this trace, or of the last one; never 0 while one is on */
   char *path;
   int64_t began;
   TraceBuf common;
@@ -71,6 +79,27 @@ void trace_event(M *m, int kind, uint64_t a, const void *b) {
 }
 
 void trace_lock(bool on) { fork_lock(&tr.lock, on); }
+bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site) {
+  if (likely(!(load_rlx(&m->attn) & ATTN_TRACE))) return false;
+  trace_event(m, EV_CALL, what, site);
+  store_rlx(&g->calltraced, load_rlx(&tr.number));
+  return true;
+}
+
+void trace_call_blocks(M *m, G *g, int kind, P *p) {
+  if (likely(load_rlx(&g->calltraced) == 0)) return;
+  uint32_t in = xchg(&g->calltraced, 0);
+  torture_window(); /* the call returns now; it waits until the event is written */
+  if (in && in == load_rlx(&tr.number) && load_rlx(&tr.on)) trace_event(m, kind, p->id, p);
+}
+
+/* Before exitsyscall, after which the G may be on another M's track: so the P may still be taken.
+ * Whoever clears calltraced first decides.  If that was sysmon, it has the M's pw LOCKed until its
+ * event is written. */
+void trace_call_end(M *m, G *g, const gs_site *site) {
+  if (xchg(&g->calltraced, 0) == 0 && load_acq(&m->pw) & PW_LOCK) wait_unlocked(m, m->oldp);
+  trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
+}
 
 static bool give_buffer(M *m) {
   TraceBuf *b = m->trace;
@@ -102,6 +131,8 @@ int gs_trace_start(const char *path) {
   tr.path = copy;
   tr.common.n = 0;
   tr.began = os_now();
+  if (tr.number + 1 == 0) tr.number = 0;
+  store_rlx(&tr.number, tr.number + 1);
   store_rlx(&tr.on, true);
   int err = GS_OK;
   for (M *m = load_acq(&gs_sched.allm); m; m = m->alllink)
@@ -210,7 +241,10 @@ static void write_common(Out *o) {
             "{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"cat\":\"sched\",\"name\":"
             "\"%s\","
             "\"args\":{\"p\":%llu,\"domain\":\"",
-            e->mid, us(e->ts), e->kind == EV_RETAKE ? "retake" : "handoff",
+            e->mid, us(e->ts),
+            e->kind == EV_RETAKE   ? "retake"
+            : e->kind == EV_RELIEF ? "relief"
+                                   : "handoff",
             (unsigned long long)e->a);
     put_string(o->f, e->name);
     fprintf(o->f, "\",\"from\":%d,\"to\":", e->mid);

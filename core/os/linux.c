@@ -11,6 +11,7 @@
 #endif
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -56,6 +57,29 @@ int64_t os_thread_cputime(void) {
   struct timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The clock of another thread, as pthread_getcpuclockid makes its number, but from the tid: the
+ * thread may have ended, and a pthread_t must not be used then.  -1: it has. */
+int64_t os_thread_cputime_of(uint32_t tid) {
+  struct timespec t;
+  clockid_t clock = (clockid_t)((~tid << 3) | 6); /* per thread, as the scheduler counts it */
+  if (clock_gettime(clock, &t)) return -1;
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Waits in the kernel: the state after the name, which is in parentheses and may contain any. */
+bool os_thread_asleep(uint32_t tid) {
+  char path[48], text[128];
+  snprintf(path, sizeof path, "/proc/self/task/%u/stat", tid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (n <= 0) return false;
+  text[n] = 0;
+  const char *end = strrchr(text, ')');
+  return end && end[1] == ' ' && (end[2] == 'S' || end[2] == 'D');
 }
 
 static struct timespec timespec_of(int64_t ns) {
@@ -157,31 +181,22 @@ int os_ncpu(void) {
   return n < 1 ? 1 : n > GS_MAX_PROCS ? GS_MAX_PROCS : n;
 }
 
-static int start_blocked(pthread_t *thread, void *(*fn)(void *), void *arg) {
+static int start_blocked(void *(*fn)(void *), void *arg) {
   sigset_t all, old;
+  pthread_t thread;
   pthread_attr_t attr;
   sigfillset(&all);
   int err = pthread_attr_init(&attr);
   if (err) return err;
   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  /* EAGAIN may pass: threads that are on their way out still count. */
-  for (int64_t wait = 0; wait <= 4; wait++) {
-    if (wait) os_sleep_ns(wait * 1000000);
-    err = pthread_create(thread, &attr, fn, arg);
-    if (err != EAGAIN) break;
-  }
+  err = pthread_create(&thread, &attr, fn, arg);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   pthread_attr_destroy(&attr);
   return err;
 }
 
-int os_thread_start(M *m, void *(*fn)(void *)) { return start_blocked(&m->thread, fn, m); }
-
-int os_spawn_detached(void *(*fn)(void *), void *arg) {
-  pthread_t t;
-  return start_blocked(&t, fn, arg);
-}
+int os_thread_start(void *(*fn)(void *), void *arg) { return start_blocked(fn, arg); }
 
 void os_thread_begin(M *m) {
   char name[16];
@@ -192,11 +207,26 @@ void os_thread_begin(M *m) {
   pthread_sigmask(SIG_SETMASK, &boot_mask, NULL);
 }
 
-/* sysmon keeps all signals blocked: none is ever for it. */
-void os_sysmon_begin(void) {
-  prctl(PR_SET_NAME, "gosched-sysmon", 0, 0, 0);
-  os_slack(1);
+/* The calling thread runs little and must not wait for its turn behind threads that compute: since
+ * Linux 6.12 a thread of the normal policy may ask for a shorter slice, and one that wakes with a
+ * shorter slice than the running one's goes first.  Needs no privilege, and gives no more CPU time.
+ * Where the kernel does not know it nothing changes. */
+void os_short_slice(void) {
+  struct { /* sched_attr of sched_setattr(2), its first version */
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } a = {.size = sizeof a};
+  if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) || a.policy != SCHED_OTHER) return;
+  a.size = sizeof a;
+  a.runtime = 100000; /* ns; the least there is */
+  syscall(SYS_sched_setattr, 0, &a, 0);
 }
+
+/* sysmon and the template thread keep all signals blocked: none is ever for them. */
+void os_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 static void append_file(char *buf, size_t n, const char *label, const char *path) {
   char v[64] = "";

@@ -52,6 +52,24 @@ def check_nesting(found):
             stack.append((-minus_end, name))
 
 
+def check_blocks(events):
+    """A P is taken from a call, or handed off by it, at most once, and within the call."""
+    calls = [e for e in events if e["ph"] == "X" and e["cat"] == "call"]
+    taken = collections.Counter()
+    for event in events:
+        if event["ph"] != "i" or event["name"] not in ("handoff", "retake"):
+            continue
+        inside = [
+            (c["tid"], c["ts"])
+            for c in calls
+            if c["tid"] == event["tid"] and c["ts"] <= event["ts"] <= c["ts"] + c["dur"] + 0.002
+        ]
+        check(len(inside) == 1, f"in {len(inside)} calls instead of one: {event}")
+        taken.update(inside)
+    twice = [call for call, n in taken.items() if n > 1]
+    check(not twice, f"calls that lost their P more than once: {twice}")
+
+
 def main():
     check(len(sys.argv) == 2, "usage: check_trace.py FILE")
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -77,6 +95,7 @@ def main():
         f"the odd name is missing or changed: {sorted(names)}",
     )
     check(len({key for key, _, _, _ in found}) > 1, "everything is on one thread")
+    check_blocks(events)
     instants = collections.Counter(event["name"] for event in events if event["ph"] == "i")
     check(
         instants["handoff"] + instants["retake"] > 0,

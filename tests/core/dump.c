@@ -113,6 +113,12 @@ static void dump_all(void *arg) {
     CHECK(strstr(text, "P0") != NULL);
     CHECK(strstr(text, "P1") != NULL);
   }
+  /* Once the call has lost its P it is known since when it lasts. */
+  for (int64_t end = gs_now() + PATIENCE; gs_now() < end; gs_sleep(MS(5))) {
+    take_dump();
+    if (strstr(line_of(gs_handle_id(caller), NULL), " for ") != NULL) break;
+  }
+  expect_line(gs_handle_id(caller), NULL, " for ");
   atomic_store(&leave, 1);
   CHECK_CODE(gs_chan_close(c), GS_OK);
   CHECK_CODE(gs_cancel(sleeper), GS_OK);

@@ -7,10 +7,11 @@
 
 #include <unistd.h>
 
-static atomic_int leave;
+static atomic_int leave, entered;
 
 static int stay(void *arg) {
   (void)arg;
+  atomic_store(&entered, 1);
   return block_until(&leave);
 }
 
@@ -31,8 +32,9 @@ static void body(void *arg) {
   int stayed = 0;
   gs_handle *blocked = go_named("blocked", block, &stayed);
   gs_handle *parked = go_named("parked", wait_for_cancel, NULL);
-  gs_yield(); /* there is one P: this comes back only after both have left it */
-  CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  /* There is one P: if it is not taken from the call, nobody gets any further. */
+  for (int64_t end = gs_now() + PATIENCE; !atomic_load(&entered) && gs_now() < end;)
+    CHECK_CODE(gs_sleep(MS(1)), GS_OK);
   CHECK_CODE(gs_cancel(parked), GS_OK);
   join(parked);
   CHECK_INT(stayed, 0);
