@@ -99,7 +99,7 @@ int gs_chan_send(gs_chan *c, const void *elem, int64_t deadline) {
   G *woken = NULL;
   if (unlikely(!c || (!elem && c->elem_size))) return GS_EINVAL;
   M *m = enter();
-  if (unlikely(!m)) return GS_EPERM;
+  if (unlikely(!m)) return refused();
   chan_lock(c, m);
   int r = chan_send_now(c, elem, &woken);
   if (r != GS_EWOULDBLOCK) return finish(m, c, r, woken);
@@ -110,7 +110,7 @@ int gs_chan_recv(gs_chan *c, void *elem, int64_t deadline) {
   G *woken = NULL;
   if (unlikely(!c)) return GS_EINVAL;
   M *m = enter();
-  if (unlikely(!m)) return GS_EPERM;
+  if (unlikely(!m)) return refused();
   chan_lock(c, m);
   int r = chan_recv_now(c, elem, &woken);
   if (r != GS_EWOULDBLOCK) return finish(m, c, r, woken);

@@ -25,7 +25,7 @@ static void g_entry(void) {
   leave(m);
   g->fn(g->arg);
   m = enter();
-  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall");
+  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world stopped");
   g_exit(m);
 }
 
@@ -151,7 +151,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   store_rlx(&g->data, NULL); /* sysmon may be looking, through may_retake */
   g->lockedm = NULL;
   g->locks = g->firm = 0;
-  g->bracket = g->released = g->main = 0;
+  g->bracket = BRACKET_NONE;
+  g->released = g->main = 0;
   g->stack_want = 0;
   g->name[0] = 0;
   g->wake = GS_OK;

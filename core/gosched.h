@@ -62,6 +62,8 @@ enum {
   GS_ENOTSUP = -15,    /* not supported on this system or build */
   GS_EABI = -16,       /* another copy of gosched is already running in this process */
   GS_ESYS = -17,       /* the operating system refused; errno says why */
+  GS_ETHROWSPLIT = -18, /* would park between gs_entersyscall and gs_exitsyscall */
+  GS_EDEADLOCK = -19,  /* every green thread waits for another one */
 };
 
 /* The name and meaning of a GS_E… code, e.g. "GS_ECLOSED: the channel is closed".  Static text,
@@ -553,6 +555,56 @@ typedef struct gs_metrics {
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */
 GS_API int gs_read_metrics(gs_metrics *out);
+
+/* What can be seen of a P.  Filled in by gs_for_each_p and gs_snapshot. */
+enum { GS_P_IDLE, GS_P_RUNNING, GS_P_SYSCALL, GS_P_STOPPED, GS_P_DEAD };
+typedef struct gs_p_info {
+  const char *domain;   /* the name of its domain; valid as long as the process */
+  int id;               /* in its domain, from 0 */
+  int status;           /* GS_P_… */
+  int m;                /* the number of the M that holds it, -1: none */
+  size_t runq;          /* green threads in its own queue */
+  uint64_t schedtick;   /* slices begun; wraps at 2^32 */
+  uint64_t syscalltick; /* foreign calls ended, or lost the P; wraps at 2^32 */
+} gs_p_info;
+
+/* Stops the scheduler: when it returns, no green thread starts, parks or changes its thread until
+ * gs_start_world, and no P changes hands.  User code and foreign code that run now run on, and wait
+ * when they next call into the runtime or come back from a foreign call: so this takes
+ * microseconds whatever they do.  Timers do not fire meanwhile.
+ *   reason  static text for dumps, or NULL
+ * Only one thread at a time: another one that calls it waits.  On a green thread, what may park
+ * returns GS_ETHROWSPLIT until gs_start_world, foreign calls return GS_EPERM, and the green thread
+ * stays on its OS thread.  gs_dump, gs_snapshot, gs_read_metrics, gs_for_each_p and whatever does
+ * not park (gs_go, gs_chan_try_send, …) work.
+ * Errors: GS_EBUSY (this thread has stopped it already), GS_ENOMEM, GS_ETHREADS (the runtime could
+ * not boot).  Any thread, any stack; not in signal handlers.  Blocks its thread, does not park. */
+GS_API int gs_stop_world(const char *reason);
+
+/* Lets the scheduler go on.  On the thread that has called gs_stop_world.
+ * Errors: GS_EPERM (this thread has not stopped the world).  May wait for a P, as the end of a
+ * foreign call. */
+GS_API int gs_start_world(void);
+
+/* Calls fn once for every P of every domain, at a moment when nobody uses that P: it is idle, or its
+ * thread is in user or foreign code and waits if it comes in, or the thread that holds it calls fn
+ * itself between two green threads.  Returns when every P has been visited.  So fn may run on
+ * several threads at once (not twice for one P), and what it delays is the P's next step.
+ * In fn no gs_ function may park or make foreign calls; do not call gs_stop_world or gs_for_each_p
+ * there.  While this thread has stopped the world, fn is called right here for all.
+ * Errors: GS_EINVAL (fn is NULL), GS_ENOMEM, GS_ETHREADS (the runtime could not boot).  Any thread,
+ * any stack; not in signal handlers.  Blocks its thread, does not park. */
+GS_API int gs_for_each_p(void (*fn)(const gs_p_info *p, void *arg), void *arg);
+
+/* Changes the number of Ps of the native domain, by a stop of the world.  Green threads whose P goes
+ * run on until they next call into the runtime, and wait for another P then; the caller keeps one.
+ * Lasts until the next gs_run, which has a number of its own.
+ *   procs  1..1024
+ * Errors: GS_EINVAL, GS_EBUSY (this thread has stopped the world), GS_ENOMEM (the number may have
+ * grown by less), GS_ETHREADS.  Any thread, any stack; not in signal handlers.  Blocks its thread,
+ * does not park. */
+GS_API int gs_set_procs(int procs);
+GS_API int gs_procs(void); /* Ps of the native domain now; any thread, any stack */
 
 /* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
 GS_API void gs_dump(int fd);

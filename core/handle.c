@@ -186,7 +186,7 @@ int gs_join(gs_handle *h, int64_t deadline) {
   if (!h) return GS_EINVAL;
   bool on_m = gs_getm() != NULL;
   M *m = enter();
-  if (!m) return on_m ? GS_EPERM : join_foreign(h, deadline);
+  if (!m) return on_m ? refused() : join_foreign(h, deadline);
   G *g = m->curg;
   Joiner me = {g, NULL};
   for (int n = 0;;) {

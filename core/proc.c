@@ -50,7 +50,8 @@ static G *steal_work(M *m) {
     uint32_t at = rnd(p) % n;
     for (uint32_t i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
       P *v = d->allp[at];
-      if (v == p || load_rlx(&v->status) == Pidle || load_rlx(&v->status) == Pdead) continue;
+      uint32_t status = load_rlx(&v->status);
+      if (v == p || status == Pidle || status == Pgcstop || status == Pdead) continue;
       if (load_acq(&v->solo)) continue; /* its owner does not expect thieves yet */
       if (last && load_rlx(&v->timers.next) != INT64_MAX) {
         G *ready_ = timers_run(&v->timers, os_now());
@@ -72,7 +73,7 @@ static G *steal_work(M *m) {
 }
 
 /* Is there work in any queue of the domain?  For an M that has just stopped spinning. */
-static bool any_work(Domain *d) {
+bool any_work(Domain *d) {
   if (load_sc(&d->runqsize) != 0) return true;
   for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++)
     if (load_rlx(&d->allp[i]->status) != Pidle && !runqempty(d->allp[i])) return true;
@@ -83,6 +84,16 @@ static void stop_spinning(M *m, Domain *d) {
   m->spinning = 0;
   add_sc(&d->nmspinning, -1);
   fence_after_rmw(); /* the look at the queues comes after it */
+}
+
+/* A change of procs took the P of an M that waited for a LOCK to go away.  If it was spinning, who
+ * made a G runnable meanwhile relied on it: it looks once more, as one that retires. */
+void p_lost(M *m, Domain *d) {
+  m->p = &gs_nop;
+  if (!m->spinning) return;
+  torture_window(); /* a submitter still sees this M spin */
+  stop_spinning(m, d);
+  if (any_work(d)) wakep(d);
 }
 
 /* The M holds a P and has not found anything: gives the P up.  Returns a G if one turned up. */
@@ -103,7 +114,13 @@ static G *retire(M *m) {
     unlock(&d->lock);
     return NULL;
   }
-  pidleput(releasep(m));
+  if (!releasep_try(m)) {
+    /* LOCKed, for a moment or while the world stands still: not a time to hold a lock. */
+    unlock(&d->lock);
+    if (!wait_unlocked(m, p)) p_lost(m, d);
+    return NULL;
+  }
+  pidleput(p);
   unlock(&d->lock);
   if (!m->spinning && load_rlx(&d->nprocs) > 1 && load_sc(&d->nmspinning) == 0) {
     /* The last that spun has found something, looked for an idle P and saw none yet: nobody else
@@ -215,12 +232,15 @@ void schedule_loop(M *m) {
       }
       if (m->spinning) stop_spinning(m, m->p->d);
       m_detach(m);
-      if (m->p != &gs_nop) handoffp(releasep(m));
+      P *p = m->p != &gs_nop ? releasep(m) : NULL;
+      if (p) handoffp(p);
       /* What was abandoned may sleep, and this M may have been the poller. */
       if (!load_sc(&gs_sched.poller) && poll_wanted()) start_poller();
       if (unlikely(gs_sched.orphan)) run_orphan_done();
       return;
     }
+    if (unlikely(load_rlx(&gs_sched.gcwaiting))) stw_wait(m);
+    if (unlikely(load_rlx(&m->p->safefn))) stw_safe_point(m);
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
       stoplockedm(m);
       if (unlikely(m->p == &gs_nop)) continue;
@@ -527,7 +547,7 @@ int gs_sleep(int64_t ns) {
     return GS_OK;
   }
   M *m = enter();
-  if (!m) return GS_EPERM;
+  if (!m) return refused();
   int64_t now = os_now();
   int64_t when = ns > INT64_MAX - now - 1 ? INT64_MAX - 1 : now + ns;
   G *g = m->curg;

@@ -116,10 +116,19 @@ static inline void count_one(uint64_t *p) { bump(p); }
 enum { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead };
 enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
 
+/* How a P was stopped (stw.c): an M that holds it has its pw LOCKed, and has been seen outside; or it
+ * is on the idle list; or in nextp of an M that is stopped with another one; or it was dropped, and
+ * an M that lost it, or lost the one that another got instead, waits. */
+enum { STW_NOT, STW_LOCKING, STW_LOCKED, STW_IDLE, STW_GIVEN, STW_TAKEN };
+
+/* g->bracket: opened by gs_entersyscall, or by gs_stop_world and its like. */
+enum { BRACKET_NONE, BRACKET_BARE, BRACKET_STW };
+
 /* The word sc. */
 #define SC_INSIDE 0u
 #define SC_CALL 1u /* in a declared foreign call */
 #define SC_USER 2u /* in user code, or in a hook of a binding */
+#define SC_STOPPED 3u /* waits inside until a LOCK goes away or the world starts: holds no lock */
 #define SC_MODE 3u
 #define SC_FENCED 4u
 #define SC_STEP 8u
@@ -156,6 +165,7 @@ static inline void unlock(Lock *l) {
 typedef struct {
   uint32_t word;
 } Note;
+#define gs_assert_no_locks() ((void)0)
 void note_wake(Note *n);                         /* idempotent; async-signal-safe */
 void note_sleep(Note *n);                        /* until set; leaves it set */
 int note_sleep_intr(Note *n);                    /* as above; 1 if a signal handler ran first */
@@ -287,10 +297,11 @@ struct gs_p {
   uint32_t turn;    /* due Gs and the others take turns; owner */
   uint64_t nborn, ndied;   /* Gs that were made and that ended here; owner, read by live_gs */
   uint64_t goid, goid_end; /* numbers for the next Gs; owner */
+  uint32_t safefn;         /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
   G *gfree;                /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
-  P *link;       /* idle list, list of the dead; domain lock */
+  P *link;       /* idle list; domain lock */
   /* The ring.  Thieves move head. */
   uint32_t head GS_ALIGNED(GS_LINE);
   uint32_t tail; /* owner */
@@ -305,6 +316,12 @@ struct gs_p {
     int64_t when;      /* since when sc stands still */
     int64_t detached;  /* since when the binding says GS_RETAKE_BLOCKED; 0: it does not */
   } seen GS_ALIGNED(GS_LINE);
+  /* How the world was stopped here; whoever holds stw_mu only (see stw.c). */
+  struct {
+    M *m;            /* whose pw is LOCKed */
+    uint32_t how;    /* STW_… */
+    uint32_t status; /* P… to go back to */
+  } stop;
 } GS_ALIGNED(GS_LINE);
 
 /* ---- M -----------------------------------------------------------------------------------------
@@ -406,7 +423,6 @@ struct gs_domain {
   uint32_t npidle;       /* lock; read by all */
   uint32_t nmspinning;   /* atomic */
   uint32_t needspinning; /* atomic: work was found with no idle P to run it */
-  P *pdead;              /* lock */
   P *allp[GS_MAX_PROCS]; /* grows only */
 };
 
@@ -468,6 +484,11 @@ typedef struct gs_sched {
       nbarriers, nlimit, nmcreated;
   uint64_t stacks_mapped;
   long timerslack; /* of the process at boot */
+  /* Stopping the world (stw.c). */
+  uint32_t gcwaiting; /* no P leaves an idle list, Ms wait before they run a G; stw_mu, atomic */
+  uint32_t frozen;    /* a fatal error is being reported: nobody comes in again; atomic */
+  Lock stw_mu;        /* held while the world is stopped, or Ps are visited: one at a time */
+  Lock retake_mu;     /* held by whoever LOCKs pws: sysmon over its look, a stopper until the start */
 } Sched;
 
 /* What gs_sched.running says of gs_run. */
@@ -576,6 +597,8 @@ void schedule_loop(M *m); /* g0 of every M; returns only for the M inside gs_run
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason);
 void ready(M *m, G *g);         /* makes a claimed G runnable; m: inside with a P, or NULL */
 void ready_list(M *m, G *head); /* linked by schedlink */
+bool any_work(Domain *d);       /* in any of its queues */
+void p_lost(M *m, Domain *d);   /* m, inside, had a P of d */
 static inline bool claim(G *g, int why) {
   uint32_t w = PARKED;
   if (!__atomic_compare_exchange_n(&g->park, &w, PARK_WOKEN, false, __ATOMIC_SEQ_CST,
@@ -616,7 +639,8 @@ void m_free(M *m);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);
-P *releasep(M *m);
+P *releasep(M *m);     /* NULL: it was lost */
+P *releasep_try(M *m); /* NULL: it is LOCKed just now; for callers that hold a lock */
 void pidleput(P *p);            /* d->lock held */
 P *pidleget(Domain *d);         /* d->lock held */
 P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
@@ -637,6 +661,7 @@ bool m_attach(M *m); /* false: the P was lost meanwhile */
 
 M *enter_slow(M *m, uint64_t old);
 M *enter_odd(M *m, uint64_t old);
+int refused(void); /* what a function that may park returns where enter() gave NULL */
 void entersyscall(M *m, G *g, gs_site *site);
 void entersyscallblock(M *m, G *g);
 M *exitsyscall(M *m, G *g, bool stay);
@@ -675,6 +700,22 @@ typedef struct {
 } Retake;
 /* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
 void retake_batch(Retake *r, int n);
+void unlock_pw(M *m, uintptr_t w); /* ends a LOCK; w: 0 or the P */
+
+/* ---- snapshot.c ---- */
+
+void p_info(P *p, gs_p_info *out);
+
+/* ---- stw.c ---- */
+
+void stop_world(const char *reason); /* from outside the runtime; waits for other stoppers */
+void start_world(void);
+void stw_wait(M *m); /* in schedule_loop: waits while its P is LOCKed, and may lose it */
+void stw_hold(void); /* for what runs without a P: waits until the world goes on */
+void stw_safe_point(M *m); /* in schedule_loop: p->safefn is set */
+void stw_freeze(void);      /* for good; takes no lock */
+_Noreturn void stw_end(void); /* where Ms of a frozen world come to rest */
+M *stw_own(void);           /* the M whose G has stopped the world, or NULL */
 
 /* ---- timer.c, poll.c ---- */
 
@@ -690,6 +731,7 @@ void timer_user_free(Timer *t);
 G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
 G *timers_run_all(int64_t now);
+void timers_move(Timers *from, Timers *to); /* all of them */
 bool poll_wait(M *m);          /* takes the seat if it is free and somebody waits; true: did */
 G *poll_now(M *m, bool idle);  /* looks at descriptors if nobody else does: a G to run, or NULL */
 bool poll_backup(int64_t now); /* the same for sysmon; true: look again soon */
@@ -717,7 +759,8 @@ _Noreturn void run_orphan_done(void); /* boot.c */
 /* ---- domain.c, boot.c, trace.c ---- */
 
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
-int domain_resize(Domain *d, uint32_t procs);
+int domain_resize_stopped(Domain *d, uint32_t procs);
+int domain_resize(Domain *d, uint32_t procs); /* stops the world if it changes anything */
 int gs_boot(void);
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 

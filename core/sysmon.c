@@ -288,11 +288,13 @@ static void *sysmon(void *arg) {
     add_rlx(&gs_sched.nticks, 1);
     now = os_now();
     serve_poke();
+    lock(&gs_sched.retake_mu); /* waits while the world is stopped */
     waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
     else
       sm.idle++;
+    unlock(&gs_sched.retake_mu);
   }
   return NULL;
 }
