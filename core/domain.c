@@ -85,10 +85,9 @@ static M *dispossess(P *p) {
   }
 }
 
-/* The G that asks for the change keeps a P: else it might wait for one as long as somebody else
- * computes.  p is its own and goes, q stays.  Returns who has lost one. */
-static M *give_instead(P *p, P *q) {
-  M *loser = dispossess(q), *m = dispossess(p);
+/* q, whoever has it, goes to m, the M of the G that asks for the change.  Returns who has lost it. */
+static M *give_to(M *m, P *q) {
+  M *loser = dispossess(q);
   m->oldp = q;
   store_rel(&q->m, m);
   store_sc(&m->pw, (uintptr_t)q | PW_LOCK);
@@ -101,8 +100,7 @@ static M *give_instead(P *p, P *q) {
 /* The world is stopped.  An M whose P goes finds out when it comes in. */
 static void drop(P *p) {
   Domain *d = p->d;
-  bool own = p->stop.how == STW_LOCKED && p->stop.m == stw_own();
-  M *loser = own ? give_instead(p, d->allp[0]) : dispossess(p);
+  M *loser = dispossess(p);
   if (loser) {
     p->stop.m = loser;
     p->stop.how = STW_TAKEN;
@@ -117,10 +115,24 @@ static void drop(P *p) {
   timers_move(&p->timers, &d->allp[0]->timers);
 }
 
+/* m gets another P: it need not be told that it has lost one. */
+static void drop_taken(Domain *d, const M *m) {
+  for (uint32_t i = d->nprocs; i < d->nallp; i++)
+    if (d->allp[i]->stop.how == STW_TAKEN && d->allp[i]->stop.m == m) d->allp[i]->stop.how = STW_NOT;
+}
+
 /* The world is stopped. */
 int domain_resize_stopped(Domain *d, uint32_t procs) {
   int err = grow(d, procs);
+  M *own = stw_own();
+  bool shrinks = d->nprocs > procs;
   while (d->nprocs > procs) drop(d->allp[d->nprocs - 1]);
+  /* Who asks keeps a P, or gets one if sysmon took its own while it waited for its turn: else it
+   * might wait for one as long as somebody else computes. */
+  if (shrinks && own && own->curg->d == d && !(load_rlx(&own->pw) & ~PW_LOCK)) {
+    drop_taken(d, own);
+    stw_release_later(give_to(own, d->allp[0]));
+  }
   for (uint32_t i = 0; i < d->nprocs; i++) store_rlx(&d->allp[i]->solo, d->nprocs == 1);
   return err;
 }

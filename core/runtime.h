@@ -715,6 +715,7 @@ void stw_hold(void); /* for what runs without a P: waits until the world goes on
 void stw_safe_point(M *m); /* in schedule_loop: p->safefn is set */
 void stw_freeze(void);      /* for good; takes no lock */
 _Noreturn void stw_end(void); /* where Ms of a frozen world come to rest */
+void stw_release_later(M *m); /* it has lost its P, and its pw is LOCKed; NULL: nobody */
 M *stw_own(void);           /* the M whose G has stopped the world, or NULL */
 
 /* ---- timer.c, poll.c ---- */

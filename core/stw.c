@@ -45,6 +45,7 @@
 static struct {
   uint32_t owner;     /* the thread that has stopped the world, 0: none; stw_mu, read by all */
   M *m;               /* between brackets, if the owner is a G; stw_mu */
+  M *loser;           /* waits until the start, with no P; stw_mu */
   const char *reason; /* stw_mu */
   void (*fn)(const gs_p_info *, void *); /* of the visit under way; stw_mu */
   void *arg;
@@ -58,6 +59,8 @@ static struct {
       for (P *p = d_->allp[i_]; p && load_rlx(&p->status) != Pdead; p = NULL)
 
 M *stw_own(void) { return stw.m; }
+
+void stw_release_later(M *m) { stw.loser = m; }
 
 /* ---- one round ---- */
 
@@ -170,6 +173,8 @@ void start_world(void) {
   store_sc(&gs_sched.gcwaiting, 0);
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
     for (uint32_t i = 0; i < d->nallp; i++) let_go(d->allp[i]);
+  if (stw.loser) unlock_pw(stw.loser, 0);
+  stw.loser = NULL;
   os_futex_wake_all(&gs_sched.gcwaiting); /* stw_hold */
   /* What was made runnable meanwhile found no idle P. */
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
