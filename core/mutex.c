@@ -122,7 +122,7 @@ static GS_NOINLINE int lock_contended(gs_mutex *x, int64_t deadline) {
   if (!x) return gs_fail(GS_EINVAL, "gs_mutex_lock: the mutex is NULL");
   if (spin(x, 0)) return GS_OK;
   M *m;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   int r = lock_wait(&m, x, deadline);
   wq_leave(m);
   return r;
@@ -259,7 +259,7 @@ int gs_cond_wait(gs_cond *c, gs_mutex *x, int64_t deadline) {
     return gs_fail(GS_EINVAL, "gs_cond_wait: the %s is NULL", c ? "mutex" : "condition");
   if (!mutex_is_locked(x)) return gs_fail(GS_EPERM, "gs_cond_wait: the mutex is not locked");
   M *m;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   QWaiter w = {.g = m ? m->curg : NULL};
   wq_lock(&c->q);
   wq_push(&c->q, &w, false);

@@ -88,7 +88,7 @@ static bool take_or_flag(gs_rwmutex *x, bool write) {
 static int take(gs_rwmutex *x, bool write, int64_t deadline, const char *reason) {
   if (take_now(x, write)) return GS_OK;
   M *m;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   QWaiter w = {.g = m ? m->curg : NULL};
   gs_waitq *q = write ? &x->writers : &x->readers;
   int r = GS_OK;

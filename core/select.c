@@ -226,7 +226,7 @@ static int wait_over(const G *g) {
 static int run(const Select *s, bool wait, int64_t deadline, size_t *chosen) {
   G *woken = NULL;
   M *m = enter();
-  if (unlikely(!m && wait)) return GS_EPERM;
+  if (unlikely(!m && wait)) return refused();
   int r = attempt(s, m, false, chosen, &woken);
   if (r == GS_EWOULDBLOCK) {
     sort(s);

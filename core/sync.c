@@ -47,7 +47,7 @@ int gs_sema_acquire(gs_sema *x, int64_t deadline) {
   if (!x) return gs_fail(GS_EINVAL, "gs_sema_acquire: the semaphore is NULL");
   if (sema_take(x)) return GS_OK;
   M *m;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   QWaiter w = {.g = m ? m->curg : NULL};
   int r = GS_OK;
   torture_window(); /* one may be released now */
@@ -157,7 +157,7 @@ int gs_waitgroup_wait(gs_waitgroup *x, int64_t deadline) {
   if (!x) return gs_fail(GS_EINVAL, "gs_waitgroup_wait: the wait group is NULL");
   if (load_acq(&x->state) < ONE) return GS_OK;
   M *m;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   QWaiter w = {.g = m ? m->curg : NULL};
   int r = GS_OK;
   torture_window(); /* the last may be done now */
@@ -208,7 +208,7 @@ static GS_NOINLINE int once_slow(gs_once *x, void (*fn)(void *), void *arg, int6
   uint64_t me = who_am_i();
   M *m;
   int r = GS_OK;
-  if (wq_enter(&m) != GS_OK) return GS_EPERM;
+  if (wq_enter(&m) != GS_OK) return refused();
   wq_lock(&x->q);
   uint32_t state = x->state;
   if (state == ONCE_RUNS && x->owner != me) {
