@@ -78,6 +78,7 @@ static M *dispossess(P *p) {
       unlock(&d->lock);
       return NULL;
     default:
+      p_keep_syscalltick(p, m);
       store_rlx(&p->m, NULL);
       bump(&p->syscalltick);
       store_sc(&m->pw, PW_LOCK);
@@ -89,6 +90,7 @@ static M *dispossess(P *p) {
 static M *give_to(M *m, P *q) {
   M *loser = dispossess(q);
   m->oldp = q;
+  m->tick_base = m_fast_calls(m);
   store_rel(&q->m, m);
   store_sc(&m->pw, (uintptr_t)q | PW_LOCK);
   q->stop.m = m;

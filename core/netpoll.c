@@ -363,7 +363,7 @@ int netpoll_park(PollUse *u, uint32_t mode, int64_t deadline, uint32_t *got, int
   *got = 0;
   if (u->state == PD_CLOSED && (*err = use_bare(u)) != 0) return GS_ESYS;
   M *m = enter();
-  if (!m) return GS_EPERM;
+  if (!m) return refused();
   return pd_wait(m, u, mode, deadline, got, err);
 }
 

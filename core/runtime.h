@@ -246,7 +246,7 @@ struct gs_g {
   gs_handle *handle;
   uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
   uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
-  uint8_t bracket;    /* between bare gs_entersyscall and gs_exitsyscall; owner */
+  uint8_t bracket;    /* BRACKET_…: between brackets, where nothing may park; owner */
   uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
   int32_t call_errno; /* of the last foreign call that was not on the fast path; owner */
   char name[32];

@@ -9,10 +9,10 @@ void p_info(P *p, gs_p_info *out) {
   *out = (gs_p_info){
       .domain = p->d->name,
       .id = (int)p->id,
-      .status = (int)load_rlx(&p->status),
+      .status = (int)p_status(p),
       .m = m ? m->id : -1,
       .runq = runqlen(p),
       .schedtick = load_rlx(&p->schedtick),
-      .syscalltick = load_rlx(&p->syscalltick),
+      .syscalltick = p_syscalltick(p),
   };
 }
