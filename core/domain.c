@@ -19,6 +19,7 @@ static P *p_new(Domain *d) {
   p->id = d->nallp;
   p->status = Pidle;
   p->timers.next = INT64_MAX;
+  lock_rank(&p->timers.lock, RANK_TIMERS);
   return p;
 }
 
@@ -148,6 +149,8 @@ int domain_resize(Domain *d, uint32_t procs) {
 }
 
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size) {
+  lock_rank(&d->lock, RANK_DOMAIN);
+  lock_rank(&d->gfree_lock, RANK_GFREE);
   d->stack_size = stack_size;
   d->klass = stack_class(stack_size);
   if (name != d->name) strncat(d->name, name, sizeof d->name - 1);

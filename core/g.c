@@ -152,7 +152,8 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->lockedm = NULL;
   g->locks = g->firm = 0;
   g->bracket = BRACKET_NONE;
-  g->released = g->main = 0;
+  g->released = g->main = g->system = 0;
+  g->pass = 0;
   g->stack_want = 0;
   g->name[0] = 0;
   g->wake = GS_OK;
@@ -273,6 +274,7 @@ static M *drain(M *m, G *g) {
   store_sc(&gs_sched.ending, 1);
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
+  if (load_rlx(&gs_sched.user_off)) user_on(m); /* they could not end */
   heavy_barrier(); /* who is born after this sees `ending` */
   cancel_all(m, g);
   for (;;) {
@@ -345,6 +347,8 @@ static int check_opts(const gs_go_options *o) {
   if (o->stack_size && (o->stack_size < 16384 || o->stack_size > ((size_t)1 << 30)))
     return gs_fail(GS_EINVAL, "gs_go_opts: stack_size is %zu; 0 or 16384..1073741824 is accepted",
                    o->stack_size);
+  if (o->flags & ~(unsigned)GS_GO_SYSTEM)
+    return gs_fail(GS_EINVAL, "gs_go_opts: flags has unknown bits (0x%x)", o->flags);
   return GS_OK;
 }
 
@@ -369,6 +373,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   if (!g) goto out;
   if (o) {
     g->stack_want = o->stack_size;
+    g->system = (o->flags & GS_GO_SYSTEM) != 0;
     if (o->name) strncat(g->name, o->name, sizeof g->name - 1);
   }
   if (handle) {

@@ -88,7 +88,7 @@ void pidleput(P *p) {
   Domain *d = p->d;
   gs_assert(runqempty(p));
   store_rlx(&p->status, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
-  store_rlx(&p->preempt, 0);
+  store_rlx(&p->preempt, load_rlx(&gs_sched.user_off) != 0);
   store_rlx(&p->solo, d->nprocs == 1);
   p->link = d->pidle;
   d->pidle = p;

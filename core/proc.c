@@ -33,6 +33,11 @@ P gs_nop;
 
 #define FAIR_TICKS 61u
 
+/* While user Gs are disabled every switch goes by schedule_loop, which sets them aside. */
+static uint32_t fair_ticks(void) {
+  return unlikely(load_rlx(&gs_sched.user_off)) ? 0 : FAIR_TICKS;
+}
+
 static uint32_t rnd(P *p) {
   uint32_t x = p->rnd ? p->rnd : 0x9e3779b9u + p->id;
   x ^= x << 13;
@@ -171,7 +176,7 @@ static G *find_runnable(M *m, bool *inherit) {
     if (g) return g;
   }
   if (p->fair == 0) {
-    p->fair = FAIR_TICKS;
+    p->fair = fair_ticks();
     if (load_rlx(&d->runqsize)) {
       lock(&d->lock);
       g = globrunqget(p, 1);
@@ -220,6 +225,43 @@ static bool bind_stack(M *m, G *g) {
   return false;
 }
 
+/* ---- user Gs are disabled ---- */
+
+bool may_run(const G *g) {
+  uint32_t off = load_rlx(&gs_sched.user_off);
+  return likely(!off) || g->system || g->pass == off;
+}
+
+/* A runnable G that may not run waits in a queue of its own.  The word is looked at again under the
+ * lock, which whoever enables them takes after it has changed the word. */
+static bool set_aside(G *g) {
+  Domain *d = g->d;
+  lock(&d->lock);
+  bool off = !may_run(g);
+  if (off) {
+    g->schedlink = NULL;
+    if (d->off_tail)
+      d->off_tail->schedlink = g;
+    else
+      d->off_head = g;
+    d->off_tail = g;
+  }
+  unlock(&d->lock);
+  return off;
+}
+
+void user_on(M *m) {
+  store_sc(&gs_sched.user_off, 0);
+  torture_window(); /* a G may just be set aside */
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
+    lock(&d->lock);
+    G *g = d->off_head;
+    d->off_head = d->off_tail = NULL;
+    unlock(&d->lock);
+    ready_list(m, g);
+  }
+}
+
 void schedule_loop(M *m) {
   for (;;) {
     bool inherit = false;
@@ -254,6 +296,7 @@ void schedule_loop(M *m) {
       stop_spinning(m, m->p->d);
       wakep(m->p->d);
     }
+    if (unlikely(load_rlx(&gs_sched.user_off)) && set_aside(g)) continue;
     if (unlikely(g->lockedm && g->lockedm != m)) {
       startlockedm(m, g);
       continue;
@@ -510,13 +553,13 @@ static M *yield_now(M *m) {
   P *p = m->p;
   M *after = yield_solo(m, p, g);
   if (likely(after != NULL)) return after;
-  if (!p_has_work(p)) {
+  if (!p_has_work(p) && may_run(g)) {
     /* Nobody else; now and then look at the clock, in case nobody polls. */
     if (p->fair) {
       p->fair--;
       return m;
     }
-    p->fair = FAIR_TICKS;
+    p->fair = fair_ticks();
     if (load_rlx(&p->timers.next) != INT64_MAX) ready_list(m, timers_run(&p->timers, os_now()));
     if (!p_has_work(p)) return m;
   }

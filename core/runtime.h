@@ -105,6 +105,7 @@ static inline void count_one(uint64_t *p) { bump(p); }
 #endif
 
 #if GS_DEBUG || GS_TORTURE
+#define GS_CHECKED 1
 #define gs_assert(x) (likely(x) ? (void)0 : gs_throw("assertion failed: " #x, __FILE__, __LINE__))
 #else
 #define gs_assert(x) ((void)0)
@@ -143,21 +144,65 @@ enum { BRACKET_NONE, BRACKET_BARE, BRACKET_STW };
 /* A mutex for code inside the runtime: 0 free, 1 held, 2 held and somebody sleeps. */
 typedef struct {
   uint32_t word;
+#if GS_CHECKED
+  uint32_t rank; /* RANK_…; write-once */
+#endif
 } Lock;
+
+/* In which order locks are taken: lock.c has the table.  A zeroed Lock has no rank. */
+enum {
+  RANK_NONE,
+  RANK_STW,
+  RANK_RETAKE,
+  RANK_DEADLOCK,
+  RANK_OBJECT, /* channels, wait queues, descriptors: several by address (select) */
+  RANK_TIMERS,
+  RANK_DOMAIN,
+  RANK_SCHED,
+  RANK_GFREE,
+  RANK_STACKS,
+  RANK_TRACE,
+  NRANKS
+};
+#if GS_CHECKED
+#define LOCK_INIT(r) \
+  { 0, (r) }
+#define lock_rank(l, r) store_rlx(&(l)->rank, (uint32_t)(r))
+void lock_order(const Lock *l); /* aborts if it must not be taken now */
+void lock_taken(const Lock *l);
+void lock_dropped(const Lock *l);
+void gs_assert_no_locks(void);
+#else
+#define LOCK_INIT(r) \
+  { 0 }
+#define lock_rank(l, r) ((void)(l))
+#define lock_order(l) ((void)0)
+#define lock_taken(l) ((void)0)
+#define lock_dropped(l) ((void)0)
+#define gs_assert_no_locks() ((void)0)
+#endif
 void lock_slow(Lock *l);
 void unlock_slow(Lock *l);
 static inline void lock(Lock *l) {
   uint32_t free_ = 0;
+  lock_order(l);
   if (unlikely(!__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
                                             __ATOMIC_RELAXED)))
     lock_slow(l);
+  lock_taken(l);
 }
-static inline bool trylock(Lock *l) {
+static inline bool trylock_word(Lock *l) {
   uint32_t free_ = 0;
   return __atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED);
 }
+static inline bool trylock(Lock *l) {
+  bool mine = trylock_word(l);
+  if (mine) lock_taken(l);
+  return mine;
+}
 static inline void unlock(Lock *l) {
+  lock_dropped(l);
   if (unlikely(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2)) unlock_slow(l);
 }
 
@@ -165,7 +210,6 @@ static inline void unlock(Lock *l) {
 typedef struct {
   uint32_t word;
 } Note;
-#define gs_assert_no_locks() ((void)0)
 void note_wake(Note *n);                         /* idempotent; async-signal-safe */
 void note_sleep(Note *n);                        /* until set; leaves it set */
 int note_sleep_intr(Note *n);                    /* as above; 1 if a signal handler ran first */
@@ -231,7 +275,7 @@ struct gs_g {
   M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
   uint8_t hooked;      /* its domain has switch_in or release; write-once */
   uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system;      /* not counted, not cancelled at the end */
+  uint8_t system;      /* runs also while user Gs are disabled; its maker */
   uint8_t main;        /* the G of gs_run */
   uint32_t cancelled;  /* gs_cancel was called; atomic */
   /* The lines above are all that a switch touches; these two more for a birth. */
@@ -248,6 +292,7 @@ struct gs_g {
   uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
   uint8_t bracket;    /* BRACKET_…: between brackets, where nothing may park; owner */
   uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
+  uint16_t pass;      /* as system, while gs_sched.user_off has this value; owner */
   int32_t call_errno; /* of the last foreign call that was not on the fast path; owner */
   char name[32];
   /* Only for those that need it; nothing here has to be set at birth. */
@@ -417,6 +462,7 @@ struct gs_domain {
   G *runq_head, *runq_tail; /* the global queue; lock */
   G *due_tail;              /* the last of its front part: Gs whose time has come; lock */
   uint32_t ndue;            /* how many they are; lock; read by all */
+  G *off_head, *off_tail;   /* runnable, but user Gs are disabled; lock */
   P *pidle;                 /* lock */
   Lock gfree_lock;
   G *gfree;              /* dead Gs beyond what the Ps keep; gfree_lock, read by all */
@@ -486,6 +532,8 @@ typedef struct gs_sched {
   long timerslack; /* of the process at boot */
   /* Stopping the world (stw.c). */
   uint32_t gcwaiting; /* no P leaves an idle list, Ms wait before they run a G; stw_mu, atomic */
+  uint32_t user_off;  /* user Gs are disabled, for the n-th time; 0: not; set in a stopped world */
+  uint32_t nwakers;   /* outside the scheduler, that may wake Gs; atomic */
   uint32_t frozen;    /* a fatal error is being reported: nobody comes in again; atomic */
   Lock stw_mu;        /* held while the world is stopped, or Ps are visited: one at a time */
   Lock retake_mu;     /* held by whoever LOCKs pws: sysmon over its look, a stopper until the start */
@@ -598,6 +646,8 @@ int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const
 void ready(M *m, G *g);         /* makes a claimed G runnable; m: inside with a P, or NULL */
 void ready_list(M *m, G *head); /* linked by schedlink */
 bool any_work(Domain *d);       /* in any of its queues */
+bool may_run(const G *g);       /* user Gs are not disabled, or not this one */
+void user_on(M *m);             /* they are not from here on; m as for ready */
 void p_lost(M *m, Domain *d);   /* m, inside, had a P of d */
 static inline bool claim(G *g, int why) {
   uint32_t w = PARKED;
@@ -705,6 +755,12 @@ void unlock_pw(M *m, uintptr_t w); /* ends a LOCK; w: 0 or the P */
 /* ---- snapshot.c ---- */
 
 void p_info(P *p, gs_p_info *out);
+void g_info(G *g, gs_g_info *out);
+
+/* ---- deadlock.c ---- */
+
+bool deadlock_wanted(void);
+void deadlock_check(void); /* by sysmon, when it holds no lock */
 
 /* ---- stw.c ---- */
 

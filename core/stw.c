@@ -179,7 +179,6 @@ void start_world(void) {
   /* What was made runnable meanwhile found no idle P. */
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
     if (load_sc(&d->npidle) && any_work(d)) wakep(d);
-  sysmon_wake();
   unlock(&gs_sched.retake_mu);
   unlock(&gs_sched.stw_mu);
 }
@@ -270,6 +269,32 @@ int gs_set_procs(int n) {
   start_world();
   step_in(m);
   return err ? gs_fail(err, "gs_set_procs: out of memory for %d procs", n) : GS_OK;
+}
+
+int gs_sched_enable_user(int enable) {
+  static uint16_t generation; /* in a stopped world */
+  if (stopped_by_me())
+    return gs_fail(GS_EBUSY, "gs_sched_enable_user: this thread has stopped the world");
+  int err = gs_boot();
+  if (err) return err;
+  M *m = step_out();
+  stop_world("gs_sched_enable_user");
+  if (!enable) {
+    if (!gs_sched.user_off) {
+      if (!++generation) generation = 1;
+      store_sc(&gs_sched.user_off, generation);
+    }
+    if (m) m->curg->pass = generation;
+  }
+  /* Who runs a user G gives it up at its next look at these (proc.c). */
+  EACH_P(p) {
+    p->fair = 0;
+    store_rlx(&p->preempt, !enable);
+  }
+  start_world();
+  if (enable) user_on(NULL);
+  step_in(m);
+  return GS_OK;
 }
 
 int gs_procs(void) { return (int)load_rlx(&gs_native.nprocs); }

@@ -236,6 +236,7 @@ static bool deep_sleep(void) {
   note_clear(&gs_sched.sysmon_note);
   store_sc(&gs_sched.sysmon_wait, 1);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
+  if (unlikely(deadlock_wanted())) deadlock_check();
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
     bool polled = load_sc(&gs_sched.poller);

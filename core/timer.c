@@ -188,8 +188,8 @@ G *timers_run_all(int64_t now) {
 /* The heap of a P that is dropped empties into another one.  Under both mutexes, so that a timer is
  * in one of them whenever somebody looks; nobody else ever holds two. */
 void timers_move(Timers *from, Timers *to) {
-  lock(&from->lock);
-  lock(&to->lock);
+  lock(from < to ? &from->lock : &to->lock);
+  lock(from < to ? &to->lock : &from->lock);
   bool first;
   while (from->len && insert(to, from->heap[from->len - 1].t, from->heap[from->len - 1].when, &first))
     from->len--;
