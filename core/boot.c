@@ -52,6 +52,9 @@ void boot_thread_key(M *m) { pthread_setspecific(vanish_key, m); }
 static void boot(void) {
   os_init();
   gs_nop.status = Pdead;
+  lock_rank(&gs_sched.lock, RANK_SCHED);
+  lock_rank(&gs_sched.stw_mu, RANK_STW);
+  lock_rank(&gs_sched.retake_mu, RANK_RETAKE);
   gs_nop.timers.next = INT64_MAX;
   gs_sched.max_threads = DEFAULT_THREADS;
   gs_sched.idle_ns = DEFAULT_IDLE_NS;
@@ -120,7 +123,7 @@ static int numbers_of(const gs_config *c, Numbers *n) {
   if (n->stack && (err = check("stack_size", n->stack, MIN_STACK, MAX_STACK))) return err;
   if (n->main_stack && (err = check("main_stack_size", n->main_stack, MIN_STACK, MAX_STACK)))
     return err;
-  if (c->flags & ~(unsigned)(GS_RUN_LOCK_MAIN | GS_RUN_ABANDON))
+  if (c->flags & ~(unsigned)(GS_RUN_LOCK_MAIN | GS_RUN_ABANDON | GS_RUN_DETECT_DEADLOCK))
     return gs_fail(GS_EINVAL, "gs_run: flags has unknown bits (0x%x)", c->flags);
   if (!n->procs) n->procs = os_ncpu();
   if (!n->threads) n->threads = DEFAULT_THREADS;
@@ -218,6 +221,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   gs_sched.run_flags = c->flags;
   store_sc(&gs_sched.main_done, 0);
   store_sc(&gs_sched.ending, 0);
+  if (load_rlx(&gs_sched.user_off)) user_on(NULL);
   store_sc(&gs_sched.notified, 0);
   M *m = alloc_runner();
   if (!m) {

@@ -288,7 +288,8 @@ static void unbind(M *m) {
   torture_window(); /* a retaker may be about to take the P */
   if (load_acq(&m->pw) == (uintptr_t)p || wait_unlocked(m, p)) {
     m->p = p;
-    handoffp(releasep(m));
+    P *mine = releasep(m); /* NULL: a change of procs has it */
+    if (mine) handoffp(mine);
   }
   m->p = m->oldp = &gs_nop;
   store_rlx(&m->curg, NULL);

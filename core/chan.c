@@ -44,6 +44,7 @@ int gs_chan_new(size_t elem_size, size_t cap, gs_chan **out) {
   gs_chan *c = calloc(1, sizeof *c);
   if (!c) return GS_ENOMEM;
   c->bias = solo_p();
+  lock_rank(&c->lock, RANK_OBJECT);
   c->elem_size = elem_size;
   c->cap = cap;
   if (elem_size != 0 && cap != 0 && !(c->buf = malloc(elem_size * cap))) {

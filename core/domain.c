@@ -1,7 +1,8 @@
 /* domain.c: domains, their Ps, and what a binding stores with threads and green threads.
  *
- * Domains and Ps are never freed.  The number of Ps of a domain changes only by idle Ps: a P is
- * taken off the idle list and declared dead, or a new (or dead) one is put on it.
+ * Domains and Ps are never freed.  The number of Ps of a domain changes while the world is stopped
+ * (stw.c).  A P that goes leaves its Gs to the global queue and its timers to the first P; an M that
+ * held it finds out when it comes in, as if sysmon had taken it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,57 +19,138 @@ static P *p_new(Domain *d) {
   p->id = d->nallp;
   p->status = Pidle;
   p->timers.next = INT64_MAX;
+  lock_rank(&p->timers.lock, RANK_TIMERS);
   return p;
 }
 
-/* d->lock is held. */
+/* Ps in use have the lowest numbers.  d->lock is held. */
 static bool add_one(Domain *d) {
-  P *p = d->pdead;
-  if (p) {
-    d->pdead = p->link;
-  } else {
-    if (!(p = p_new(d))) return false;
-    d->allp[d->nallp] = p;
-    store_rel(&d->nallp, d->nallp + 1);
+  uint32_t i = d->nprocs;
+  if (i == d->nallp) {
+    P *p = p_new(d);
+    if (!p) return false;
+    d->allp[i] = p;
+    store_rel(&d->nallp, i + 1);
   }
-  store_rlx(&d->nprocs, d->nprocs + 1);
+  store_rlx(&d->nprocs, i + 1);
   add_sc(&gs_sched.nprocs_all, 1);
-  pidleput(p);
+  pidleput(d->allp[i]);
   return true;
 }
 
-static bool drop_one(Domain *d) {
-  P *p = pidleget(d);
-  if (!p) return false;
-  store_rlx(&p->status, Pdead);
-  p->link = d->pdead;
-  d->pdead = p;
-  store_rlx(&d->nprocs, d->nprocs - 1);
-  add_sc(&gs_sched.nprocs_all, -1);
-  return true;
-}
-
-/* Called while nobody uses the domain; Ps that are still on their way to the idle list are waited
- * for. */
-int domain_resize(Domain *d, uint32_t procs) {
+static int grow(Domain *d, uint32_t procs) {
   int err = GS_OK;
-  for (int tries = 0; d->nprocs != procs && tries < 2000 && !err; tries++) {
-    lock(&d->lock);
-    while (d->nprocs < procs && !err)
-      if (!add_one(d)) err = GS_ENOMEM;
-    while (d->nprocs > procs && drop_one(d)) {
-    }
-    bool done = d->nprocs == procs;
-    unlock(&d->lock);
-    if (!done) os_sleep_ns(100000);
-  }
   lock(&d->lock);
-  for (P *p = d->pidle; p; p = p->link) store_rlx(&p->solo, d->nprocs == 1);
+  while (d->nprocs < procs && !err)
+    if (!add_one(d)) err = GS_ENOMEM;
   unlock(&d->lock);
   return err;
 }
 
+/* d->lock is held. */
+static void leave_idle(Domain *d, P *p) {
+  for (P **at = &d->pidle; *at; at = &(*at)->link)
+    if (*at == p) {
+      *at = p->link;
+      break;
+    }
+  p->link = NULL;
+  store_sc(&d->npidle, d->npidle - 1);
+  add_sc(&gs_sched.npidle_all, -1);
+}
+
+/* Takes p away from its M, or from the idle list.  The M still waits until the world starts: it may
+ * have been given another P, which stands still only as long as it does.  Returns that M, or NULL. */
+static M *dispossess(P *p) {
+  Domain *d = p->d;
+  M *m = p->stop.m;
+  uint32_t how = p->stop.how;
+  p->stop.how = STW_NOT;
+  switch (how) {
+    case STW_IDLE:
+      lock(&d->lock);
+      leave_idle(d, p);
+      unlock(&d->lock);
+      return NULL;
+    case STW_GIVEN: /* for its locked G, which looks for another one then */
+      store_rel(&m->nextp, NULL);
+      lock(&d->lock);
+      globrunqput(d, m->lockedg);
+      unlock(&d->lock);
+      return NULL;
+    default:
+      p_keep_syscalltick(p, m);
+      store_rlx(&p->m, NULL);
+      bump(&p->syscalltick);
+      store_sc(&m->pw, PW_LOCK);
+      return m;
+  }
+}
+
+/* q, whoever has it, goes to m, the M of the G that asks for the change.  Returns who has lost it. */
+static M *give_to(M *m, P *q) {
+  M *loser = dispossess(q);
+  m->oldp = q;
+  m->tick_base = m_fast_calls(m);
+  store_rel(&q->m, m);
+  store_sc(&m->pw, (uintptr_t)q | PW_LOCK);
+  q->stop.m = m;
+  q->stop.how = STW_LOCKED;
+  q->stop.status = Psyscall;
+  return loser;
+}
+
+/* The world is stopped.  An M whose P goes finds out when it comes in. */
+static void drop(P *p) {
+  Domain *d = p->d;
+  M *loser = dispossess(p);
+  if (loser) {
+    p->stop.m = loser;
+    p->stop.how = STW_TAKEN;
+  }
+  store_rlx(&p->status, Pdead);
+  store_rlx(&p->preempt, 0);
+  lock(&d->lock);
+  store_rlx(&d->nprocs, d->nprocs - 1);
+  add_sc(&gs_sched.nprocs_all, -1);
+  unlock(&d->lock);
+  runqdrain_to_global(p);
+  timers_move(&p->timers, &d->allp[0]->timers);
+}
+
+/* m gets another P: it need not be told that it has lost one. */
+static void drop_taken(Domain *d, const M *m) {
+  for (uint32_t i = d->nprocs; i < d->nallp; i++)
+    if (d->allp[i]->stop.how == STW_TAKEN && d->allp[i]->stop.m == m) d->allp[i]->stop.how = STW_NOT;
+}
+
+/* The world is stopped. */
+int domain_resize_stopped(Domain *d, uint32_t procs) {
+  int err = grow(d, procs);
+  M *own = stw_own();
+  bool shrinks = d->nprocs > procs;
+  while (d->nprocs > procs) drop(d->allp[d->nprocs - 1]);
+  /* Who asks keeps a P, or gets one if sysmon took its own while it waited for its turn: else it
+   * might wait for one as long as somebody else computes. */
+  if (shrinks && own && own->curg->d == d && !(load_rlx(&own->pw) & ~PW_LOCK)) {
+    drop_taken(d, own);
+    stw_release_later(give_to(own, d->allp[0]));
+  }
+  for (uint32_t i = 0; i < d->nprocs; i++) store_rlx(&d->allp[i]->solo, d->nprocs == 1);
+  return err;
+}
+
+int domain_resize(Domain *d, uint32_t procs) {
+  if (load_rlx(&d->nprocs) == procs) return GS_OK;
+  stop_world("procs");
+  int err = domain_resize_stopped(d, procs);
+  start_world();
+  return err;
+}
+
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size) {
+  lock_rank(&d->lock, RANK_DOMAIN);
+  lock_rank(&d->gfree_lock, RANK_GFREE);
   d->stack_size = stack_size;
   d->klass = stack_class(stack_size);
   if (name != d->name) strncat(d->name, name, sizeof d->name - 1);
@@ -77,7 +159,7 @@ int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size) 
   d->next = gs_sched.domains;
   store_rel(&gs_sched.domains, d);
   unlock(&gs_sched.lock);
-  return domain_resize(d, procs);
+  return grow(d, procs); /* nobody knows it yet: no need to stop anything */
 }
 
 int gs_domain_new(const char *name, int procs, size_t stack_size, const gs_domain_ops *ops,

@@ -11,7 +11,7 @@
 
 static const char *const gnames[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
 static const char *const pnames[] = {"idle", "running", "syscall", "gcstop", "dead"};
-static const char *const modes[] = {"inside", "call", "user", "?"};
+static const char *const modes[] = {"inside", "call", "user", "stopped"};
 
 __attribute__((format(printf, 2, 3))) static void put(int fd, const char *fmt, ...) {
   char line[320];

@@ -30,6 +30,8 @@ static const struct {
     {GS_ENOTSUP, "GS_ENOTSUP: not supported on this system or build"},
     {GS_EABI, "GS_EABI: another copy of gosched is running in this process"},
     {GS_ESYS, "GS_ESYS: the operating system refused (see errno)"},
+    {GS_ETHROWSPLIT, "GS_ETHROWSPLIT: cannot park between gs_entersyscall and gs_exitsyscall"},
+    {GS_EDEADLOCK, "GS_EDEADLOCK: all green threads are asleep and nothing can wake them"},
 };
 
 const char *gs_strerror(int code) {
@@ -87,13 +89,18 @@ void gs_log(int level, const char *fmt, ...) {
 /* ---- broken invariants ---- */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line) {
-  static uint32_t throwing;
+  static uint32_t throwing; /* the thread that reports */
   char text[512];
-  if (!xchg(&throwing, 1)) {
+  uint32_t me = os_gettid(), none = 0;
+  if (__atomic_compare_exchange_n(&throwing, &none, me, false, __ATOMIC_SEQ_CST,
+                                  __ATOMIC_SEQ_CST)) {
+    stw_freeze(); /* what follows shows one state, and no G goes on with what is broken */
     int n = snprintf(text, sizeof text, "gosched: fatal: %s (%s:%d)\n", msg, file, line);
     ssize_t r = write(2, text, (size_t)(n < 0 ? 0 : n));
     (void)r;
     gs_dump(2);
+  } else if (none != me) {
+    stw_end(); /* the report that is under way ends the process */
   }
   abort();
 }

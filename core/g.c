@@ -25,7 +25,7 @@ static void g_entry(void) {
   leave(m);
   g->fn(g->arg);
   m = enter();
-  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall");
+  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world stopped");
   g_exit(m);
 }
 
@@ -169,7 +169,9 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   store_rlx(&g->data, NULL); /* sysmon may be looking, through may_retake */
   g->lockedm = NULL;
   g->locks = g->firm = g->pins = 0;
-  g->bracket = g->released = g->main = 0;
+  g->bracket = BRACKET_NONE;
+  g->released = g->main = g->system = 0;
+  g->pass = 0;
   g->stack_want = 0;
   g->name[0] = 0;
   g->wake = GS_OK;
@@ -290,6 +292,7 @@ static M *drain(M *m, G *g) {
   store_sc(&gs_sched.ending, 1);
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
+  if (load_rlx(&gs_sched.user_off)) user_on(m); /* they could not end */
   heavy_barrier(); /* who is born after this sees `ending` */
   cancel_all(m, g);
   leave(m);
@@ -372,6 +375,8 @@ static int check_opts(const gs_go_options *o) {
   if (o->stack_size && (o->stack_size < 16384 || o->stack_size > ((size_t)1 << 30)))
     return gs_fail(GS_EINVAL, "gs_go_opts: stack_size is %zu; 0 or 16384..1073741824 is accepted",
                    o->stack_size);
+  if (o->flags & ~(unsigned)GS_GO_SYSTEM)
+    return gs_fail(GS_EINVAL, "gs_go_opts: flags has unknown bits (0x%x)", o->flags);
   return GS_OK;
 }
 
@@ -396,6 +401,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   if (!g) goto out;
   if (o) {
     g->stack_want = o->stack_size;
+    g->system = (o->flags & GS_GO_SYSTEM) != 0;
     if (o->name) strncat(g->name, o->name, sizeof g->name - 1);
   }
   if (handle) {

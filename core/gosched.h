@@ -69,6 +69,8 @@ enum {
   GS_ENOTSUP = -15,    /* not supported on this system or build */
   GS_EABI = -16,       /* another copy of gosched is already running in this process */
   GS_ESYS = -17,       /* the operating system refused; errno says why */
+  GS_ETHROWSPLIT = -18, /* would park between gs_entersyscall and gs_exitsyscall */
+  GS_EDEADLOCK = -19,  /* every green thread waits for another one */
 };
 
 /* The name and meaning of a GS_E… code, e.g. "GS_ECLOSED: the channel is closed".  Static text,
@@ -87,6 +89,7 @@ typedef struct gs_handle gs_handle;
 
 enum {
   GS_RUN_LOCK_MAIN = 1, /* the main green thread is locked to the caller's thread for good */
+  GS_RUN_DETECT_DEADLOCK = 4, /* when all are asleep for good, main gets GS_EDEADLOCK */
   GS_RUN_ABANDON = 2,   /* what still runs when fn returns is left running, not cancelled */
 };
 
@@ -136,10 +139,15 @@ typedef struct gs_go_options {
   const char *name;  /* copied, cut at 31 bytes; NULL: none */
   gs_domain *domain; /* NULL: the caller's */
   size_t stack_size; /* bytes; 0: the domain's default.  16 KiB..1 GiB */
+  unsigned flags;    /* GS_GO_… */
 } gs_go_options;
 
+enum {
+  GS_GO_SYSTEM = 1, /* runs also while user green threads are disabled (gs_sched_enable_user) */
+};
+
 #define GS_GO_OPTIONS_DEFAULT \
-  { sizeof(gs_go_options), NULL, NULL, 0 }
+  { sizeof(gs_go_options), NULL, NULL, 0, 0 }
 
 /* gs_go with options and a handle (NULL: not wanted) that must be released by gs_handle_release.
  * Errors: as gs_go, and GS_EINVAL for a bad option. */
@@ -600,6 +608,129 @@ typedef struct gs_metrics {
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */
 GS_API int gs_read_metrics(gs_metrics *out);
+
+/* What can be seen of a P.  Filled in by gs_for_each_p and gs_snapshot. */
+enum { GS_P_IDLE, GS_P_RUNNING, GS_P_SYSCALL, GS_P_STOPPED, GS_P_DEAD };
+typedef struct gs_p_info {
+  const char *domain;   /* the name of its domain; valid as long as the process */
+  int id;               /* in its domain, from 0 */
+  int status;           /* GS_P_… */
+  int m;                /* the number of the M that holds it, -1: none */
+  size_t runq;          /* green threads in its own queue */
+  uint64_t schedtick;   /* slices begun; wraps at 2^32 */
+  uint64_t syscalltick; /* foreign calls ended, or lost the P; wraps at 2^32 */
+} gs_p_info;
+
+/* Stops the scheduler: when it returns, no green thread starts, parks or changes its thread until
+ * gs_start_world, and no P changes hands.  User code and foreign code that run now run on, and wait
+ * when they next call into the runtime or come back from a foreign call: so this takes
+ * microseconds whatever they do.  Timers do not fire meanwhile.
+ *   reason  static text for dumps, or NULL
+ * Only one thread at a time: another one that calls it waits.  On a green thread, what may park
+ * returns GS_ETHROWSPLIT until gs_start_world, foreign calls return GS_EPERM, and the green thread
+ * stays on its OS thread.  gs_dump, gs_snapshot, gs_read_metrics, gs_for_each_p and whatever does
+ * not park (gs_go, gs_chan_try_send, …) work.
+ * Errors: GS_EBUSY (this thread has stopped it already), GS_ENOMEM, GS_ETHREADS (the runtime could
+ * not boot).  Any thread, any stack; not in signal handlers.  Blocks its thread, does not park. */
+GS_API int gs_stop_world(const char *reason);
+
+/* Lets the scheduler go on.  On the thread that has called gs_stop_world.
+ * Errors: GS_EPERM (this thread has not stopped the world).  May wait for a P, as the end of a
+ * foreign call. */
+GS_API int gs_start_world(void);
+
+/* Calls fn once for every P of every domain, at a moment when nobody uses that P: it is idle, or its
+ * thread is in user or foreign code and waits if it comes in, or the thread that holds it calls fn
+ * itself between two green threads.  Returns when every P has been visited.  So fn may run on
+ * several threads at once (not twice for one P), and what it delays is the P's next step.
+ * In fn no gs_ function may park or make foreign calls; do not call gs_stop_world or gs_for_each_p
+ * there.  While this thread has stopped the world, fn is called right here for all.
+ * Errors: GS_EINVAL (fn is NULL), GS_ENOMEM, GS_ETHREADS (the runtime could not boot).  Any thread,
+ * any stack; not in signal handlers.  Blocks its thread, does not park. */
+GS_API int gs_for_each_p(void (*fn)(const gs_p_info *p, void *arg), void *arg);
+
+/* Changes the number of Ps of the native domain, by a stop of the world.  Green threads whose P goes
+ * run on until they next call into the runtime, and wait for another P then; the caller keeps one.
+ * Lasts until the next gs_run, which has a number of its own.
+ *   procs  1..1024
+ * Errors: GS_EINVAL, GS_EBUSY (this thread has stopped the world), GS_ENOMEM (the number may have
+ * grown by less), GS_ETHREADS.  Any thread, any stack; not in signal handlers.  Blocks its thread,
+ * does not park. */
+GS_API int gs_set_procs(int procs);
+GS_API int gs_procs(void); /* Ps of the native domain now; any thread, any stack */
+
+/* enable 0: user green threads are disabled.  Those that are runnable, or become so, queue; those
+ * that run do so at their next call into the runtime or when they come back from a foreign call.
+ * System ones (GS_GO_SYSTEM) and the one that calls this go on.  enable 1: all resume.  Done again
+ * it changes nothing, except that the caller may go on, too.  The end of the main green thread's
+ * function, and the next gs_run, enable them.
+ * Errors: GS_EBUSY (this thread has stopped the world), GS_ENOMEM, GS_ETHREADS (the runtime could
+ * not boot).  Any thread, any stack; not in signal handlers.  Blocks its thread, does not park. */
+GS_API int gs_sched_enable_user(int enable);
+
+/* What can be seen of a G, and of an M. */
+enum { GS_G_IDLE, GS_G_RUNNABLE, GS_G_RUNNING, GS_G_SYSCALL, GS_G_WAITING, GS_G_DEAD };
+typedef struct gs_g_info {
+  uint64_t id;
+  char name[32];
+  int state;               /* GS_G_… */
+  const char *wait_reason; /* static text, "" unless it waits */
+  const char *call;        /* the name of the foreign call it is in, or NULL */
+  const char *domain;
+  int m;        /* the M that runs it or ran it last, -1: none yet */
+  int locked_m; /* the M that it is locked to, -1: none */
+  int system;   /* GS_GO_SYSTEM */
+  int cancelled;
+} gs_g_info;
+
+enum { GS_M_INSIDE, GS_M_CALL, GS_M_USER, GS_M_STOPPED };
+typedef struct gs_m_info {
+  int id;
+  unsigned tid;       /* the kernel's */
+  int mode;           /* GS_M_…: in the scheduler, in a foreign call, in user code, held up by a stop */
+  int p;              /* the P that it holds, -1: none */
+  const char *domain; /* that P's, or NULL */
+  uint64_t g;         /* the green thread that it runs, 0: none */
+  uint64_t locked_g;  /* the only one that it may run, 0: any */
+  int incgo;          /* in foreign code right now */
+  unsigned ncgo;      /* foreign calls under way */
+  uint64_t ncgocall;  /* foreign calls ever made */
+  int idle, spinning;
+} gs_m_info;
+
+typedef struct gs_snapshot_data {
+  int64_t when; /* gs_now() */
+  size_t ng, nm, np;
+  gs_g_info *g; /* those that live */
+  gs_m_info *m;
+  gs_p_info *p;
+} gs_snapshot_data;
+
+/* Everything there is, in *out, which gs_snapshot_free frees.  Nothing is stopped for it: each figure
+ * is right, all of them together are of one instant only between gs_stop_world and gs_start_world.
+ * Errors: GS_EINVAL (out is NULL), GS_ENOMEM.  Any thread, not in signal handlers; does not park. */
+GS_API int gs_snapshot(gs_snapshot_data **out);
+GS_API void gs_snapshot_free(gs_snapshot_data *s); /* NULL: nothing */
+
+/* Deadlocks: every green thread waits for another one, and nothing can wake any of them: none runs,
+ * is runnable or in a foreign call, no timer is set, none waits for a descriptor, and nothing outside
+ * the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way has
+ * GS_RUN_DETECT_DEADLOCK, or cb is set, since a program that embeds the library may have threads of
+ * which the scheduler knows nothing.
+ * cb is called once for each deadlock with a text of several lines, one for each green thread, that
+ * is valid during the call; on a thread of the runtime's own.  It may call what does not park.  When
+ * it returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK;
+ * 1 means that cb has dealt with it.  NULL: no callback.  Any thread, not in signal handlers. */
+GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
+
+/* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there was
+ * none.  Any thread, not in signal handlers. */
+GS_API size_t gs_deadlock_report(char *buf, size_t n);
+
+/* +1: something that the scheduler does not know of may wake green threads (a thread that sends on a
+ * channel, a signal handler, a callback that is registered with some library), so no deadlock is
+ * declared; -1: it will not any more.  Any thread, not in signal handlers. */
+GS_API void gs_expect_wakeup(int delta);
 
 /* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
 GS_API void gs_dump(int fd);

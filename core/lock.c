@@ -12,6 +12,91 @@
  */
 #include "runtime.h"
 
+#if GS_CHECKED
+
+/* ---- the order of locks, in builds with asserts ---- */
+
+#define HELD_MOST 64 /* a select may hold more: those are only counted */
+#define BIT(rank) (1u << (rank))
+#define OUTER (BIT(RANK_STW) | BIT(RANK_RETAKE)) /* held while the world is stopped: under all */
+
+/* Which locks may be held when one of this rank is taken.  It is a partial order inside the total
+ * one of the ranks: pairs that do not happen are not allowed before somebody has thought about them.
+ */
+static const struct {
+  const char *name;
+  uint32_t under;
+  bool several; /* of the same rank, by ascending address */
+} ranks[NRANKS] = {
+    [RANK_STW] = {"stop the world", 0, false},
+    [RANK_RETAKE] = {"retake", BIT(RANK_STW), false},
+    [RANK_DEADLOCK] = {"deadlock", OUTER, false},
+    [RANK_OBJECT] = {"channel or wait queue", OUTER, true},
+    [RANK_TIMERS] = {"timers", OUTER | BIT(RANK_OBJECT), true},
+    [RANK_DOMAIN] = {"domain", OUTER | BIT(RANK_OBJECT), false},
+    [RANK_SCHED] = {"sched", OUTER | BIT(RANK_OBJECT), false},
+    [RANK_GFREE] = {"free Gs", OUTER | BIT(RANK_OBJECT) | BIT(RANK_TIMERS), false},
+    [RANK_STACKS] = {"stacks", OUTER | BIT(RANK_OBJECT), false},
+    [RANK_TRACE] = {"trace", ~0u, false},
+};
+
+/* By thread: a lock that a G takes before it parks is released by its thread, on another stack. */
+typedef struct {
+  int n, more;
+  const Lock *lock[HELD_MOST];
+} Held;
+
+static __thread Held held_;
+
+GS_NOINLINE static Held *held(void) {
+  Held *h = &held_;
+  __asm__ volatile("" : "+r"(h)::"memory");
+  return h;
+}
+
+static void out_of_order(const Lock *l, const Lock *before) {
+  uint32_t b = load_rlx(&before->rank);
+  gs_log(0, "the lock \"%s\" is taken while \"%s\" is held", ranks[load_rlx(&l->rank)].name,
+         ranks[b].name ? ranks[b].name : "one without a rank");
+  throw_("lock order");
+}
+
+GS_NOINLINE void lock_order(const Lock *l) {
+  const Held *h = held();
+  uint32_t rank = load_rlx(&l->rank);
+  if (rank == RANK_NONE) return;
+  for (int i = 0; i < h->n; i++) {
+    uint32_t b = load_rlx(&h->lock[i]->rank);
+    bool fine = b == RANK_NONE ||
+                (b == rank ? ranks[rank].several && h->lock[i] < l : ranks[rank].under & BIT(b));
+    if (!fine) out_of_order(l, h->lock[i]);
+  }
+}
+
+GS_NOINLINE void lock_taken(const Lock *l) {
+  Held *h = held();
+  if (h->n < HELD_MOST)
+    h->lock[h->n++] = l;
+  else
+    h->more++;
+}
+
+GS_NOINLINE void lock_dropped(const Lock *l) {
+  Held *h = held();
+  for (int i = h->n - 1; i >= 0; i--) {
+    if (h->lock[i] != l) continue;
+    h->lock[i] = h->lock[--h->n];
+    return;
+  }
+  if (h->more-- <= 0) throw_("a lock was released by a thread that does not hold it");
+}
+
+GS_NOINLINE void gs_assert_no_locks(void) {
+  if (held()->n) throw_("waiting for a LOCK to go away with a lock held");
+}
+
+#endif
+
 #if defined(__x86_64__)
 #define pause_() __builtin_ia32_pause()
 #elif defined(__aarch64__)
@@ -22,7 +107,7 @@
 
 GS_NOINLINE void lock_slow(Lock *l) {
   for (int i = 0; i < 40; i++) {
-    if (load_rlx(&l->word) == 0 && trylock(l)) return;
+    if (load_rlx(&l->word) == 0 && trylock_word(l)) return;
     pause_();
   }
   /* From here on the word says 2 while we hold it: there may be other sleepers, and only a holder

@@ -33,22 +33,34 @@ void acquirep(M *m, P *p) {
   store_rel(&m->pw, (uintptr_t)p);
 }
 
-/* Sleeps while a retaker has LOCKed pw.  A retaker holds it over one barrier only, unless the
- * kernel stops it there: hence a futex after a short spin. */
+/* The M is inside and holds no lock, and waits in a mode that a stopper takes for standing still.
+ * Coming in again is the same handshake as from outside. */
+GS_NOINLINE static bool wait_stopped(M *m, P *p) {
+  gs_assert_no_locks();
+  for (;;) {
+    uintptr_t w;
+    sc_leave(m, SC_STOPPED);
+    add_sc(&gs_sched.pw_waiters, 1);
+    while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
+    add_sc(&gs_sched.pw_waiters, -1);
+    if (unlikely(load_sc(&gs_sched.frozen))) stw_end();
+    sc_enter(m, m->sc);
+    torture_window(); /* LOCKed again before we look? */
+    if (!((w = load_acq(&m->pw)) & PW_LOCK)) return w == (uintptr_t)p;
+  }
+}
+
+/* Sleeps while pw is LOCKed.  A retaker holds it over one barrier only, unless the kernel stops it
+ * there, a stopper of the world until the world starts: hence a sleep after a short spin. */
 bool wait_unlocked(M *m, P *p) {
   uintptr_t w = load_acq(&m->pw);
   for (int i = 0; i < 64 && w & PW_LOCK; i++) {
     compiler_fence();
     w = load_acq(&m->pw);
   }
-  if (w & PW_LOCK) {
-    add_sc(&gs_sched.pw_waiters, 1);
-    while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
-    add_sc(&gs_sched.pw_waiters, -1);
-  }
-  if (w == (uintptr_t)p) return true;
-  if (unlikely(load_rlx(&m->relief))) pless_back(m);
-  return false;
+  bool mine = w & PW_LOCK ? wait_stopped(m, p) : w == (uintptr_t)p;
+  if (!mine && unlikely(load_rlx(&m->relief))) pless_back(m);
+  return mine;
 }
 
 /* The acquire load that showed pw without the P has shown m->relief, too: sysmon sets it first. */
@@ -57,10 +69,7 @@ void pless_back(M *m) {
   add_sc(&gs_sched.nrelieved, -1);
 }
 
-/* m is inside, so a retaker may LOCK pw for a moment but will not confirm. */
-P *releasep(M *m) {
-  P *p = m->p;
-  while (!CAS(&m->pw, (uintptr_t)p, (uintptr_t)0)) wait_unlocked(m, p);
+static P *released(M *m, P *p) {
   m->p = &gs_nop;
   p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
@@ -68,11 +77,28 @@ P *releasep(M *m) {
   return p;
 }
 
+P *releasep_try(M *m) {
+  P *p = m->p;
+  return CAS(&m->pw, (uintptr_t)p, (uintptr_t)0) ? released(m, p) : NULL;
+}
+
+/* m is inside, so a retaker may LOCK pw for a moment but will not confirm.  Only a change of procs
+ * takes a P from an M that waits here. */
+P *releasep(M *m) {
+  P *p = m->p;
+  while (!CAS(&m->pw, (uintptr_t)p, (uintptr_t)0))
+    if (!wait_unlocked(m, p)) {
+      m->p = &gs_nop;
+      return NULL;
+    }
+  return released(m, p);
+}
+
 void pidleput(P *p) {
   Domain *d = p->d;
   gs_assert(runqempty(p));
-  store_rlx(&p->status, Pidle);
-  store_rlx(&p->preempt, 0);
+  store_rlx(&p->status, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
+  store_rlx(&p->preempt, load_rlx(&gs_sched.user_off) != 0);
   store_rlx(&p->solo, d->nprocs == 1);
   p->link = d->pidle;
   d->pidle = p;
@@ -82,7 +108,8 @@ void pidleput(P *p) {
 
 P *pidleget(Domain *d) {
   P *p = d->pidle;
-  if (!p) return NULL;
+  /* A stopper sets gcwaiting and then takes the lock for its look at the list. */
+  if (!p || load_rlx(&gs_sched.gcwaiting)) return NULL;
   d->pidle = p->link;
   p->link = NULL;
   store_sc(&d->npidle, d->npidle - 1);
@@ -519,7 +546,8 @@ static int sleep_locked(M *m) {
 void stoplockedm(M *m) {
   if (m->p != &gs_nop) {
     m_detach(m);
-    if (m->p != &gs_nop) handoffp(releasep(m));
+    P *p = m->p != &gs_nop ? releasep(m) : NULL;
+    if (p) handoffp(p);
   }
   incidlelocked(1);
   for (;;) {
@@ -557,8 +585,13 @@ void startlockedm(M *m, G *g) {
     m->spinning = 0;
     add_sc(&m->p->d->nmspinning, -1);
   }
+  P *p = releasep(m);
+  if (!p) {
+    ready(NULL, g);
+    return;
+  }
   incidlelocked(-1);
-  store_rel(&lm->nextp, releasep(m));
+  store_rel(&lm->nextp, p);
   note_wake(&lm->note);
 }
 

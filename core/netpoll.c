@@ -77,7 +77,7 @@ struct gs_poll_desc {
 #define ROWS 4096 /* descriptors up to 4,194,303 */
 
 static PollDesc *rows[ROWS]; /* written once each, by CAS */
-static Lock init_lock;
+static Lock init_lock = LOCK_INIT(RANK_NONE);
 
 /* NULL: never used so far, or out of range. */
 static PollDesc *pd_find(int fd) {

@@ -218,7 +218,10 @@ bool poll_wait(M *m) {
   }
   torture_window(); /* who comes to rest now finds the seat taken: this M looks again */
   store_sc(&gs_sched.poller, NULL);
-  if (p) acquirep(m, p);
+  if (p)
+    acquirep(m, p);
+  else
+    stw_hold(); /* not with a P in hand: a stopper would wait for it */
   if (timers_next() != INT64_MAX) inject(m, timers_run_all(os_now()));
   inject_ready(m, &net);
   /* m goes on with a P, and the seat is empty: sysmon watches until somebody takes it again. */

@@ -33,6 +33,11 @@ P gs_nop;
 
 #define FAIR_TICKS 61u
 
+/* While user Gs are disabled every switch goes by schedule_loop, which sets them aside. */
+static uint32_t fair_ticks(void) {
+  return unlikely(load_rlx(&gs_sched.user_off)) ? 0 : FAIR_TICKS;
+}
+
 static uint32_t rnd(P *p) {
   uint32_t x = p->rnd ? p->rnd : 0x9e3779b9u + p->id;
   x ^= x << 13;
@@ -50,7 +55,8 @@ static G *steal_work(M *m) {
     uint32_t at = rnd(p) % n;
     for (uint32_t i = 0; i < n; i++, at = at + 1 == n ? 0 : at + 1) {
       P *v = d->allp[at];
-      if (v == p || load_rlx(&v->status) == Pidle || load_rlx(&v->status) == Pdead) continue;
+      uint32_t status = load_rlx(&v->status);
+      if (v == p || status == Pidle || status == Pgcstop || status == Pdead) continue;
       if (load_acq(&v->solo)) continue; /* its owner does not expect thieves yet */
       if (last && load_rlx(&v->timers.next) != INT64_MAX) {
         G *ready_ = timers_run(&v->timers, os_now());
@@ -72,7 +78,7 @@ static G *steal_work(M *m) {
 }
 
 /* Is there work in any queue of the domain?  For an M that has just stopped spinning. */
-static bool any_work(Domain *d) {
+bool any_work(Domain *d) {
   if (load_sc(&d->runqsize) != 0) return true;
   for (uint32_t i = 0, n = load_acq(&d->nallp); i < n; i++)
     if (load_rlx(&d->allp[i]->status) != Pidle && !runqempty(d->allp[i])) return true;
@@ -83,6 +89,16 @@ static void stop_spinning(M *m, Domain *d) {
   m->spinning = 0;
   add_sc(&d->nmspinning, -1);
   fence_after_rmw(); /* the look at the queues comes after it */
+}
+
+/* A change of procs took the P of an M that waited for a LOCK to go away.  If it was spinning, who
+ * made a G runnable meanwhile relied on it: it looks once more, as one that retires. */
+void p_lost(M *m, Domain *d) {
+  m->p = &gs_nop;
+  if (!m->spinning) return;
+  torture_window(); /* a submitter still sees this M spin */
+  stop_spinning(m, d);
+  if (any_work(d)) wakep(d);
 }
 
 /* The M holds a P and has not found anything: gives the P up.  Returns a G if one turned up. */
@@ -103,7 +119,13 @@ static G *retire(M *m) {
     unlock(&d->lock);
     return NULL;
   }
-  pidleput(releasep(m));
+  if (!releasep_try(m)) {
+    /* LOCKed, for a moment or while the world stands still: not a time to hold a lock. */
+    unlock(&d->lock);
+    if (!wait_unlocked(m, p)) p_lost(m, d);
+    return NULL;
+  }
+  pidleput(p);
   unlock(&d->lock);
   if (!m->spinning && load_rlx(&d->nprocs) > 1 && load_sc(&d->nmspinning) == 0) {
     /* The last that spun has found something, looked for an idle P and saw none yet: nobody else
@@ -154,7 +176,7 @@ static G *find_runnable(M *m, bool *inherit) {
     if (g) return g;
   }
   if (p->fair == 0) {
-    p->fair = FAIR_TICKS;
+    p->fair = fair_ticks();
     if (load_rlx(&d->runqsize)) {
       lock(&d->lock);
       g = globrunqget(p, 1);
@@ -203,6 +225,43 @@ static bool bind_stack(M *m, G *g) {
   return false;
 }
 
+/* ---- user Gs are disabled ---- */
+
+bool may_run(const G *g) {
+  uint32_t off = load_rlx(&gs_sched.user_off);
+  return likely(!off) || g->system || g->pass == off;
+}
+
+/* A runnable G that may not run waits in a queue of its own.  The word is looked at again under the
+ * lock, which whoever enables them takes after it has changed the word. */
+static bool set_aside(G *g) {
+  Domain *d = g->d;
+  lock(&d->lock);
+  bool off = !may_run(g);
+  if (off) {
+    g->schedlink = NULL;
+    if (d->off_tail)
+      d->off_tail->schedlink = g;
+    else
+      d->off_head = g;
+    d->off_tail = g;
+  }
+  unlock(&d->lock);
+  return off;
+}
+
+void user_on(M *m) {
+  store_sc(&gs_sched.user_off, 0);
+  torture_window(); /* a G may just be set aside */
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
+    lock(&d->lock);
+    G *g = d->off_head;
+    d->off_head = d->off_tail = NULL;
+    unlock(&d->lock);
+    ready_list(m, g);
+  }
+}
+
 void schedule_loop(M *m) {
   for (;;) {
     bool inherit = false;
@@ -216,7 +275,8 @@ void schedule_loop(M *m) {
       }
       if (m->spinning) stop_spinning(m, m->p->d);
       m_detach(m);
-      if (m->p != &gs_nop) handoffp(releasep(m));
+      P *p = m->p != &gs_nop ? releasep(m) : NULL;
+      if (p) handoffp(p);
       /* What was abandoned may sleep, and this M may have been the poller. */
       if (!load_sc(&gs_sched.poller) && poll_wanted()) start_poller();
       if (unlikely(gs_sched.orphan)) run_orphan_done();
@@ -232,6 +292,8 @@ void schedule_loop(M *m) {
       switch_g0_to_g(m, g);
       continue;
     }
+    if (unlikely(load_rlx(&gs_sched.gcwaiting))) stw_wait(m);
+    if (unlikely(load_rlx(&m->p->safefn))) stw_safe_point(m);
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
       stoplockedm(m);
       if (unlikely(m->p == &gs_nop)) continue;
@@ -245,6 +307,7 @@ void schedule_loop(M *m) {
       stop_spinning(m, m->p->d);
       wakep(m->p->d);
     }
+    if (unlikely(load_rlx(&gs_sched.user_off)) && set_aside(g)) continue;
     if (unlikely(g->lockedm && g->lockedm != m)) {
       startlockedm(m, g);
       continue;
@@ -522,13 +585,13 @@ static M *yield_now(M *m) {
   P *p = m->p;
   M *after = yield_solo(m, p, g);
   if (likely(after != NULL)) return after;
-  if (!p_has_work(p)) {
+  if (!p_has_work(p) && may_run(g)) {
     /* Nobody else; now and then look at the clock, in case nobody polls. */
     if (p->fair) {
       p->fair--;
       return m;
     }
-    p->fair = FAIR_TICKS;
+    p->fair = fair_ticks();
     if (load_rlx(&p->timers.next) != INT64_MAX) ready_list(m, timers_run(&p->timers, os_now()));
     if (!p_has_work(p)) return m;
   }

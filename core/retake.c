@@ -22,7 +22,8 @@
  */
 #include "runtime.h"
 
-static void unlock_pw(M *m, uintptr_t w) {
+void unlock_pw(M *m, uintptr_t w) {
+  if (unlikely(load_sc(&gs_sched.frozen))) return;
   /* seq_cst, and the count after it: a waiter counts itself and then looks at pw. */
   (void)xchg(&m->pw, w);
   if (unlikely(load_sc(&gs_sched.pw_waiters) != 0)) os_futex_wake_all((uint32_t *)(void *)&m->pw);

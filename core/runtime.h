@@ -105,6 +105,7 @@ static inline void count_one(uint64_t *p) { bump(p); }
 #endif
 
 #if GS_DEBUG || GS_TORTURE
+#define GS_CHECKED 1
 #define gs_assert(x) (likely(x) ? (void)0 : gs_throw("assertion failed: " #x, __FILE__, __LINE__))
 #else
 #define gs_assert(x) ((void)0)
@@ -116,10 +117,19 @@ static inline void count_one(uint64_t *p) { bump(p); }
 enum { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead };
 enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
 
+/* How a P was stopped (stw.c): an M that holds it has its pw LOCKed, and has been seen outside; or it
+ * is on the idle list; or in nextp of an M that is stopped with another one; or it was dropped, and
+ * an M that lost it, or lost the one that another got instead, waits. */
+enum { STW_NOT, STW_LOCKING, STW_LOCKED, STW_IDLE, STW_GIVEN, STW_TAKEN };
+
+/* g->bracket: opened by gs_entersyscall, or by gs_stop_world and its like. */
+enum { BRACKET_NONE, BRACKET_BARE, BRACKET_STW };
+
 /* The word sc. */
 #define SC_INSIDE 0u
 #define SC_CALL 1u /* in a declared foreign call */
 #define SC_USER 2u /* in user code, or in a hook of a binding */
+#define SC_STOPPED 3u /* waits inside until a LOCK goes away or the world starts: holds no lock */
 #define SC_MODE 3u
 #define SC_FENCED 4u
 #define SC_STEP 8u
@@ -134,21 +144,65 @@ enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
 /* A mutex for code inside the runtime: 0 free, 1 held, 2 held and somebody sleeps. */
 typedef struct {
   uint32_t word;
+#if GS_CHECKED
+  uint32_t rank; /* RANK_…; write-once */
+#endif
 } Lock;
+
+/* In which order locks are taken: lock.c has the table.  A zeroed Lock has no rank. */
+enum {
+  RANK_NONE,
+  RANK_STW,
+  RANK_RETAKE,
+  RANK_DEADLOCK,
+  RANK_OBJECT, /* channels, wait queues, descriptors: several by address (select) */
+  RANK_TIMERS,
+  RANK_DOMAIN,
+  RANK_SCHED,
+  RANK_GFREE,
+  RANK_STACKS,
+  RANK_TRACE,
+  NRANKS
+};
+#if GS_CHECKED
+#define LOCK_INIT(r) \
+  { 0, (r) }
+#define lock_rank(l, r) store_rlx(&(l)->rank, (uint32_t)(r))
+void lock_order(const Lock *l); /* aborts if it must not be taken now */
+void lock_taken(const Lock *l);
+void lock_dropped(const Lock *l);
+void gs_assert_no_locks(void);
+#else
+#define LOCK_INIT(r) \
+  { 0 }
+#define lock_rank(l, r) ((void)(l))
+#define lock_order(l) ((void)0)
+#define lock_taken(l) ((void)0)
+#define lock_dropped(l) ((void)0)
+#define gs_assert_no_locks() ((void)0)
+#endif
 void lock_slow(Lock *l);
 void unlock_slow(Lock *l);
 static inline void lock(Lock *l) {
   uint32_t free_ = 0;
+  lock_order(l);
   if (unlikely(!__atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
                                             __ATOMIC_RELAXED)))
     lock_slow(l);
+  lock_taken(l);
 }
-static inline bool trylock(Lock *l) {
+static inline bool trylock_word(Lock *l) {
   uint32_t free_ = 0;
   return __atomic_compare_exchange_n(&l->word, &free_, 1, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED);
 }
+static inline bool trylock(Lock *l) {
+  bool mine = trylock_word(l);
+  if (mine) lock_taken(l);
+  return mine;
+}
 static inline void unlock(Lock *l) {
+  lock_dropped(l);
   if (unlikely(__atomic_exchange_n(&l->word, 0, __ATOMIC_RELEASE) == 2)) unlock_slow(l);
 }
 
@@ -221,7 +275,7 @@ struct gs_g {
   M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
   uint8_t hooked;      /* its domain has switch_in or release; write-once */
   uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system;      /* not counted, not cancelled at the end */
+  uint8_t system;      /* runs also while user Gs are disabled; its maker */
   uint8_t main;        /* the G of gs_run */
   uint32_t cancelled;  /* gs_cancel was called; atomic */
   /* The lines above are all that a switch touches; these two more for a birth. */
@@ -237,8 +291,9 @@ struct gs_g {
   uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
   uint32_t pins;      /* callbacks under way, which lock it to its M as well; owner */
   uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
-  uint8_t bracket;    /* between bare gs_entersyscall and gs_exitsyscall; owner */
+  uint8_t bracket;    /* BRACKET_…: between brackets, where nothing may park; owner */
   uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
+  uint16_t pass;      /* as system, while gs_sched.user_off has this value; owner */
   int32_t call_errno; /* of the last foreign call that was not on the fast path; owner */
   char name[32];
   /* Only for those that need it; nothing here has to be set at birth. */
@@ -295,10 +350,11 @@ struct gs_p {
   uint32_t turn;    /* due Gs and the others take turns; owner */
   uint64_t nborn, ndied;   /* Gs that were made and that ended here; owner, read by live_gs */
   uint64_t goid, goid_end; /* numbers for the next Gs; owner */
+  uint32_t safefn;         /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
   G *gfree;                /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
-  P *link;       /* idle list, list of the dead; domain lock */
+  P *link;       /* idle list; domain lock */
   /* The ring.  Thieves move head. */
   uint32_t head GS_ALIGNED(GS_LINE);
   uint32_t tail; /* owner */
@@ -314,6 +370,12 @@ struct gs_p {
     int64_t detached;  /* since when the binding says GS_RETAKE_BLOCKED; 0: it does not */
     int64_t cpu;       /* its thread's CPU clock then, -1: not looked at */
   } seen GS_ALIGNED(GS_LINE);
+  /* How the world was stopped here; whoever holds stw_mu only (see stw.c). */
+  struct {
+    M *m;            /* whose pw is LOCKed */
+    uint32_t how;    /* STW_… */
+    uint32_t status; /* P… to go back to */
+  } stop;
 } GS_ALIGNED(GS_LINE);
 
 /* ---- M -----------------------------------------------------------------------------------------
@@ -428,13 +490,13 @@ struct gs_domain {
   G *runq_head, *runq_tail; /* the global queue; lock */
   G *due_tail;              /* the last of its front part: Gs whose time has come; lock */
   uint32_t ndue;            /* how many they are; lock; read by all */
+  G *off_head, *off_tail;   /* runnable, but user Gs are disabled; lock */
   P *pidle;                 /* lock */
   Lock gfree_lock;
   G *gfree;              /* dead Gs beyond what the Ps keep; gfree_lock, read by all */
   uint32_t npidle;       /* lock; read by all */
   uint32_t nmspinning;   /* atomic */
   uint32_t needspinning; /* atomic: work was found with no idle P to run it */
-  P *pdead;              /* lock */
   P *allp[GS_MAX_PROCS]; /* grows only */
 };
 
@@ -506,6 +568,13 @@ typedef struct gs_sched {
       nbarriers, nlimit, nmcreated, nhogs, nhogs_kept;
   uint64_t stacks_mapped;
   long timerslack; /* of the process at boot */
+  /* Stopping the world (stw.c). */
+  uint32_t gcwaiting; /* no P leaves an idle list, Ms wait before they run a G; stw_mu, atomic */
+  uint32_t user_off;  /* user Gs are disabled, for the n-th time; 0: not; set in a stopped world */
+  uint32_t nwakers;   /* outside the scheduler, that may wake Gs; atomic */
+  uint32_t frozen;    /* a fatal error is being reported: nobody comes in again; atomic */
+  Lock stw_mu;        /* held while the world is stopped, or Ps are visited: one at a time */
+  Lock retake_mu;     /* held by whoever LOCKs pws: sysmon over its look, a stopper until the start */
 } Sched;
 
 /* What gs_sched.running says of gs_run. */
@@ -628,6 +697,10 @@ void schedule_loop(M *m); /* g0 of every M; returns only for the M inside gs_run
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason);
 void ready(M *m, G *g);         /* makes a claimed G runnable; m: inside with a P, or NULL */
 void ready_list(M *m, G *head); /* linked by schedlink */
+bool any_work(Domain *d);       /* in any of its queues */
+bool may_run(const G *g);       /* user Gs are not disabled, or not this one */
+void user_on(M *m);             /* they are not from here on; m as for ready */
+void p_lost(M *m, Domain *d);   /* m, inside, had a P of d */
 static inline bool claim(G *g, int why) {
   uint32_t w = PARKED;
   if (!__atomic_compare_exchange_n(&g->park, &w, PARK_WOKEN, false, __ATOMIC_SEQ_CST,
@@ -681,7 +754,8 @@ void m_stillborn(M *m, int err);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);
-P *releasep(M *m);
+P *releasep(M *m);     /* NULL: it was lost */
+P *releasep_try(M *m); /* NULL: it is LOCKed just now; for callers that hold a lock */
 void pidleput(P *p);            /* d->lock held */
 P *pidleget(Domain *d);         /* d->lock held */
 P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
@@ -710,6 +784,7 @@ bool m_attach(M *m); /* false: the P was lost meanwhile */
 
 M *enter_slow(M *m, uint64_t old);
 M *enter_odd(M *m, uint64_t old);
+int refused(void); /* what a function that may park returns where enter() gave NULL */
 void entersyscall(M *m, G *g, gs_site *site);
 void entersyscallblock(M *m, G *g);
 M *call_elsewhere(M *m, G *g, gs_site *site);
@@ -795,6 +870,29 @@ typedef struct {
 } Retake;
 /* Tries to take each P from its M if sc still is the captured word.  Sets taken. */
 void retake_batch(Retake *r, int n);
+void unlock_pw(M *m, uintptr_t w); /* ends a LOCK; w: 0 or the P */
+
+/* ---- snapshot.c ---- */
+
+void p_info(P *p, gs_p_info *out);
+void g_info(G *g, gs_g_info *out);
+
+/* ---- deadlock.c ---- */
+
+bool deadlock_wanted(void);
+void deadlock_check(void); /* by sysmon, when it holds no lock */
+
+/* ---- stw.c ---- */
+
+void stop_world(const char *reason); /* from outside the runtime; waits for other stoppers */
+void start_world(void);
+void stw_wait(M *m); /* in schedule_loop: waits while its P is LOCKed, and may lose it */
+void stw_hold(void); /* for what runs without a P: waits until the world goes on */
+void stw_safe_point(M *m); /* in schedule_loop: p->safefn is set */
+void stw_freeze(void);      /* for good; takes no lock */
+_Noreturn void stw_end(void); /* where Ms of a frozen world come to rest */
+void stw_release_later(M *m); /* it has lost its P, and its pw is LOCKed; NULL: nobody */
+M *stw_own(void);           /* the M whose G has stopped the world, or NULL */
 
 /* ---- timer.c, poll.c ---- */
 
@@ -810,6 +908,7 @@ void timer_user_free(Timer *t);
 G *timers_run(Timers *ts, int64_t now);
 int64_t timers_next(void); /* the earliest of all Ps */
 G *timers_run_all(int64_t now);
+void timers_move(Timers *from, Timers *to); /* all of them */
 bool poll_wait(M *m);          /* takes the seat if it is free and somebody waits; true: did */
 G *poll_now(M *m, bool idle);  /* looks at descriptors if nobody else does: a G to run, or NULL */
 bool poll_backup(int64_t now); /* the same for sysmon; true: look again soon */
@@ -837,7 +936,8 @@ _Noreturn void run_orphan_done(void); /* boot.c */
 /* ---- domain.c, boot.c, trace.c ---- */
 
 int domain_init(Domain *d, const char *name, uint32_t procs, size_t stack_size);
-int domain_resize(Domain *d, uint32_t procs);
+int domain_resize_stopped(Domain *d, uint32_t procs);
+int domain_resize(Domain *d, uint32_t procs); /* stops the world if it changes anything */
 int gs_boot(void);
 void m_vanished(void *m);   /* the thread is gone: its P must not go with it */
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */

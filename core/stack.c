@@ -229,6 +229,7 @@ static void on_fault(int sig, siginfo_t *info, void *ctx) {
 }
 
 void stack_init(void) {
+  for (int i = 0; i < NCLASS; i++) lock_rank(&classes[i].lock, RANK_STACKS);
   struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   void *warm[2];
   backtrace(warm, 2); /* loads libgcc_s now: it must not be loaded in a signal handler */

@@ -67,8 +67,10 @@ void entersyscallblock(M *m, G *g) {
   m->oldp = &gs_nop;
   add_rlx(&gs_sched.nhandoff_entry, 1);
   store_rlx(&g->waitsince, g->handed_at);
-  trace_call_blocks(m, g, EV_HANDOFF, p);
-  handoffp(p);
+  if (likely(p != NULL)) {
+    trace_call_blocks(m, g, EV_HANDOFF, p);
+    handoffp(p);
+  }
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
   compiler_fence();
 }
@@ -213,7 +215,19 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
   return reacquire(m, m->curg, false);
 }
 
-int refused(void) { return GS_EPERM; }
+/* enter() gave NULL to a function that may park: says why. */
+int refused(void) {
+  M *m = gs_getm();
+  G *g = m ? m->curg : NULL;
+  if (!g) return gs_fail(GS_EPERM, "no green thread runs here: only one can park");
+  if (g->bracket == BRACKET_STW && !m->incgo)
+    return gs_fail(GS_ETHROWSPLIT,
+                   "this green thread has stopped the world and cannot park before gs_start_world");
+  if (g->bracket && !m->incgo)
+    return gs_fail(GS_ETHROWSPLIT,
+                   "a function that may park was called between gs_entersyscall and gs_exitsyscall");
+  return gs_fail(GS_EPERM, "a function that may park was called from inside a foreign call");
+}
 
 /* ---- the binding's hooks ---- */
 
@@ -263,7 +277,7 @@ static void bracket(bool block, const void *from, uintptr_t sp) {
   M *m = enter();
   if (!m) return;
   G *g = m->curg;
-  g->bracket = 1;
+  g->bracket = BRACKET_BARE;
   g->syscallsp = sp;
   store_rlx(&g->site, site_of(from));
   hook_release(m, g);
@@ -290,11 +304,11 @@ GS_NOINLINE void gs_entersyscallblock(void) {
 GS_NOINLINE void gs_exitsyscall(void) {
   M *m = gs_getm();
   G *g = m ? m->curg : NULL;
-  if (!g || !g->bracket || m->incgo) return;
+  if (!g || g->bracket != BRACKET_BARE || m->incgo) return;
   if ((uintptr_t)__builtin_dwarf_cfa() > g->syscallsp) /* called from further up the stack */
     throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
   int e = *m->errno_at;
-  g->bracket = 0;
+  g->bracket = BRACKET_NONE;
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_call_end(m, g, load_rlx(&g->site));
   m = exitsyscall(m, g, true);
   *m->errno_at = e;

@@ -332,6 +332,7 @@ static bool deep_sleep(void) {
   store_sc(&gs_sched.sysmon_wait, 1);
   store_sc(&gs_sched.sysmon_slow, SLOW_ALL);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */
+  if (unlikely(deadlock_wanted())) deadlock_check();
   if (load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all) &&
       !load_sc(&gs_sched.sysmon_poked)) {
     store_sc(&gs_sched.sysmon_until, GS_FOREVER);
@@ -399,11 +400,13 @@ static void *sysmon(void *arg) {
     serve_poke(now);
     sm.suspect = false;
     sm.pless = -1;
+    lock(&gs_sched.retake_mu); /* waits while the world is stopped */
     waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
     else
       sm.idle++;
+    unlock(&gs_sched.retake_mu);
   }
   return NULL;
 }

@@ -92,7 +92,8 @@ void m_quit(M *m) {
     unlock(&gs_sched.lock);
   }
   torture_window(); /* it still has its P, and nobody may think that all are idle */
-  if (m->p != &gs_nop) handoffp(releasep(m));
+  P *p = m->p != &gs_nop ? releasep(m) : NULL;
+  if (p) handoffp(p);
 }
 
 /* ---- the template thread ---- */

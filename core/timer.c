@@ -110,17 +110,20 @@ bool timers_add(Timers *ts, Timer *t, int64_t when) {
 }
 
 bool timers_del(Timer *t) {
-  Timers *ts = load_acq(&t->ts);
-  if (!ts) return false;
-  lock(&ts->lock);
-  bool found = t->ts == ts;
-  if (found) {
-    bool first = t->slot == 0;
-    remove_at(ts, t->slot);
-    if (first) publish_next(ts);
+  Timers *ts;
+  /* Again if it has moved to another heap meanwhile (timers_move). */
+  while ((ts = load_acq(&t->ts))) {
+    lock(&ts->lock);
+    bool here = t->ts == ts;
+    if (here) {
+      bool first = t->slot == 0;
+      remove_at(ts, t->slot);
+      if (first) publish_next(ts);
+    }
+    unlock(&ts->lock);
+    if (here) return true;
   }
-  unlock(&ts->lock);
-  return found;
+  return false;
 }
 
 /* The first one's time has come.  Returns Gs to make runnable, or NULL. */
@@ -180,4 +183,19 @@ G *timers_run_all(int64_t now) {
       while (*tail) tail = &(*tail)->schedlink;
     }
   return head;
+}
+
+/* The heap of a P that is dropped empties into another one.  Under both mutexes, so that a timer is
+ * in one of them whenever somebody looks; nobody else ever holds two. */
+void timers_move(Timers *from, Timers *to) {
+  lock(from < to ? &from->lock : &to->lock);
+  lock(from < to ? &to->lock : &from->lock);
+  bool first;
+  while (from->len && insert(to, from->heap[from->len - 1].t, from->heap[from->len - 1].when, &first))
+    from->len--;
+  publish_next(to);
+  publish_next(from); /* what found no room stays: the poller looks at every heap */
+  unlock(&to->lock);
+  unlock(&from->lock);
+  poll_break(load_rlx(&to->next));
 }

@@ -48,7 +48,7 @@ static struct {
   char *path;
   int64_t began;
   TraceBuf common;
-} tr;
+} tr = {.lock = LOCK_INIT(RANK_TRACE)};
 
 static void write_event(TraceBuf *b, int kind, int32_t mid, uint64_t a, const void *p,
                         const char *name) {

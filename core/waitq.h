@@ -33,7 +33,11 @@ typedef struct gs_waiter {
 
 _Static_assert(sizeof(Lock) <= sizeof(((gs_waitq *)0)->lock), "a queue has room for its lock");
 
-static inline void wq_lock(gs_waitq *q) { lock((Lock *)(void *)q->lock); }
+static inline void wq_lock(gs_waitq *q) {
+  Lock *l = (Lock *)(void *)q->lock;
+  lock_rank(l, RANK_OBJECT);
+  lock(l);
+}
 static inline void wq_unlock(gs_waitq *q) { unlock((Lock *)(void *)q->lock); }
 
 /* All with the lock held. */

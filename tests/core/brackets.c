@@ -115,9 +115,9 @@ static void refused_between(void *arg) {
     } else {
       gs_entersyscallblock();
     }
-    CHECK_CODE(gs_sleep(MS(1)), GS_EPERM);
-    CHECK_CODE(gs_chan_recv(c, &value, GS_FOREVER), GS_EPERM);
-    CHECK_CODE(gs_join(never_ends, GS_FOREVER), GS_EPERM);
+    CHECK_CODE(gs_sleep(MS(1)), GS_ETHROWSPLIT);
+    CHECK_CODE(gs_chan_recv(c, &value, GS_FOREVER), GS_ETHROWSPLIT);
+    CHECK_CODE(gs_join(never_ends, GS_FOREVER), GS_ETHROWSPLIT);
     CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_EPERM);
     gs_yield();
     CHECK_CODE(gs_chan_try_recv(c, &value), GS_EWOULDBLOCK);

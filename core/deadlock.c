@@ -1,0 +1,150 @@
+/* deadlock.c: are all green threads asleep for good?
+ *
+ * Go counts threads (checkdead): if none runs, and no timer is set, nobody can wake anybody.  It has
+ * to reserve threads that are about to be made, and to count sysmon in while it holds a P, lest
+ * another thread sees nobody in the gap.  Here nothing is counted.  sysmon looks, whenever it looks
+ * at all, and only it: it holds no P then and has no G in its hands.  If every P is idle it stops
+ * the world, so that no P leaves an idle list, and goes through all Gs: each must be waiting and
+ * published as parked.  A G that is on its way from anywhere to anywhere is something else: runnable,
+ * in a call, claimed (its park word is WOKEN from the claim until it runs), or not yet parked.  So a
+ * G in the hands of a thread that nobody knows of, or in those of an M without a P, is seen in the G.
+ *
+ * Why no deadlock is missed: sysmon looks after it has announced that it is going to sleep deeply.
+ * Every change that can be the last one needs a P, and a P that leaves the idle list from then on
+ * wakes it (pidleget), so that it comes by again when all are idle; what ends without a P
+ * (gs_expect_wakeup) wakes it itself.
+ *
+ * What may wake a G from outside, and so keeps everything alive: a timer, a descriptor that is waited
+ * for, and whatever gs_expect_wakeup has announced.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime.h"
+
+static struct {
+  Lock lock;
+  int (*cb)(const char *, void *); /* lock; read by sysmon without */
+  void *ud;                        /* lock */
+  char *report;                    /* of the last deadlock; lock */
+  uint64_t seen;                   /* switches() when it was reported; sysmon */
+} dead = {.lock = LOCK_INIT(RANK_DEADLOCK)};
+
+bool deadlock_wanted(void) {
+  return (load_rlx(&gs_sched.run_flags) & GS_RUN_DETECT_DEADLOCK) || load_rlx(&dead.cb);
+}
+
+/* ---- is it one? ---- */
+
+static bool somebody_outside(void) {
+  return load_sc(&gs_sched.nwakers) != 0 || load_sc(&gs_sched.netpoll_waiters) != 0 ||
+         timers_next() != INT64_MAX;
+}
+
+static bool all_idle(void) {
+  return load_sc(&gs_sched.npidle_all) == load_sc(&gs_sched.nprocs_all);
+}
+
+/* Whoever runs and parks again changes it. */
+static uint64_t switches(void) {
+  uint64_t n = 1;
+  for (M *m = load_acq(&gs_sched.allm); m; m = m->alllink) n += load_rlx(&m->nswitch) + load_rlx(&m->nparks);
+  return n;
+}
+
+/* How many sleep; 0 if one of them does not, or nobody is there. */
+static size_t all_asleep(void) {
+  size_t n = 0;
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink) {
+    uint32_t status = load_sc(&g->status), park = load_sc(&g->park);
+    if (status == Gdead) continue;
+    if (status != Gwaiting || (park != PARKED && park != PARKED_FIRM)) return 0;
+    n++;
+  }
+  return n;
+}
+
+/* ---- telling ---- */
+
+static size_t line(char *buf, size_t room, G *g) {
+  gs_g_info i;
+  char locked[32] = "";
+  g_info(g, &i);
+  if (i.locked_m >= 0) snprintf(locked, sizeof locked, ", locked to M%d", i.locked_m);
+  int n = snprintf(buf, room, "  G%llu%s%s%s: waiting [%s]%s, domain %s\n", (unsigned long long)i.id,
+                   i.name[0] ? " \"" : "", i.name, i.name[0] ? "\"" : "", i.wait_reason, locked,
+                   i.domain);
+  return n < 0 ? 0 : (size_t)n;
+}
+
+/* NULL: out of memory. */
+static char *write_report(size_t n) {
+  size_t room = 128 + n * 160, used;
+  char *text = malloc(room);
+  if (!text) return NULL;
+  used = (size_t)snprintf(text, room, "all green threads are asleep - deadlock!  %zu of them:\n", n);
+  for (G *g = load_acq(&gs_sched.allg); g && used + 1 < room; g = g->alllink)
+    if (load_rlx(&g->status) == Gwaiting) used += line(text + used, room - used, g);
+  return text;
+}
+
+static bool cb_deals_with_it(const char *report) {
+  lock(&dead.lock);
+  int (*cb)(const char *, void *) = dead.cb;
+  void *ud = dead.ud;
+  unlock(&dead.lock);
+  return cb && cb(report ? report : "all green threads are asleep - deadlock!\n", ud);
+}
+
+/* The main G, if there is one that waits for something that can fail. */
+static void tell_main(void) {
+  G *g = load_acq(&gs_sched.main_g);
+  if (load_acq(&gs_sched.running) != 2 || load_acq(&gs_sched.main_done) || !g) return;
+  if (load_sc(&g->park) == PARKED && claim(g, GS_EDEADLOCK)) ready(NULL, g);
+}
+
+void deadlock_check(void) {
+  if (!all_idle() || somebody_outside() || switches() == dead.seen) return;
+  stop_world("deadlock?");
+  size_t n = all_idle() && !somebody_outside() ? all_asleep() : 0;
+  char *report = n ? write_report(n) : NULL;
+  if (n) dead.seen = switches(); /* it is told once, unless something has run since */
+  start_world();
+  if (!n) return;
+  lock(&dead.lock);
+  char *old = dead.report;
+  dead.report = report;
+  unlock(&dead.lock);
+  free(old);
+  if (cb_deals_with_it(report)) return;
+  gs_log(0, "all green threads are asleep - deadlock! (%zu of them; gs_deadlock_report lists them)", n);
+  tell_main();
+}
+
+/* ---- the public functions ---- */
+
+void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud) {
+  lock(&dead.lock);
+  dead.ud = ud;
+  store_rlx(&dead.cb, cb);
+  unlock(&dead.lock);
+  sysmon_wake();
+}
+
+size_t gs_deadlock_report(char *buf, size_t n) {
+  lock(&dead.lock);
+  size_t len = dead.report ? strlen(dead.report) : 0;
+  if (buf && n) {
+    size_t fits = len < n ? len : n - 1;
+    if (fits) memcpy(buf, dead.report, fits);
+    buf[fits] = 0;
+  }
+  unlock(&dead.lock);
+  return len;
+}
+
+void gs_expect_wakeup(int delta) {
+  add_sc(&gs_sched.nwakers, (uint32_t)delta);
+  if (delta < 0) sysmon_wake();
+}

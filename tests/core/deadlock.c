@@ -1,0 +1,302 @@
+/* deadlock.c: the search for deadlocks, and what keeps one from being declared.
+ *
+ * The scenarios are those of Go's crash_test.go, of the same names.
+ */
+#include "support.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+static gs_chan *never;
+
+static void run_detect(unsigned flags, body_fn body, void *arg) {
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.procs = 2;
+  cfg.flags = flags | GS_RUN_DETECT_DEADLOCK;
+  run_config(&cfg, body, arg);
+}
+
+static void quiet(int level, const char *text, void *ud) {
+  (void)level;
+  (void)text;
+  (void)ud;
+}
+
+static void sleep_for_ever(void *arg) {
+  (void)arg;
+  int x;
+  int r = gs_chan_recv(never, &x, GS_FOREVER);
+  CHECK_CODE(r, GS_ECANCELED); /* when main has returned */
+}
+
+static void sleep_locked(void *arg) {
+  gs_lock_os_thread();
+  sleep_for_ever(arg);
+}
+
+static void says(const char *text) {
+  char report[4096];
+  size_t n = gs_deadlock_report(report, sizeof report);
+  CHECK(n == strlen(report) && n > 0);
+  CHECK(strstr(report, text) != NULL);
+  char cut[10];
+  CHECK_INT(gs_deadlock_report(cut, sizeof cut), n);
+  CHECK_INT(strlen(cut), sizeof cut - 1);
+}
+
+static void receive_nothing(void) {
+  int x;
+  CHECK_CODE(gs_chan_recv(never, &x, GS_FOREVER), GS_EDEADLOCK);
+  says("all green threads are asleep - deadlock!");
+  says("\"main\": waiting [chan recv]");
+}
+
+/* ---- SimpleDeadlock, InitDeadlock: nobody but main, and main first thing ---- */
+
+static void simple(void *arg) {
+  (void)arg;
+  receive_nothing();
+  receive_nothing(); /* and once more */
+}
+
+static void test_simple(void **state) {
+  (void)state;
+  run_detect(0, simple, NULL);
+  run_detect(GS_RUN_LOCK_MAIN, simple, NULL);
+}
+
+/* ---- LockedDeadlock, LockedDeadlock2: locked to their threads ---- */
+
+static void all_locked(void *arg) {
+  body_fn fn = *(body_fn *)arg;
+  go(fn, NULL);
+  go(fn, NULL);
+  gs_lock_os_thread();
+  receive_nothing();
+  says("locked to M");
+  gs_unlock_os_thread();
+}
+
+static void test_locked(void **state) {
+  (void)state;
+  body_fn fns[] = {sleep_for_ever, sleep_locked};
+  for (size_t i = 0; i < COUNT(fns); i++) run_detect(0, all_locked, &fns[i]);
+}
+
+/* ---- GoexitDeadlock: here main's end ends the run, and what is left is cancelled ---- */
+
+static void exit_main(void *arg) {
+  (void)arg;
+  go(sleep_for_ever, NULL);
+  gs_yield();
+  gs_goexit();
+}
+
+static void test_goexit(void **state) {
+  (void)state;
+  run_detect(0, exit_main, NULL);
+}
+
+/* ---- NetpollDeadlock: a poller that was used and is not any more hides nothing ---- */
+
+static void used_poller(void *arg) {
+  (void)arg;
+  int fds[2];
+  CHECK_INT(pipe(fds), 0);
+  CHECK_CODE(gs_poll_open(fds[0]), GS_OK);
+  CHECK_CODE(gs_wait(fds[0], GS_READ, gs_now() + MS(5)), GS_ETIMEOUT);
+  receive_nothing();
+  CHECK_CODE(gs_poll_close(fds[0]), GS_OK);
+  close(fds[0]);
+  close(fds[1]);
+}
+
+static void test_netpoll(void **state) {
+  (void)state;
+  run_detect(0, used_poller, NULL);
+}
+
+/* ---- what keeps it alive ---- */
+
+static gs_chan *later;
+
+static void nap_ms(int ms) { block_ms(&ms); }
+
+static int call_ms(void *arg) {
+  (void)arg;
+  nap_ms(50);
+  return 0;
+}
+
+static void sends_after_call(void *arg) {
+  int x = 1;
+  CHECK_CODE(gs_cgocall(call_ms, NULL, NULL), GS_OK);
+  CHECK_CODE(gs_chan_send(later, &x, GS_FOREVER), GS_OK);
+  (void)arg;
+}
+
+static void sends_after_sleep(void *arg) {
+  int x = 1;
+  (void)arg;
+  CHECK_CODE(gs_sleep(MS(50)), GS_OK);
+  CHECK_CODE(gs_chan_send(later, &x, GS_FOREVER), GS_OK);
+}
+
+static void *sends_from_outside(void *arg) {
+  int x = 1;
+  (void)arg;
+  nap_ms(50);
+  CHECK_CODE(gs_chan_try_send(later, &x), GS_OK);
+  return NULL;
+}
+
+static void sends_after_io(void *arg) {
+  int x = 1, *fds = arg;
+  CHECK_CODE(gs_wait(fds[0], GS_READ, GS_FOREVER), GS_OK);
+  CHECK_CODE(gs_chan_send(later, &x, GS_FOREVER), GS_OK);
+}
+
+static void *writes_later(void *arg) {
+  nap_ms(50);
+  CHECK_INT(write(((int *)arg)[1], "x", 1), 1);
+  return NULL;
+}
+
+static void alive(void *arg) {
+  (void)arg;
+  int x = 0, fds[2];
+  pthread_t t;
+  go(sends_after_call, NULL);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+  go(sends_after_sleep, NULL);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+  CHECK_CODE(gs_chan_recv(never, &x, gs_now() + MS(50)), GS_ETIMEOUT);
+
+  CHECK_INT(pipe(fds), 0);
+  CHECK_CODE(gs_poll_open(fds[0]), GS_OK);
+  go(sends_after_io, fds);
+  CHECK_INT(pthread_create(&t, NULL, writes_later, fds), 0);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+  pthread_join(t, NULL);
+  CHECK_CODE(gs_poll_close(fds[0]), GS_OK);
+  close(fds[0]);
+  close(fds[1]);
+
+  gs_expect_wakeup(1);
+  CHECK_INT(pthread_create(&t, NULL, sends_from_outside, NULL), 0);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+  pthread_join(t, NULL);
+  gs_expect_wakeup(-1);
+  receive_nothing();
+}
+
+static void test_alive(void **state) {
+  (void)state;
+  run_detect(0, alive, NULL);
+}
+
+/* The end of what was expected is noticed although nothing runs. */
+static void *gives_up(void *arg) {
+  (void)arg;
+  nap_ms(50);
+  gs_expect_wakeup(-1);
+  return NULL;
+}
+
+static void given_up(void *arg) {
+  (void)arg;
+  pthread_t t;
+  gs_expect_wakeup(1);
+  CHECK_INT(pthread_create(&t, NULL, gives_up, NULL), 0);
+  receive_nothing();
+  pthread_join(t, NULL);
+}
+
+static void test_given_up(void **state) {
+  (void)state;
+  run_detect(0, given_up, NULL);
+}
+
+/* ---- the callback ---- */
+
+static atomic_int told;
+
+static int deal_with_it(const char *report, void *ud) {
+  int x = 5;
+  CHECK(strstr(report, "deadlock") != NULL);
+  atomic_fetch_add(&told, 1);
+  CHECK_CODE(gs_chan_try_send(ud, &x), GS_OK);
+  return 1;
+}
+
+static void with_callback(void *arg) {
+  (void)arg;
+  int x = 0;
+  for (int i = 0; i < 20; i++) {
+    CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+    CHECK_INT(x, 5);
+    CHECK_INT(atomic_load(&told), i + 1);
+  }
+}
+
+static void test_callback(void **state) {
+  (void)state;
+  gs_on_deadlock(deal_with_it, later);
+  run_procs(2, with_callback, NULL);
+  gs_on_deadlock(NULL, NULL);
+}
+
+/* ---- off unless asked for ---- */
+
+static void not_asked(void *arg) {
+  (void)arg;
+  int x;
+  pthread_t t;
+  CHECK_INT(pthread_create(&t, NULL, sends_from_outside, NULL), 0);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_OK);
+  pthread_join(t, NULL);
+}
+
+static void test_off(void **state) {
+  (void)state;
+  run_procs(2, not_asked, NULL);
+}
+
+/* ---- no false alarm: all Ps are idle while one is on its way ---- */
+
+static int brief(void *arg) {
+  struct timespec t = {0, 20000};
+  nanosleep(&t, NULL);
+  return *(int *)arg;
+}
+
+static void no_alarm(void *arg) {
+  (void)arg;
+  int x = 0;
+  for (int i = 0; i < SCALE(3000) && !checks_failed(); i++) {
+    CHECK_CODE(gs_cgocall(brief, &x, &x), GS_OK); /* without a P at times, while all are idle */
+    gs_entersyscallblock();
+    brief(&x);
+    gs_exitsyscall();
+    CHECK_CODE(gs_sleep(US(10)), GS_OK);
+  }
+}
+
+static void test_no_false_alarm(void **state) {
+  (void)state;
+  run_detect(0, no_alarm, NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_simple),   cmocka_unit_test(test_locked),
+      cmocka_unit_test(test_goexit),   cmocka_unit_test(test_netpoll),
+      cmocka_unit_test(test_alive),    cmocka_unit_test(test_given_up),
+      cmocka_unit_test(test_callback), cmocka_unit_test(test_off),
+      cmocka_unit_test(test_no_false_alarm),
+  };
+  gs_set_logger(quiet, NULL);
+  if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
