@@ -301,8 +301,8 @@ static M *drain(M *m, G *g) {
       m = g->m;
     }
     if (load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON) return m;
-    /* Other threads may start one just now: it must not outlive gs_run.  Such a thread counts itself
-     * and then looks whether gs_run goes on; here is the other order. */
+    /* Other threads may start one just now: it must not outlive gs_run.  Such a thread counts
+     * itself and then looks whether gs_run goes on; here is the other order. */
     store_sc(&gs_sched.running, RUN_ENDS);
     torture_window();
     while (load_sc(&gs_sched.outsiders)) os_yield();
