@@ -290,6 +290,12 @@ static bool drain_commit(G *g, void *arg) {
 /* The main G, when its function has returned: everybody else is cancelled and waited for. */
 static M *drain(M *m, G *g) {
   store_sc(&gs_sched.ending, 1);
+  /* Other threads may start a G just now, which must not outlive gs_run.  Such a thread counts itself
+   * and then looks whether the run is on; here is the other order.  From here on they are refused,
+   * or a thread that goes on starting some would hold up the end for ever. */
+  store_sc(&gs_sched.running, RUN_ENDS);
+  torture_window();
+  while (load_sc(&gs_sched.outsiders)) os_yield();
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
   if (load_rlx(&gs_sched.user_off)) user_on(m); /* they could not end */
@@ -298,20 +304,11 @@ static M *drain(M *m, G *g) {
   leave(m);
   unblock_all();
   m = enter();
-  for (;;) {
-    while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
-      gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
-      m = g->m;
-    }
-    if (load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON) return m;
-    /* Other threads may start one just now: it must not outlive gs_run.  Such a thread counts itself
-     * and then looks whether gs_run goes on; here is the other order. */
-    store_sc(&gs_sched.running, RUN_ENDS);
-    torture_window();
-    while (load_sc(&gs_sched.outsiders)) os_yield();
-    if (live_gs() == 1) return m;
-    store_sc(&gs_sched.running, RUN_ON);
+  while (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) {
+    gopark(m, drain_commit, NULL, GS_FOREVER, "waiting for all to end");
+    m = g->m;
   }
+  return m;
 }
 
 _Noreturn void g_exit(M *m) {

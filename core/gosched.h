@@ -131,7 +131,8 @@ GS_API const char *gs_error_detail(void);
 
 /* Starts fn(arg) as a green thread of the caller's domain.  Does not park.
  * Errors: GS_EINVAL (fn is NULL), GS_ENOMEM, GS_EPERM (no runtime is running).
- * May be called on a green thread, or, while gs_run runs, on any other thread (native domain). */
+ * May be called on a green thread, or, until the fn of gs_run has returned, on any other thread
+ * (native domain): what was accepted has ended when gs_run returns. */
 GS_API int gs_go(void (*fn)(void *), void *arg);
 
 typedef struct gs_go_options {

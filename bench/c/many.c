@@ -136,7 +136,8 @@ static void body_repeated(bench_green *g) {
 
 static void run_repeated(const bench_options *options, bench_result *out, int procs,
                          void (*once)(void), int warm) {
-  bench_run_green(procs, body_repeated, &(bench_green){options, out, &(struct repeated){once, warm, 3}});
+  bench_run_green(procs, body_repeated,
+                  &(bench_green){options, out, &(struct repeated){once, warm, 3}});
 }
 
 static void run_fib_w1(const bench_options *options, bench_result *out) {

@@ -201,9 +201,7 @@ def many_rows() -> list[Row]:
         )
         for procs in ("w1", "w2")
     ]
-    rows.append(
-        Row("sleep.100k", c("sleep.100k"), None, peers("sleep.100k"), (times(1, "Tokio"),))
-    )
+    rows.append(Row("sleep.100k", c("sleep.100k"), None, peers("sleep.100k"), (times(1, "Tokio"),)))
     rows += [
         Row(name, c(name), None, peers(name), (at_most(4600),), cold=True)
         for name in ("memory.parked.100k", "memory.parked.1M")

@@ -6,7 +6,6 @@
 #include "support.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 static int return_int(void *arg) { return *(int *)arg; }
 
@@ -302,7 +301,6 @@ static void *make_some(void *arg) {
       atomic_fetch_add(&edges_made, 1);
     else
       CHECK_INT(r, GS_EPERM);
-    usleep(20); /* gs_run ends when it has ended all, which takes a moment without new ones */
   }
   return NULL;
 }
