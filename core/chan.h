@@ -54,11 +54,12 @@ void chan_lock_slow(gs_chan *c);
 
 static inline void chan_lock(gs_chan *c, const M *m) {
   if (m && load_rlx(&c->bias) == m->p) {
+    torture_window(); /* the bias may be taken away now */
     store_rlx(&c->busy, 1);
     compiler_fence();
-    torture_window(); /* the bias may be taken away now */
     if (likely(load_acq(&c->bias) == m->p)) {
       c->biased = true;
+      torture_window(); /* who takes it away now waits */
       return;
     }
     store_rel(&c->busy, 0);
