@@ -140,10 +140,12 @@ static inline int chan_send_now(gs_chan *c, const void *elem, G **woken) {
     *woken = w->g;
     return GS_OK;
   }
-  if (c->count == c->cap) return GS_EWOULDBLOCK;
+  size_t count = c->count;
+  if (count == c->cap) return GS_EWOULDBLOCK;
   chan_copy(chan_slot(c, c->sendx), elem, c->elem_size);
   c->sendx = chan_after(c, c->sendx);
-  store_rlx(&c->count, c->count + 1);
+  torture_window(); /* nobody else may be in here */
+  store_rlx(&c->count, count + 1);
   return GS_OK;
 }
 
