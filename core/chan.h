@@ -54,11 +54,12 @@ void chan_lock_slow(gs_chan *c);
 
 static inline void chan_lock(gs_chan *c, const M *m) {
   if (m && load_rlx(&c->bias) == m->p) {
+    torture_window(); /* the bias may be taken away now */
     store_rlx(&c->busy, 1);
     compiler_fence();
-    torture_window(); /* the bias may be taken away now */
     if (likely(load_acq(&c->bias) == m->p)) {
       c->biased = true;
+      torture_window(); /* who takes it away now waits */
       return;
     }
     store_rel(&c->busy, 0);
@@ -139,10 +140,12 @@ static inline int chan_send_now(gs_chan *c, const void *elem, G **woken) {
     *woken = w->g;
     return GS_OK;
   }
-  if (c->count == c->cap) return GS_EWOULDBLOCK;
+  size_t count = c->count;
+  if (count == c->cap) return GS_EWOULDBLOCK;
   chan_copy(chan_slot(c, c->sendx), elem, c->elem_size);
   c->sendx = chan_after(c, c->sendx);
-  store_rlx(&c->count, c->count + 1);
+  torture_window(); /* nobody else may be in here */
+  store_rlx(&c->count, count + 1);
   return GS_OK;
 }
 

@@ -125,8 +125,10 @@ static inline int case_now(const gs_select_case *k, G **woken) {
  * What looks ready may have nothing but a stale entry in its queue: then another one is chosen. */
 static int attempt(const Select *s, M *m, bool all, size_t *chosen, G **woken) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < s->n; i++)
+  for (uint32_t i = 0; i < s->n; i++) {
     if (looks_ready(&s->cases[s->order[i]])) s->ready[n++] = s->order[i];
+    if (!all) torture_window(); /* the channels change between the looks */
+  }
   while (n) {
     uint32_t at = n == 1 ? 0 : random_below(m, n), k = s->ready[at];
     gs_chan *c = s->cases[k].chan;

@@ -45,7 +45,8 @@ static void select_something(void *arg) {
   gs_chan **c = arg;
   int value;
   size_t chosen;
-  gs_select_case k[] = {recv_case(c[0], &value), recv_case(c[1], &value)};
+  /* c[1] first: it is not ready yet, and when c[0] is looked at, that one is no more. */
+  gs_select_case k[] = {recv_case(c[1], &value), recv_case(c[0], &value)};
   int code = gs_try_select(k, 2, &chosen);
   int found = code == GS_OK || code == GS_ECLOSED;
   CHECK(found);

@@ -255,6 +255,26 @@ static void test_lone_p_against_another_user(void **state) {
   run_procs(1, lone_p, NULL);
 }
 
+/* ---- release against acquire (sync.c): a permit that comes while its waiter is on the way ---- */
+
+static void release_one(void *s) { CHECK_CODE(gs_sema_release(s, 1), GS_OK); }
+
+static void release_against_acquire(void *arg) {
+  (void)arg;
+  gs_sema s = GS_SEMA_INIT(0);
+  for (int i = 0; i < SCALE(5000) && !checks_failed(); i++) {
+    gs_handle *h = go_named("releases", release_one, &s);
+    for (int k = 0; k < i % 50 * 10; k++) compiler_fence();
+    CHECK_CODE(gs_sema_acquire(&s, gs_now() + PATIENCE), GS_OK);
+    join(h);
+  }
+}
+
+static void test_release_against_acquire(void **state) {
+  (void)state;
+  run_procs(2, release_against_acquire, NULL);
+}
+
 /* ---- the heap keeps its order, and a timer its place, whatever is added and removed ---- */
 
 static void check_heap(const Timers *ts) {
@@ -297,6 +317,7 @@ int main(void) {
       cmocka_unit_test(test_no_memory_for_a_deadline),
       cmocka_unit_test(test_no_memory_for_many_cases),
       cmocka_unit_test(test_lone_p_against_another_user),
+      cmocka_unit_test(test_release_against_acquire),
       cmocka_unit_test(test_select_against_all),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
