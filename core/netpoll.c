@@ -17,8 +17,8 @@
  *     PD_READY  an edge came that nobody has consumed
  *     PD_WAIT   green threads of the list pd->waiters may be waiting for this direction
  *
- * Whoever wants to do I/O tries.  If it would block and READY is there, it clears that (pd_reset) and
- * tries again; else it waits.  An edge that comes after the clearing is found when it waits, or
+ * Whoever wants to do I/O tries.  If it would block and READY is there, it clears that (pd_reset)
+ * and tries again; else it waits.  An edge that comes after the clearing is found when it waits, or
  * wakes it; one that came before it has been seen by the second attempt.  So no edge is lost, and a
  * READY too many costs one attempt more.
  *

@@ -245,7 +245,7 @@ void poll_ensure(M *m, int64_t when) {
 /* ---- without waiting ---- */
 
 static bool look(PollReady *net) {
-  if (!CAS(&gs_sched.netpolling, 0, 1)) return false;
+  if (!load_acq(&gs_sched.netpoll_inited) || !CAS(&gs_sched.netpolling, 0, 1)) return false;
   netpoll(GS_POLL_NOW, net);
   store_rel(&gs_sched.netpolling, 0);
   return net->head != NULL;

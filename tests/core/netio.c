@@ -12,6 +12,14 @@
 
 enum { PROCS = 2 };
 
+/* Until so many green threads are parked for descriptors.  Who was woken may run, and be through,
+ * before it is counted down. */
+static void await_waiters(uint64_t n) {
+  for (int64_t end = gs_now() + PATIENCE; metrics().io_waiters != n && gs_now() < end;)
+    gs_sleep(US(50));
+  CHECK_INT(metrics().io_waiters, n);
+}
+
 /* ---- addresses ---- */
 
 typedef struct address {
@@ -143,7 +151,7 @@ static void echo(int family, int opened, int conns, int rounds) {
   CHECK_INT(metrics().cgocalls - calls <= (uint64_t)(opened ? 2 : 4) * (uint64_t)conns, 1);
   CHECK_CODE(gs_close(s.fd), GS_OK);
   CHECK_CODE(gs_chan_free(s.done), GS_OK);
-  CHECK_INT(metrics().io_waiters, 0);
+  await_waiters(0);
 }
 
 static void echo_few(void *arg) {
@@ -433,8 +441,7 @@ static void end_blocked(void *arg) {
     blocked b[] = {{fd, how, 0}, {fd, how, 1}, {l, how, 2}};
     gs_handle *h[3];
     for (int k = 0; k < 3; k++) h[k] = go_named("blocked", run_blocked, &b[k]);
-    for (int64_t end = gs_now() + PATIENCE; metrics().io_waiters != 3 && gs_now() < end;)
-      gs_sleep(US(50));
+    await_waiters(3);
     if (how == GS_ECLOSED) {
       CHECK_CODE(gs_poll_close(fd), GS_OK);
       CHECK_CODE(gs_poll_close(l), GS_OK);
@@ -446,7 +453,7 @@ static void end_blocked(void *arg) {
     CHECK_CODE(gs_close(fd), GS_OK);
     CHECK_CODE(gs_close(l), GS_OK);
   }
-  CHECK_INT(metrics().io_waiters, 0);
+  await_waiters(0);
 }
 
 static void test_end_blocked(void **state) {
