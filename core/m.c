@@ -9,7 +9,9 @@
  * When no thread can be made (max_threads, or a limit of the system) nothing dies: the P goes back
  * to the idle list, its Gs to the global queue, and `starved` is set.  Every M that comes to rest
  * looks there first (stopm), so the work is taken up as soon as any thread is free; sysmon tries
- * again meanwhile.
+ * again meanwhile.  stopm's look is for speed alone: an M that rests without it is on midle, where
+ * sysmon's next try finds it (retry_starved, at most MAX_DELAY_NS later, and `starved` keeps sysmon
+ * out of its deep sleep).  So there is no mutant that removes it: only a clock could tell.
  *
  * Locked Gs.  An M with a lockedg runs nothing else.  It sleeps in stoplockedm until somebody hands
  * it a P for its G; whoever finds a locked G in a queue gives its own P away (startlockedm).

@@ -11,8 +11,9 @@
  * How an M pays is chosen at every leave: FENCED, an xchg when it enters again and no barrier, or
  * not, a plain store and the retaker's membarrier.
  *
- * Sound:
- * Sound: WEAK TRIES=1
+ * Sound: ROUNDS=1
+ * Sound: TRIES=1
+ * Sound: TRIES=1 WEAK
  * Sound: RETAKERS=2 ROUNDS=1 TRIES=1
  * Broken: BROKEN_BARRIER          no membarrier between LOCK and the second look at sc
  * Broken: BROKEN_LOCK             pw is compared, not LOCKed

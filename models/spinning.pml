@@ -26,8 +26,8 @@
  * Broken: BROKEN_RECHECK                 who stops spinning does not look at the queues again
  * Broken: BROKEN_RETIRE                  nmspinning-- is no locked instruction
  * Broken: BROKEN_SUBMIT                  the G is queued by a plain store
- * Broken: BROKEN_NEEDSPINNING RETURNER   wakep finds no idle P, and tells nobody
- * Broken: BROKEN_UNLOCKED RETURNER       wakep says so after it has let the lock go
+ * Broken: BROKEN_NEEDSPINNING SUBMITS=2 KICK_FENCED   wakep finds no idle P, and tells nobody
+ * Broken: BROKEN_UNLOCKED SUBMITS=2 KICK_FENCED   wakep says so after it has let the lock go
  * Broken: BROKEN_LAST RETURNER           an M that did not spin gives its P up, and nobody spins
  * Broken: SUBMITS=2                      neither fence nor sysmon for the G that was kicked out
  */

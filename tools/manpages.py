@@ -224,6 +224,9 @@ def lint(header: Header) -> list[str]:
                 # The object that it works on: its name and type say all there is to say.
                 if text == function.parameters[0][1] and re.match(r"(const )?gs_\w+ \*\w+$", text):
                     continue
+                # What its values mean: "+1: ...", "NULL: ...".
+                if len(function.parameters) == 1 and re.search(r"(?:[+-]1|\b0|NULL): ", around):
+                    continue
                 found.append(f"{where}: says nothing of its parameter {name}")
     return found
 

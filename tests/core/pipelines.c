@@ -50,7 +50,7 @@ static void stage(void *arg) {
   int64_t value;
   int r;
   while ((r = gs_chan_recv(link->right, &value, GS_FOREVER)) == GS_OK) {
-    value = value * 3 + 1;
+    value = (int64_t)((uint64_t)value * 3 + 1);
     CHECK_CODE(gs_chan_send(link->left, &value, GS_FOREVER), GS_OK);
   }
   CHECK_CODE(r, GS_ECLOSED);

@@ -123,9 +123,10 @@ def main() -> int:
             continue
         problems = problems_of(tree, row[2], row[3])
         if status == "open" and not problems and references(row[3]):
-            # The words after it said what was missing.
             if options.close:
-                lines[at] = line.replace("| open:", "| done:").replace("| open |", "| done |")
+                # A scenario's note is about what was missing, a line's about how it is done.
+                kept = f": {why.strip()}" if row[0].isdigit() and why else ""
+                lines[at] = f"{line[: line.rindex('| open')]}| done{kept} |"
                 closed += 1
                 status = "done"
             else:

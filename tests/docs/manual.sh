@@ -5,7 +5,8 @@ man=$1
 shift
 
 missing=0
-for name in $(cat "$@" | sed -n 's/^GS_API .*[ *]\(gs_[a-z0-9_]*\)(.*/\1/p'); do
+names=$(cat "$@" | sed -n 's/^GS_API .*[ *]\(gs_[a-z0-9_]*\)(.*/\1/p')
+for name in $names; do
   if [ ! -s "$man/man3/$name.3" ]; then
     echo "no page: $name"
     missing=1

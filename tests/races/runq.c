@@ -1,11 +1,10 @@
 /* runq.c: the local queue of a P (Go's SchedLocalQueue, SchedLocalQueueSteal,
- * SchedLocalQueueEmpty, StealOrder), and the rounding of the poller's fallback.
+ * SchedLocalQueueEmpty, StealOrder).
  *
  * The Gs here are never run: they are only told apart.
  */
 #include "support.h"
 
-#include "netpoll.h"
 #include "runtime.h"
 
 enum { NG = RUNQ_SIZE };
@@ -132,29 +131,6 @@ static void test_steal_reaches_everybody(void **state) {
   run_procs(5, spread, NULL);
 }
 
-/* The specification's five branches. */
-static void test_five_branches(void **state) {
-  (void)state;
-  static const struct {
-    int64_t ns;
-    int ms;
-  } table[] = {
-      {-1, -1},
-      {INT64_MIN, -1},
-      {0, 0},
-      {1, 1},
-      {999999, 1},
-      {1000000, 1},
-      {1999999, 1},
-      {2000000, 2},
-      {999999999999999, 999999999},
-      {1000000000000000, 1000000000},
-      {INT64_MAX, 1000000000},
-  };
-  for (size_t i = 0; i < COUNT(table); i++)
-    assert_int_equal(os_netpoll_ms(table[i].ns), table[i].ms);
-}
-
 static int set_up(void **state) {
   (void)state;
   gs = aligned_alloc(_Alignof(G), NG * sizeof *gs);
@@ -179,7 +155,6 @@ int main(void) {
       cmocka_unit_test(test_steal),
       cmocka_unit_test(test_never_empty_by_mistake),
       cmocka_unit_test(test_steal_reaches_everybody),
-      cmocka_unit_test(test_five_branches),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
