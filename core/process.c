@@ -107,11 +107,13 @@ static void forget_ms(M *me) {
     m->freelink = s->mfree;
     s->mfree = m;
   }
-  s->nm = me ? 1 : 0;
+  s->mextra = NULL; /* forgotten with the others, so their Gs are not used again */
+  s->nm = me && !me->extrag ? 1 : 0;
+  s->nextra = me && me->extrag ? 1 : 0;
 }
 
 static void forget_gs(const G *mine) {
-  uint32_t gone = live_gs() - (mine ? 1 : 0);
+  uint32_t gone = live_gs() - (mine && !mine->system ? 1 : 0);
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink) {
     if (g == mine) continue;
     if (g->handle) handle_forked(g->handle);
@@ -177,6 +179,7 @@ static void forget_sched(void) {
   s->poke_m = NULL;
   s->pw_waiters = s->notified = s->ending = 0;
   s->drain = NULL;
+  s->outsiders = 0;
   s->netpoll_waiters = 0;
   s->netpolling = 0;
   s->npidle_all = 0;
@@ -200,7 +203,7 @@ static void keep_p(M *m, P *p) {
   store_rlx(&p->status, (m->sc & SC_MODE) == SC_CALL ? Psyscall : Prunning);
 }
 
-/* Who gs_run was for. */
+/* Who gs_run was for.  g: a green thread that gs_go or gs_run has made, or NULL. */
 static void lead(M *m, G *g) {
   Sched *s = &gs_sched;
   bool in_run = m && m == s->main_m && g == s->main_g;
@@ -218,7 +221,8 @@ static void lead(M *m, G *g) {
 
 static void in_child(void) {
   int e = errno;
-  M *m = gs_getm();
+  /* A host thread keeps the M that its callbacks have bound it to. */
+  M *m = gs_getm() ? gs_getm() : callback_bound();
   G *g = m ? m->curg : NULL;
   global_locks(false);
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
@@ -229,7 +233,8 @@ static void in_child(void) {
   gs_sched.nrelieved = m && m->relief;
   EACH_DOMAIN(d) forget_ps(d, mine);
   if (mine) keep_p(m, mine);
-  lead(m, g);
+  if (g) unblock_forked(g);
+  lead(m, g && !g->system ? g : NULL);
   netpoll_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;
