@@ -338,6 +338,12 @@ static int from_outside(void (*fn)(void *), void *arg) {
   return GS_OK;
 }
 
+/* The M that the calling thread is bound to, between callbacks too; NULL: none. */
+M *callback_bound(void) {
+  M *m = gs_get_extra();
+  return m == ENDING || m == NEVER ? NULL : m;
+}
+
 /* ---- the door ---- */
 
 GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {

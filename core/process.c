@@ -4,12 +4,12 @@
  * the green thread that ran on that thread, if one did, wherever it was: on its own stack, in a
  * foreign call, in a callback.  Everything else starts afresh.
  *
- *   prepare   stops the world, so that nobody is in the middle of the scheduler, and takes the
- * locks that threads without a P may hold.  The caller is outside, as everybody who runs user code
- * is; its own P stands still like all others. parent    gives them back, and everybody goes on.
- *   child     keeps the calling M, its G and the P that it holds.  All other Ms are free structs,
- * all other Ps idle, queues and timers empty.  Threads are made when they are wanted: sysmon when
- * the first G is made, Ms as ever.
+ *   prepare   stops the world where that can be done, so that nobody is in the middle of the
+ * scheduler, and takes the locks that threads without a P may hold.  The caller is outside, as
+ * everybody who runs user code is; its own P stands still like all others. parent    gives them
+ * back, and everybody goes on. child     keeps the calling M, its G and the P that it holds.  All
+ * other Ms are free structs, all other Ps idle, queues and timers empty.  Threads are made when
+ * they are wanted: sysmon when the first G is made, Ms as ever.
  *
  * The other Gs count as ended.  Their park words are no longer PARKED, so that nobody can claim
  * one; entries that they have left in wait lists (they stand on stacks that have nobody to run on
@@ -42,6 +42,14 @@
   for (uint32_t i_ = 0; i_ < load_acq(&(d)->nallp); i_++) \
     for (P *p = (d)->allp[i_]; p; p = NULL)
 
+/* Stopping the world for a fork, and what becomes of the stop in the child.  Without them the locks
+ * alone have to do: a lock of a channel that somebody holds at that moment stays locked in the
+ * child.
+ */
+void stw_fork_prepare(void) __attribute__((weak));
+void stw_fork_parent(void) __attribute__((weak));
+void stw_fork_child(void) __attribute__((weak));
+
 /* ---- before ---- */
 
 /* All locks of a kind at once, which nobody else does: beside what checks their order. */
@@ -66,6 +74,7 @@ static void global_locks(bool on) {
 
 static void prepare(void) {
   int e = errno;
+  if (stw_fork_prepare) stw_fork_prepare();
   global_locks(true);
   errno = e;
 }
@@ -73,6 +82,7 @@ static void prepare(void) {
 static void in_parent(void) {
   int e = errno;
   global_locks(false);
+  if (stw_fork_parent) stw_fork_parent();
   errno = e;
 }
 
@@ -107,11 +117,16 @@ static void forget_ms(M *me) {
     m->freelink = s->mfree;
     s->mfree = m;
   }
-  s->nm = me ? 1 : 0;
+  s->mextra = NULL; /* forgotten with the others, so their Gs are not used again */
+  s->nm = me && !me->extrag ? 1 : 0;
+  s->nmidlelocked = 0;
+  s->nrelieved = me && me->relief ? 1 : 0;
+  if (me) me->own = 0; /* the process's first thread: not to be ended for want of work */
+  s->nextra = me && me->extrag ? 1 : 0;
 }
 
 static void forget_gs(const G *mine) {
-  uint32_t gone = live_gs() - (mine ? 1 : 0);
+  uint32_t gone = live_gs() - (mine && !mine->system ? 1 : 0);
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink) {
     if (g == mine) continue;
     if (g->handle) handle_forked(g->handle);
@@ -177,6 +192,7 @@ static void forget_sched(void) {
   s->poke_m = NULL;
   s->pw_waiters = s->notified = s->ending = 0;
   s->drain = NULL;
+  s->outsiders = 0;
   s->netpoll_waiters = 0;
   s->netpolling = 0;
   s->npidle_all = 0;
@@ -200,7 +216,7 @@ static void keep_p(M *m, P *p) {
   store_rlx(&p->status, (m->sc & SC_MODE) == SC_CALL ? Psyscall : Prunning);
 }
 
-/* Who gs_run was for. */
+/* Who gs_run was for.  g: a green thread that gs_go or gs_run has made, or NULL. */
 static void lead(M *m, G *g) {
   Sched *s = &gs_sched;
   bool in_run = m && m == s->main_m && g == s->main_g;
@@ -218,9 +234,11 @@ static void lead(M *m, G *g) {
 
 static void in_child(void) {
   int e = errno;
-  M *m = gs_getm();
+  /* A host thread keeps the M that its callbacks have bound it to. */
+  M *m = gs_getm() ? gs_getm() : callback_bound();
   G *g = m ? m->curg : NULL;
   global_locks(false);
+  if (stw_fork_child) stw_fork_child();
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
   P *mine = m ? keep_m(m) : NULL;
   forget_gs(g);
@@ -229,20 +247,22 @@ static void in_child(void) {
   gs_sched.nrelieved = m && m->relief;
   EACH_DOMAIN(d) forget_ps(d, mine);
   if (mine) keep_p(m, mine);
-  lead(m, g);
+  if (g) unblock_forked(g);
+  lead(m, g && !g->system ? g : NULL);
   netpoll_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;
 }
 
-/* The child's first new G: from now on somebody has to watch. */
+/* The child's first new G, or its first new M: from now on somebody has to watch. */
 void process_revive(void) {
   if (!xchg(&gs_sched.no_sysmon, 0)) return;
   int err = template_start();
   if (!err) err = sysmon_start();
   if (!err) return;
   store_rlx(&gs_sched.no_sysmon, 1); /* tried again with the next one */
-  gs_log(1, "after fork, the threads that watch blocking calls and make others cannot be made: %s", strerror(err));
+  gs_log(1, "after fork, the threads that watch blocking calls and make others cannot be made: %s",
+         strerror(err));
 }
 
 int process_init(void) { return pthread_atfork(prepare, in_parent, in_child); }

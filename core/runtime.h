@@ -927,6 +927,8 @@ enum { ORPHAN_NO, ORPHAN_MAIN, ORPHAN_OTHER };
 int process_init(void); /* 0 or errno */
 void process_revive(void);
 void handle_forked(gs_handle *h); /* the G is gone */
+void unblock_forked(G *g);        /* this one is not */
+M *callback_bound(void);
 void netpoll_forked(void);
 void fork_lock(Lock *l, bool on);
 void stack_locks(bool on);

@@ -156,6 +156,7 @@ void template_forked(void) {
 }
 
 void m_order(M *m) {
+  if (unlikely(load_rlx(&gs_sched.no_sysmon))) process_revive();
   lock(&tmpl.lock);
   m->freelink = NULL;
   if (tmpl.tail)

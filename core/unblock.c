@@ -50,6 +50,12 @@ void unblock_all(void) {
     if (load_sc(&g->cancelled) && unblock_take(g)) unblock_run(g);
 }
 
+/* In a child of fork, where the canceller that may have been running it is gone. */
+void unblock_forked(G *g) {
+  uint32_t w = load_rlx(&g->unblock);
+  if (w & RUNNING) store_rlx(&g->unblock, w - RUNNING + DONE);
+}
+
 /* ---- the call's side ---- */
 
 static void arm(G *g, void (*fn)(void *), void *arg) {

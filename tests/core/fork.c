@@ -400,6 +400,74 @@ static void test_from_another_thread(void **state) {
   run_procs(PROCS, fork_beside, NULL);
 }
 
+/* ---- from callbacks ---- */
+
+static void fork_in_callback(void *arg) {
+  ((call_fork *)arg)->pid = fork_and_work(&((call_fork *)arg)->w);
+}
+
+static int call_back(void *arg) {
+  CHECK_CODE(gs_cgocallback(fork_in_callback, arg), GS_OK);
+  return 0;
+}
+
+static void fork_in_callbacks(void *arg) {
+  (void)arg;
+  call_fork f;
+  crowd_start(&f.w);
+  CHECK_CODE(gs_cgocall(call_back, &f, NULL), GS_OK);
+  expect_end(f.pid, GOOD);
+  crowd_end(&f.w);
+}
+
+static void test_from_a_callback(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_in_callbacks, NULL);
+}
+
+static void sleep_a_little(void *arg) {
+  CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  add_one(arg);
+}
+
+/* A thread that the runtime knows from a callback, between two of them and inside one. */
+static void *fork_on_a_bound_thread(void *arg) {
+  static atomic_int called;
+  (void)arg;
+  CHECK_CODE(gs_cgocallback(sleep_a_little, &called), GS_OK);
+  pid_t pid = fork();
+  if (pid == 0) {
+    begin_child();
+    CHECK_INT(metrics().gs_live, 0);
+    CHECK_CODE(gs_cgocallback(sleep_a_little, &called), GS_OK);
+    CHECK_CODE(gs_run(NULL, work_as_main, NULL, NULL), GS_OK);
+    CHECK_CODE(gs_cgocallback(sleep_a_little, &called), GS_OK);
+    CHECK_INT(atomic_load(&called), 3);
+    end_child();
+  }
+  CHECK_CODE(gs_cgocallback(sleep_a_little, &called), GS_OK);
+  return (void *)(intptr_t)pid;
+}
+
+static void fork_bound(void *arg) {
+  (void)arg;
+  crowd w;
+  pthread_t thread;
+  int pid = 0;
+  crowd_start(&w);
+  CHECK_INT(pthread_create(&thread, NULL, fork_on_a_bound_thread, NULL), 0);
+  CHECK_CODE(gs_cgocall(join_thread, &thread, &pid), GS_OK);
+  expect_end(pid, GOOD);
+  crowd_end(&w);
+}
+
+static void test_from_a_bound_thread(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_bound, NULL);
+}
+
 /* Booted, but nothing runs. */
 static void test_after_gs_run(void **state) {
   (void)state;
@@ -589,6 +657,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_from_several_at_once),
       cmocka_unit_test(test_from_a_foreign_call),
       cmocka_unit_test(test_from_another_thread),
+      cmocka_unit_test(test_from_a_callback),
+      cmocka_unit_test(test_from_a_bound_thread),
       cmocka_unit_test(test_after_gs_run),
       cmocka_unit_test(test_a_child_of_a_child),
       cmocka_unit_test(test_how_the_child_ends),
