@@ -118,6 +118,7 @@ static M *take_order(void) {
 static void *template_main(void *arg) {
   (void)arg;
   os_thread_name("gosched-tmpl");
+  os_short_slice(); /* somebody waits for what it makes */
   for (;;) {
     note_clear(&tmpl.note);
     torture_window(); /* an order that comes now sets the note again */

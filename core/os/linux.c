@@ -33,15 +33,19 @@
 #endif
 
 static sigset_t boot_mask;
+static uint64_t boot_slice;
 static size_t page_size;
 /* Whether MADV_GUARD_INSTALL works here. */
 enum { GUARD_NO, GUARD_UNTRIED, GUARD_YES };
 static int guard_install = GUARD_UNTRIED;
 
+static uint64_t slice_now(void);
+
 void os_init(void) {
   pthread_sigmask(SIG_SETMASK, NULL, &boot_mask);
   page_size = (size_t)sysconf(_SC_PAGESIZE);
   gs_sched.timerslack = os_slack_get();
+  boot_slice = slice_now();
 }
 
 /* ---- clocks ------------------------------------------------------------------------------------
@@ -198,31 +202,47 @@ static int start_blocked(void *(*fn)(void *), void *arg) {
 
 int os_thread_start(void *(*fn)(void *), void *arg) { return start_blocked(fn, arg); }
 
+/* How long a thread may run at a time, in ns.  Since Linux 6.12 a thread of the normal policy may
+ * ask for a shorter slice than others have, and one that wakes with a shorter slice than the
+ * running one's goes first.  Needs no privilege, and gives no more CPU time.  Where the kernel does
+ * not know it nothing changes. */
+typedef struct { /* sched_attr of sched_setattr(2), its first version */
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+} SchedAttr;
+
+static uint64_t slice_get(SchedAttr *a) {
+  memset(a, 0, sizeof *a);
+  if (syscall(SYS_sched_getattr, 0, a, sizeof *a, 0) || a->policy != SCHED_OTHER) return 0;
+  a->size = sizeof *a;
+  return a->runtime;
+}
+
+static uint64_t slice_now(void) {
+  SchedAttr a;
+  return slice_get(&a);
+}
+
+static void slice_set(uint64_t ns) {
+  SchedAttr a;
+  if (!ns || !slice_get(&a)) return;
+  a.runtime = ns;
+  syscall(SYS_sched_setattr, 0, &a, 0);
+}
+
+void os_short_slice(void) { slice_set(100000); } /* the least there is */
+
 void os_thread_begin(M *m) {
   char name[16];
   snprintf(name, sizeof name, "gosched-m%d", m->id);
   prctl(PR_SET_NAME, name, 0, 0, 0);
-  /* The slack is inherited from the creator, which may be sysmon with its 1 ns. */
+  /* Slack and slice are inherited from the maker, which may be the template thread. */
   os_slack(gs_sched.timerslack);
+  slice_set(boot_slice);
   pthread_sigmask(SIG_SETMASK, &boot_mask, NULL);
-}
-
-/* The calling thread runs little and must not wait for its turn behind threads that compute: since
- * Linux 6.12 a thread of the normal policy may ask for a shorter slice, and one that wakes with a
- * shorter slice than the running one's goes first.  Needs no privilege, and gives no more CPU time.
- * Where the kernel does not know it nothing changes. */
-void os_short_slice(void) {
-  struct { /* sched_attr of sched_setattr(2), its first version */
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-  } a = {.size = sizeof a};
-  if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) || a.policy != SCHED_OTHER) return;
-  a.size = sizeof a;
-  a.runtime = 100000; /* ns; the least there is */
-  syscall(SYS_sched_setattr, 0, &a, 0);
 }
 
 /* sysmon and the template thread keep all signals blocked: none is ever for them. */

@@ -139,6 +139,38 @@ static void look_where_we_are(void *arg) {
   wg_done(arg);
 }
 
+static atomic_int hold;
+
+static int hold_thread(void *arg) {
+  (void)arg;
+  return block_until(&hold);
+}
+
+static void hold_a_thread(void *arg) {
+  CHECK_CODE(gs_cgocall(hold_thread, NULL, NULL), GS_OK);
+  wg_done(arg);
+}
+
+/* On a locked green thread's thread: hands its P on when no idle thread is left to take it. */
+static void want_a_thread(void) {
+  static gs_site marked = {.name = "marked", .flags = GS_SITE_BLOCKING};
+  wait_group wg;
+  size_t held = 0;
+  wg_init(&wg);
+  atomic_store(&hold, 0);
+  for (; held < 60 && metrics().threads_idle > 0; held++) {
+    go(hold_a_thread, &wg);
+    CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  }
+  for (int i = 0; i < 3; i++) {
+    int ms = 5;
+    go(look_where_we_are, &wg);
+    CHECK_CODE(gs_cgocall_site(&marked, block_ms, &ms, NULL), GS_OK);
+  }
+  atomic_store(&hold, 1);
+  wg_wait(&wg, held + 3);
+}
+
 /* Moves its thread, and no other, to another directory, and then wants threads. */
 static void wander_off(void *arg) {
   (void)arg;
@@ -157,6 +189,7 @@ static void wander_off(void *arg) {
     }
     char now[64];
     CHECK(getcwd(now, sizeof now) != NULL && strcmp(now, "/") == 0);
+    want_a_thread();
   }
   wg_wait(&wg, 30);
 }

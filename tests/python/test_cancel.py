@@ -72,14 +72,18 @@ def test_clean_up_runs_and_waits_are_refused():
 
 def test_swallowed():
     def main():
+        begun = []
+
         def body():
+            begun.append(True)
             try:
                 gosched.sleep(100)
             except gosched.Cancelled:
                 return "survived"
 
         g = gosched.go(body)
-        gosched.sleep(0.01)
+        while not begun:
+            gosched.sleep(0.001)
         g.cancel()
         assert g.result() == "survived"
 
