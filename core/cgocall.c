@@ -15,6 +15,17 @@
 
 #include "runtime.h"
 
+#if GS_TSAN
+#include <sanitizer/tsan_interface.h>
+/* What was done before a call of a site happens before what follows any later call of it: the
+ * library orders its callers by means that TSan does not see. */
+#define CALL_BEGINS(site) __tsan_release((void *)(site))
+#define CALL_ENDED(site) __tsan_acquire((void *)(site))
+#else
+#define CALL_BEGINS(site) ((void)0)
+#define CALL_ENDED(site) ((void)0)
+#endif
+
 #ifdef GS_ARCH_CALL_HERE
 #define CALL_ON_G0(m, fn, arg) \
   gs_arch_call_here((fn), (arg), (void *)((uintptr_t)(m)->g0sp & ~(uintptr_t)15))
@@ -41,6 +52,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   }
   bool traced = load_rlx(&m->attn) & ATTN_TRACE;
   if (unlikely(traced)) trace_event(m, EV_CALL, (uint64_t)(uintptr_t)fn, site);
+  CALL_BEGINS(site);
   entersyscall(m, g, site);
   store_rlx(&m->incgo, 1);
   m->ncgo++;
@@ -52,6 +64,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   store_rlx(&m->incgo, 0);
   if (unlikely(traced)) trace_event(m, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
   m = exitsyscall(m, g, false);
+  CALL_ENDED(site);
   g->call_errno = e;
   *m->errno_at = e;
   leave(m);

@@ -218,6 +218,7 @@ static void in_child(void) {
   G *g = m ? m->curg : NULL;
   global_locks(false);
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
+  stw_after_fork(m);
   P *mine = m ? keep_m(m) : NULL;
   forget_gs(g);
   forget_ms(m);

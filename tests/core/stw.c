@@ -418,9 +418,12 @@ static void test_visits(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_stands_still),        cmocka_unit_test(test_from_outside),
-      cmocka_unit_test(test_waits_for_nobody),    cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_stoppers_take_turns), cmocka_unit_test(test_trace_stw),
+      cmocka_unit_test(test_stands_still),
+      cmocka_unit_test(test_from_outside),
+      cmocka_unit_test(test_waits_for_nobody),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_stoppers_take_turns),
+      cmocka_unit_test(test_trace_stw),
       cmocka_unit_test(test_visits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
