@@ -15,6 +15,17 @@
 
 #include "runtime.h"
 
+#if GS_TSAN
+#include <sanitizer/tsan_interface.h>
+/* What was done before a call of a site happens before what follows any later call of it: the
+ * library orders its callers by means that TSan does not see. */
+#define CALL_BEGINS(site) __tsan_release((void *)(site))
+#define CALL_ENDED(site) __tsan_acquire((void *)(site))
+#else
+#define CALL_BEGINS(site) ((void)0)
+#define CALL_ENDED(site) ((void)0)
+#endif
+
 #ifdef GS_ARCH_CALL_HERE
 #define CALL_ON_G0(m, fn, arg) gs_arch_call_here((fn), (arg), below((m)->g0sp))
 #else
@@ -35,6 +46,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   if (unlikely(g->hooked)) m = hook_released(m, g);
   m = call_elsewhere(m, g, site);
   bool traced = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
+  CALL_BEGINS(site);
   if (m->p == &gs_nop)
     entersyscall_pless(m, g, site);
   else
@@ -51,6 +63,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   os_preempt_ext_exit(m);
   if (unlikely(traced)) trace_call_end(m, g, site);
   m = exitsyscall(m, g, false);
+  CALL_ENDED(site);
   g->call_errno = e;
   *m->errno_at = e;
   leave(m);

@@ -1,21 +1,22 @@
 /* deadlock.c: are all green threads asleep for good?
  *
- * Go counts threads (checkdead): if none runs, and no timer is set, nobody can wake anybody.  It has
- * to reserve threads that are about to be made, and to count sysmon in while it holds a P, lest
+ * Go counts threads (checkdead): if none runs, and no timer is set, nobody can wake anybody.  It
+ * has to reserve threads that are about to be made, and to count sysmon in while it holds a P, lest
  * another thread sees nobody in the gap.  Here nothing is counted.  sysmon looks, whenever it looks
  * at all, and only it: it holds no P then and has no G in its hands.  If every P is idle it stops
  * the world, so that no P leaves an idle list, and goes through all Gs: each must be waiting and
- * published as parked.  A G that is on its way from anywhere to anywhere is something else: runnable,
- * in a call, claimed (its park word is WOKEN from the claim until it runs), or not yet parked.  So a
- * G in the hands of a thread that nobody knows of, or in those of an M without a P, is seen in the G.
+ * published as parked.  A G that is on its way from anywhere to anywhere is something else:
+ * runnable, in a call, claimed (its park word is WOKEN from the claim until it runs), or not yet
+ * parked.  So a G in the hands of a thread that nobody knows of, or in those of an M without a P,
+ * is seen in the G.
  *
  * Why no deadlock is missed: sysmon looks after it has announced that it is going to sleep deeply.
  * Every change that can be the last one needs a P, and a P that leaves the idle list from then on
  * wakes it (pidleget), so that it comes by again when all are idle; what ends without a P
  * (gs_expect_wakeup) wakes it itself.
  *
- * What may wake a G from outside, and so keeps everything alive: a timer, a descriptor that is waited
- * for, and whatever gs_expect_wakeup has announced.
+ * What may wake a G from outside, and so keeps everything alive: a timer, a descriptor that is
+ * waited for, and whatever gs_expect_wakeup has announced.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,8 @@ static bool all_idle(void) {
 /* Whoever runs and parks again changes it. */
 static uint64_t switches(void) {
   uint64_t n = 1;
-  for (M *m = load_acq(&gs_sched.allm); m; m = m->alllink) n += load_rlx(&m->nswitch) + load_rlx(&m->nparks);
+  for (M *m = load_acq(&gs_sched.allm); m; m = m->alllink)
+    n += load_rlx(&m->nswitch) + load_rlx(&m->nparks);
   return n;
 }
 
@@ -72,9 +74,9 @@ static size_t line(char *buf, size_t room, G *g) {
   char locked[32] = "";
   g_info(g, &i);
   if (i.locked_m >= 0) snprintf(locked, sizeof locked, ", locked to M%d", i.locked_m);
-  int n = snprintf(buf, room, "  G%llu%s%s%s: waiting [%s]%s, domain %s\n", (unsigned long long)i.id,
-                   i.name[0] ? " \"" : "", i.name, i.name[0] ? "\"" : "", i.wait_reason, locked,
-                   i.domain);
+  int n = snprintf(buf, room, "  G%llu%s%s%s: waiting [%s]%s, domain %s\n",
+                   (unsigned long long)i.id, i.name[0] ? " \"" : "", i.name, i.name[0] ? "\"" : "",
+                   i.wait_reason, locked, i.domain);
   return n < 0 ? 0 : (size_t)n;
 }
 
@@ -83,7 +85,8 @@ static char *write_report(size_t n) {
   size_t room = 128 + n * 160, used;
   char *text = malloc(room);
   if (!text) return NULL;
-  used = (size_t)snprintf(text, room, "all green threads are asleep - deadlock!  %zu of them:\n", n);
+  used =
+      (size_t)snprintf(text, room, "all green threads are asleep - deadlock!  %zu of them:\n", n);
   for (G *g = load_acq(&gs_sched.allg); g && used + 1 < room; g = g->alllink)
     if (load_rlx(&g->status) == Gwaiting) used += line(text + used, room - used, g);
   return text;
@@ -100,7 +103,7 @@ static bool cb_deals_with_it(const char *report) {
 /* The main G, if there is one that waits for something that can fail. */
 static void tell_main(void) {
   G *g = load_acq(&gs_sched.main_g);
-  if (load_acq(&gs_sched.running) != 2 || load_acq(&gs_sched.main_done) || !g) return;
+  if (load_acq(&gs_sched.running) != RUN_ON || load_acq(&gs_sched.main_done) || !g) return;
   if (load_sc(&g->park) == PARKED && claim(g, GS_EDEADLOCK)) ready(NULL, g);
 }
 
@@ -118,7 +121,8 @@ void deadlock_check(void) {
   unlock(&dead.lock);
   free(old);
   if (cb_deals_with_it(report)) return;
-  gs_log(0, "all green threads are asleep - deadlock! (%zu of them; gs_deadlock_report lists them)", n);
+  gs_log(0, "all green threads are asleep - deadlock! (%zu of them; gs_deadlock_report lists them)",
+         n);
   tell_main();
 }
 

@@ -1,8 +1,8 @@
 /* domain.c: domains, their Ps, and what a binding stores with threads and green threads.
  *
  * Domains and Ps are never freed.  The number of Ps of a domain changes while the world is stopped
- * (stw.c).  A P that goes leaves its Gs to the global queue and its timers to the first P; an M that
- * held it finds out when it comes in, as if sysmon had taken it.
+ * (stw.c).  A P that goes leaves its Gs to the global queue and its timers to the first P; an M
+ * that held it finds out when it comes in, as if sysmon had taken it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,8 @@ static void leave_idle(Domain *d, P *p) {
 }
 
 /* Takes p away from its M, or from the idle list.  The M still waits until the world starts: it may
- * have been given another P, which stands still only as long as it does.  Returns that M, or NULL. */
+ * have been given another P, which stands still only as long as it does.  Returns that M, or NULL.
+ */
 static M *dispossess(P *p) {
   Domain *d = p->d;
   M *m = p->stop.m;
@@ -87,7 +88,8 @@ static M *dispossess(P *p) {
   }
 }
 
-/* q, whoever has it, goes to m, the M of the G that asks for the change.  Returns who has lost it. */
+/* q, whoever has it, goes to m, the M of the G that asks for the change.  Returns who has lost it.
+ */
 static M *give_to(M *m, P *q) {
   M *loser = dispossess(q);
   m->oldp = q;
@@ -121,7 +123,8 @@ static void drop(P *p) {
 /* m gets another P: it need not be told that it has lost one. */
 static void drop_taken(Domain *d, const M *m) {
   for (uint32_t i = d->nprocs; i < d->nallp; i++)
-    if (d->allp[i]->stop.how == STW_TAKEN && d->allp[i]->stop.m == m) d->allp[i]->stop.how = STW_NOT;
+    if (d->allp[i]->stop.how == STW_TAKEN && d->allp[i]->stop.m == m)
+      d->allp[i]->stop.how = STW_NOT;
 }
 
 /* The world is stopped. */

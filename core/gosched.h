@@ -26,9 +26,9 @@
  *     than 10 ms while others wait, go on beside them, with one P, too.
  *
  * The process.  A child of fork goes on with the green thread that forked; all others have ended
- * there.  If that one is not the main one on the thread inside gs_run, the child exits when it ends.
- * A process has one copy of the library: another one's gs_run returns GS_EABI and says where the
- * first is.  The library stays mapped after dlclose.
+ * there.  If that one is not the main one on the thread inside gs_run, the child exits when it
+ * ends. A process has one copy of the library: another one's gs_run returns GS_EABI and says where
+ * the first is.  The library stays mapped after dlclose.
  */
 #ifndef GOSCHED_H
 #define GOSCHED_H
@@ -52,25 +52,25 @@ extern "C" {
 
 enum {
   GS_OK = 0,
-  GS_EINVAL = -1,      /* an argument is out of its range; nothing was done */
-  GS_ENOMEM = -2,      /* memory or address space is exhausted */
-  GS_EPERM = -3,       /* not allowed here: no green thread, inside a foreign call, … */
-  GS_ECLOSED = -4,     /* the channel is closed */
-  GS_ETIMEOUT = -5,    /* the deadline passed */
-  GS_ECANCELED = -6,   /* gs_cancel was called for this green thread */
-  GS_EINTR = -7,       /* a signal arrived while the main green thread was parked */
-  GS_EWOULDBLOCK = -8, /* a try_ function would have had to park */
-  GS_EBUSY = -9,       /* in use: a runtime is running, waiters are queued, … */
-  GS_ETHREADS = -10,   /* no more threads can be made: max_threads or a limit of the system */
-  GS_ENOLIB = -11,     /* the library cannot be loaded */
-  GS_ENOSYM = -12,     /* the library has no such symbol */
-  GS_EDECL = -13,      /* a C declaration cannot be parsed */
-  GS_ETYPE = -14,      /* the C type is unknown or cannot be used here */
-  GS_ENOTSUP = -15,    /* not supported on this system or build */
-  GS_EABI = -16,       /* another copy of gosched is already running in this process */
-  GS_ESYS = -17,       /* the operating system refused; errno says why */
+  GS_EINVAL = -1,       /* an argument is out of its range; nothing was done */
+  GS_ENOMEM = -2,       /* memory or address space is exhausted */
+  GS_EPERM = -3,        /* not allowed here: no green thread, inside a foreign call, … */
+  GS_ECLOSED = -4,      /* the channel is closed */
+  GS_ETIMEOUT = -5,     /* the deadline passed */
+  GS_ECANCELED = -6,    /* gs_cancel was called for this green thread */
+  GS_EINTR = -7,        /* a signal arrived while the main green thread was parked */
+  GS_EWOULDBLOCK = -8,  /* a try_ function would have had to park */
+  GS_EBUSY = -9,        /* in use: a runtime is running, waiters are queued, … */
+  GS_ETHREADS = -10,    /* no more threads can be made: max_threads or a limit of the system */
+  GS_ENOLIB = -11,      /* the library cannot be loaded */
+  GS_ENOSYM = -12,      /* the library has no such symbol */
+  GS_EDECL = -13,       /* a C declaration cannot be parsed */
+  GS_ETYPE = -14,       /* the C type is unknown or cannot be used here */
+  GS_ENOTSUP = -15,     /* not supported on this system or build */
+  GS_EABI = -16,        /* another copy of gosched is already running in this process */
+  GS_ESYS = -17,        /* the operating system refused; errno says why */
   GS_ETHROWSPLIT = -18, /* would park between gs_entersyscall and gs_exitsyscall */
-  GS_EDEADLOCK = -19,  /* every green thread waits for another one */
+  GS_EDEADLOCK = -19,   /* every green thread waits for another one */
 };
 
 /* The name and meaning of a GS_E… code, e.g. "GS_ECLOSED: the channel is closed".  Static text,
@@ -88,9 +88,9 @@ typedef struct gs_domain gs_domain; /* see gosched_domain.h */
 typedef struct gs_handle gs_handle;
 
 enum {
-  GS_RUN_LOCK_MAIN = 1, /* the main green thread is locked to the caller's thread for good */
+  GS_RUN_LOCK_MAIN = 1,       /* the main green thread is locked to the caller's thread for good */
   GS_RUN_DETECT_DEADLOCK = 4, /* when all are asleep for good, main gets GS_EDEADLOCK */
-  GS_RUN_ABANDON = 2,   /* what still runs when fn returns is left running, not cancelled */
+  GS_RUN_ABANDON = 2,         /* what still runs when fn returns is left running, not cancelled */
 };
 
 typedef struct gs_config {
@@ -640,9 +640,9 @@ GS_API int gs_stop_world(const char *reason);
  * foreign call. */
 GS_API int gs_start_world(void);
 
-/* Calls fn once for every P of every domain, at a moment when nobody uses that P: it is idle, or its
- * thread is in user or foreign code and waits if it comes in, or the thread that holds it calls fn
- * itself between two green threads.  Returns when every P has been visited.  So fn may run on
+/* Calls fn once for every P of every domain, at a moment when nobody uses that P: it is idle, or
+ * its thread is in user or foreign code and waits if it comes in, or the thread that holds it calls
+ * fn itself between two green threads.  Returns when every P has been visited.  So fn may run on
  * several threads at once (not twice for one P), and what it delays is the P's next step.
  * In fn no gs_ function may park or make foreign calls; do not call gs_stop_world or gs_for_each_p
  * there.  While this thread has stopped the world, fn is called right here for all.
@@ -650,13 +650,12 @@ GS_API int gs_start_world(void);
  * any stack; not in signal handlers.  Blocks its thread, does not park. */
 GS_API int gs_for_each_p(void (*fn)(const gs_p_info *p, void *arg), void *arg);
 
-/* Changes the number of Ps of the native domain, by a stop of the world.  Green threads whose P goes
- * run on until they next call into the runtime, and wait for another P then; the caller keeps one.
- * Lasts until the next gs_run, which has a number of its own.
- *   procs  1..1024
- * Errors: GS_EINVAL, GS_EBUSY (this thread has stopped the world), GS_ENOMEM (the number may have
- * grown by less), GS_ETHREADS.  Any thread, any stack; not in signal handlers.  Blocks its thread,
- * does not park. */
+/* Changes the number of Ps of the native domain, by a stop of the world.  Green threads whose P
+ * goes run on until they next call into the runtime, and wait for another P then; the caller keeps
+ * one. Lasts until the next gs_run, which has a number of its own. procs  1..1024 Errors:
+ * GS_EINVAL, GS_EBUSY (this thread has stopped the world), GS_ENOMEM (the number may have grown by
+ * less), GS_ETHREADS.  Any thread, any stack; not in signal handlers.  Blocks its thread, does not
+ * park. */
 GS_API int gs_set_procs(int procs);
 GS_API int gs_procs(void); /* Ps of the native domain now; any thread, any stack */
 
@@ -687,9 +686,9 @@ typedef struct gs_g_info {
 enum { GS_M_INSIDE, GS_M_CALL, GS_M_USER, GS_M_STOPPED };
 typedef struct gs_m_info {
   int id;
-  unsigned tid;       /* the kernel's */
-  int mode;           /* GS_M_…: in the scheduler, in a foreign call, in user code, held up by a stop */
-  int p;              /* the P that it holds, -1: none */
+  unsigned tid; /* the kernel's */
+  int mode;     /* GS_M_…: in the scheduler, in a foreign call, in user code, held up by a stop */
+  int p;        /* the P that it holds, -1: none */
   const char *domain; /* that P's, or NULL */
   uint64_t g;         /* the green thread that it runs, 0: none */
   uint64_t locked_g;  /* the only one that it may run, 0: any */
@@ -707,29 +706,30 @@ typedef struct gs_snapshot_data {
   gs_p_info *p;
 } gs_snapshot_data;
 
-/* Everything there is, in *out, which gs_snapshot_free frees.  Nothing is stopped for it: each figure
- * is right, all of them together are of one instant only between gs_stop_world and gs_start_world.
- * Errors: GS_EINVAL (out is NULL), GS_ENOMEM.  Any thread, not in signal handlers; does not park. */
+/* Everything there is, in *out, which gs_snapshot_free frees.  Nothing is stopped for it: each
+ * figure is right, all of them together are of one instant only between gs_stop_world and
+ * gs_start_world. Errors: GS_EINVAL (out is NULL), GS_ENOMEM.  Any thread, not in signal handlers;
+ * does not park. */
 GS_API int gs_snapshot(gs_snapshot_data **out);
 GS_API void gs_snapshot_free(gs_snapshot_data *s); /* NULL: nothing */
 
 /* Deadlocks: every green thread waits for another one, and nothing can wake any of them: none runs,
- * is runnable or in a foreign call, no timer is set, none waits for a descriptor, and nothing outside
- * the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way has
- * GS_RUN_DETECT_DEADLOCK, or cb is set, since a program that embeds the library may have threads of
- * which the scheduler knows nothing.
- * cb is called once for each deadlock with a text of several lines, one for each green thread, that
- * is valid during the call; on a thread of the runtime's own.  It may call what does not park.  When
- * it returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK;
- * 1 means that cb has dealt with it.  NULL: no callback.  Any thread, not in signal handlers. */
+ * is runnable or in a foreign call, no timer is set, none waits for a descriptor, and nothing
+ * outside the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way
+ * has GS_RUN_DETECT_DEADLOCK, or cb is set, since a program that embeds the library may have
+ * threads of which the scheduler knows nothing. cb is called once for each deadlock with a text of
+ * several lines, one for each green thread, that is valid during the call; on a thread of the
+ * runtime's own.  It may call what does not park.  When it returns 0, and if there is none, what
+ * the main green thread is parked in returns GS_EDEADLOCK; 1 means that cb has dealt with it. NULL:
+ * no callback.  Any thread, not in signal handlers. */
 GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
 
-/* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there was
- * none.  Any thread, not in signal handlers. */
+/* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there
+ * was none.  Any thread, not in signal handlers. */
 GS_API size_t gs_deadlock_report(char *buf, size_t n);
 
-/* +1: something that the scheduler does not know of may wake green threads (a thread that sends on a
- * channel, a signal handler, a callback that is registered with some library), so no deadlock is
+/* +1: something that the scheduler does not know of may wake green threads (a thread that sends on
+ * a channel, a signal handler, a callback that is registered with some library), so no deadlock is
  * declared; -1: it will not any more.  Any thread, not in signal handlers. */
 GS_API void gs_expect_wakeup(int delta);
 

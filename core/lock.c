@@ -21,7 +21,8 @@
 #define OUTER (BIT(RANK_STW) | BIT(RANK_RETAKE)) /* held while the world is stopped: under all */
 
 /* Which locks may be held when one of this rank is taken.  It is a partial order inside the total
- * one of the ranks: pairs that do not happen are not allowed before somebody has thought about them.
+ * one of the ranks: pairs that do not happen are not allowed before somebody has thought about
+ * them.
  */
 static const struct {
   const char *name;

@@ -34,9 +34,7 @@ P gs_nop;
 #define FAIR_TICKS 61u
 
 /* While user Gs are disabled every switch goes by schedule_loop, which sets them aside. */
-static uint32_t fair_ticks(void) {
-  return unlikely(load_rlx(&gs_sched.user_off)) ? 0 : FAIR_TICKS;
-}
+static uint32_t fair_ticks(void) { return unlikely(load_rlx(&gs_sched.user_off)) ? 0 : FAIR_TICKS; }
 
 static uint32_t rnd(P *p) {
   uint32_t x = p->rnd ? p->rnd : 0x9e3779b9u + p->id;

@@ -117,9 +117,9 @@ static inline void count_one(uint64_t *p) { bump(p); }
 enum { Gidle, Grunnable, Grunning, Gsyscall, Gwaiting, Gdead };
 enum { Pidle, Prunning, Psyscall, Pgcstop, Pdead };
 
-/* How a P was stopped (stw.c): an M that holds it has its pw LOCKed, and has been seen outside; or it
- * is on the idle list; or in nextp of an M that is stopped with another one; or it was dropped, and
- * an M that lost it, or lost the one that another got instead, waits. */
+/* How a P was stopped (stw.c): an M that holds it has its pw LOCKed, and has been seen outside; or
+ * it is on the idle list; or in nextp of an M that is stopped with another one; or it was dropped,
+ * and an M that lost it, or lost the one that another got instead, waits. */
 enum { STW_NOT, STW_LOCKING, STW_LOCKED, STW_IDLE, STW_GIVEN, STW_TAKEN };
 
 /* g->bracket: opened by gs_entersyscall, or by gs_stop_world and its like. */
@@ -127,8 +127,8 @@ enum { BRACKET_NONE, BRACKET_BARE, BRACKET_STW };
 
 /* The word sc. */
 #define SC_INSIDE 0u
-#define SC_CALL 1u /* in a declared foreign call */
-#define SC_USER 2u /* in user code, or in a hook of a binding */
+#define SC_CALL 1u    /* in a declared foreign call */
+#define SC_USER 2u    /* in user code, or in a hook of a binding */
 #define SC_STOPPED 3u /* waits inside until a LOCK goes away or the world starts: holds no lock */
 #define SC_MODE 3u
 #define SC_FENCED 4u
@@ -350,8 +350,8 @@ struct gs_p {
   uint32_t turn;    /* due Gs and the others take turns; owner */
   uint64_t nborn, ndied;   /* Gs that were made and that ended here; owner, read by live_gs */
   uint64_t goid, goid_end; /* numbers for the next Gs; owner */
-  uint32_t safefn;         /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
-  G *gfree;                /* dead Gs to use again; owner */
+  uint32_t safefn; /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
+  G *gfree;        /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
   Stack *stacks; /* free stacks of the domain's size; owner */
   P *link;       /* idle list; domain lock */
@@ -574,7 +574,7 @@ typedef struct gs_sched {
   uint32_t nwakers;   /* outside the scheduler, that may wake Gs; atomic */
   uint32_t frozen;    /* a fatal error is being reported: nobody comes in again; atomic */
   Lock stw_mu;        /* held while the world is stopped, or Ps are visited: one at a time */
-  Lock retake_mu;     /* held by whoever LOCKs pws: sysmon over its look, a stopper until the start */
+  Lock retake_mu; /* held by whoever LOCKs pws: sysmon over its look, a stopper until the start */
 } Sched;
 
 /* What gs_sched.running says of gs_run. */
@@ -728,7 +728,7 @@ G *g_unmake(M *m, G *g);    /* it never ran and will not; returns a G to make ru
 _Noreturn void g_exit(M *m);
 uint64_t born_gs(void);
 uint32_t live_gs(void);
-bool g_cancel(G *g); /* its handle's lock is held; true: the caller makes it runnable */
+bool g_cancel(G *g);      /* its handle's lock is held; true: the caller makes it runnable */
 void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
 
 /* ---- unblock.c ---- */
@@ -754,8 +754,8 @@ void m_stillborn(M *m, int err);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);
-P *releasep(M *m);     /* NULL: it was lost */
-P *releasep_try(M *m); /* NULL: it is LOCKed just now; for callers that hold a lock */
+P *releasep(M *m);              /* NULL: it was lost */
+P *releasep_try(M *m);          /* NULL: it is LOCKed just now; for callers that hold a lock */
 void pidleput(P *p);            /* d->lock held */
 P *pidleget(Domain *d);         /* d->lock held */
 P *pidleget_try(Domain *d);     /* takes d->lock if it looks worth it */
@@ -764,7 +764,7 @@ P *starved_work(void);
 P *pidleget_spinning(Domain *d); /* takes d->lock; NULL: needspinning is set */
 void startm(P *p, bool spinning);
 bool startm_call(G *g); /* an M that makes g's foreign call; false: there is none */
-void stopm(M *m); /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
+void stopm(M *m);       /* sleeps until it has a P, or may leave gs_run, or has the poller's seat */
 void stoplockedm(M *m); /* until it has a P for its G; or, without one, may leave gs_run */
 /* thread.c */
 void m_order(M *m); /* its thread is made by the template thread */
@@ -886,13 +886,14 @@ void deadlock_check(void); /* by sysmon, when it holds no lock */
 
 void stop_world(const char *reason); /* from outside the runtime; waits for other stoppers */
 void start_world(void);
-void stw_wait(M *m); /* in schedule_loop: waits while its P is LOCKed, and may lose it */
-void stw_hold(void); /* for what runs without a P: waits until the world goes on */
-void stw_safe_point(M *m); /* in schedule_loop: p->safefn is set */
-void stw_freeze(void);      /* for good; takes no lock */
+void stw_wait(M *m);          /* in schedule_loop: waits while its P is LOCKed, and may lose it */
+void stw_after_fork(M *m);    /* in the child: whoever stopped the world is not there */
+void stw_hold(void);          /* for what runs without a P: waits until the world goes on */
+void stw_safe_point(M *m);    /* in schedule_loop: p->safefn is set */
+void stw_freeze(void);        /* for good; takes no lock */
 _Noreturn void stw_end(void); /* where Ms of a frozen world come to rest */
 void stw_release_later(M *m); /* it has lost its P, and its pw is LOCKed; NULL: nobody */
-M *stw_own(void);           /* the M whose G has stopped the world, or NULL */
+M *stw_own(void);             /* the M whose G has stopped the world, or NULL */
 
 /* ---- timer.c, poll.c ---- */
 
@@ -921,8 +922,8 @@ static inline bool poll_wanted(void) {
 
 /* ---- process.c ---- */
 
-/* After fork, whose end ends the process: of nobody, since gs_run returns; of the main G on a thread
- * that is not inside gs_run; of another one that has become the main G. */
+/* After fork, whose end ends the process: of nobody, since gs_run returns; of the main G on a
+ * thread that is not inside gs_run; of another one that has become the main G. */
 enum { ORPHAN_NO, ORPHAN_MAIN, ORPHAN_OTHER };
 int process_init(void); /* 0 or errno */
 void process_revive(void);

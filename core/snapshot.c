@@ -66,7 +66,8 @@ static size_t count_ps(void) {
   return n;
 }
 
-/* The lists grow at their heads, so what is walked from a head that was read is what was counted. */
+/* The lists grow at their heads, so what is walked from a head that was read is what was counted.
+ */
 int gs_snapshot(gs_snapshot_data **out) {
   if (!out) return gs_fail(GS_EINVAL, "gs_snapshot: out is NULL");
   G *gs = load_acq(&gs_sched.allg);

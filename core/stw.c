@@ -8,25 +8,24 @@
  * Threads without a P (foreign ones, a poller, an M that comes back from a call whose P was taken)
  * may still put Gs into a global queue; nobody takes them out.
  *
- * How.  A stopper keeps sysmon from taking Ps (retake_mu), sets gcwaiting, and accounts for every P:
+ * How.  A stopper keeps sysmon from taking Ps (retake_mu), sets gcwaiting, and accounts for every
+ * P:
  *
  *   idle       pidleget gives nothing away while gcwaiting is set.  It looks at the word under the
- *              domain's lock; the stopper sets the word and takes the lock for its look at the list.
- *   held by M  pw is LOCKed, as a retaker does it, then one heavy barrier for all that are new, and
- *              then the M need only be seen outside once.  The proof of retake.c, with the LOCK that
- *              stays: let L be the M's leaving (any), S1 the store of sc when it comes in next, L1 its
- *              look at pw after that, S2 the LOCK, B the barrier, L2 the look at sc that reads L.
- *              The barrier gives a point b in the M's program order.  If b is after S1, L2 reads S1
- *              or something later, not L.  Else b is before L1, and L1 sees S2.  So an M that was
- *              seen outside waits when it comes in.  Unlike in a retake the captured word does not
- *              matter: nothing was judged, and it makes no odds which stretch it is.
- *              The barrier is needed for Ms that are inside as well: L and L1 may pass each other.
- *   in between a P in the hands of a thread that gives it to another M (nextp) is neither.  It will
- *              be wired in a moment.  Hence rounds: look at all Ps that are not accounted for, again
- *              and again.  Go's stop looks once, and a call that is entered at the wrong moment
- *              holds it up for as long as it lasts.
- *   given      an M whose locked G has parked still has a P to give up when it is given one for that
- *              G (nextp).  If it meets the LOCK there, what it was given stands still with it.
+ *              domain's lock; the stopper sets the word and takes the lock for its look at the
+ * list. held by M  pw is LOCKed, as a retaker does it, then one heavy barrier for all that are new,
+ * and then the M need only be seen outside once.  The proof of retake.c, with the LOCK that stays:
+ * let L be the M's leaving (any), S1 the store of sc when it comes in next, L1 its look at pw after
+ * that, S2 the LOCK, B the barrier, L2 the look at sc that reads L. The barrier gives a point b in
+ * the M's program order.  If b is after S1, L2 reads S1 or something later, not L.  Else b is
+ * before L1, and L1 sees S2.  So an M that was seen outside waits when it comes in.  Unlike in a
+ * retake the captured word does not matter: nothing was judged, and it makes no odds which stretch
+ * it is. The barrier is needed for Ms that are inside as well: L and L1 may pass each other. in
+ * between a P in the hands of a thread that gives it to another M (nextp) is neither.  It will be
+ * wired in a moment.  Hence rounds: look at all Ps that are not accounted for, again and again.
+ * Go's stop looks once, and a call that is entered at the wrong moment holds it up for as long as
+ * it lasts. given      an M whose locked G has parked still has a P to give up when it is given one
+ * for that G (nextp).  If it meets the LOCK there, what it was given stands still with it.
  *
  * An M that is inside when its pw is LOCKed leaves soon; or it runs into the LOCK itself, where it
  * gives its P up, or in schedule_loop, before it runs another G.  There it waits in the mode
@@ -36,9 +35,9 @@
  * stopper, and everybody who runs meanwhile, may need it.  A stopper that is a G stands between
  * brackets, outside, so that no gs_ function of its can park; its P is LOCKed like all others.
  *
- * Visiting (gs_for_each_p).  Each P has a flag.  Whoever turns it from 1 to 0 runs the function: the
- * caller, for Ps that are idle (taken off their list meanwhile) or LOCKed with their M outside; the
- * M itself, on its way through schedule_loop.  The caller comes round until none is left.
+ * Visiting (gs_for_each_p).  Each P has a flag.  Whoever turns it from 1 to 0 runs the function:
+ * the caller, for Ps that are idle (taken off their list meanwhile) or LOCKed with their M outside;
+ * the M itself, on its way through schedule_loop.  The caller comes round until none is left.
  */
 #include "runtime.h"
 
@@ -53,9 +52,9 @@ static struct {
 } stw;
 
 /* Runs f for every P that is in use. */
-#define EACH_P(p)                                                                   \
-  for (Domain *d_ = load_acq(&gs_sched.domains); d_; d_ = d_->next)                 \
-    for (uint32_t i_ = 0; i_ < load_acq(&d_->nallp); i_++)                          \
+#define EACH_P(p)                                                   \
+  for (Domain *d_ = load_acq(&gs_sched.domains); d_; d_ = d_->next) \
+    for (uint32_t i_ = 0; i_ < load_acq(&d_->nallp); i_++)          \
       for (P *p = d_->allp[i_]; p && load_rlx(&p->status) != Pdead; p = NULL)
 
 M *stw_own(void) { return stw.m; }
@@ -183,6 +182,19 @@ void start_world(void) {
   unlock(&gs_sched.stw_mu);
 }
 
+void stw_after_fork(M *m) {
+  gs_sched.stw_mu.word = gs_sched.retake_mu.word = 0;
+  gs_sched.gcwaiting = 0;
+  stw.owner = 0;
+  stw.m = stw.loser = NULL;
+  if (m) store_rlx(&m->pw, load_rlx(&m->pw) & ~PW_LOCK);
+  for (Domain *d = gs_sched.domains; d; d = d->next)
+    for (uint32_t i = 0; i < d->nallp; i++) {
+      d->allp[i]->stop.how = STW_NOT;
+      d->allp[i]->safefn = 0;
+    }
+}
+
 void stw_hold(void) {
   while (load_acq(&gs_sched.gcwaiting)) os_futex_wait(&gs_sched.gcwaiting, 1);
 }
@@ -196,10 +208,12 @@ static void still_ours(M *m, P *p) {
   if (g) ready(NULL, g);
 }
 
-/* Instead of running another G.  Waits for the LOCK on its own pw and for nothing else: an M whose P
- * went to a change of procs must not sleep on, for somebody may have given it another one (nextp).
+/* Instead of running another G.  Waits for the LOCK on its own pw and for nothing else: an M whose
+ * P went to a change of procs must not sleep on, for somebody may have given it another one
+ * (nextp).
  */
 void stw_wait(M *m) {
+  if (unlikely(load_sc(&gs_sched.frozen))) stw_end(); /* its P was on its way when all froze */
   if (m->p != &gs_nop) still_ours(m, m->p);
 }
 

@@ -224,8 +224,9 @@ int refused(void) {
     return gs_fail(GS_ETHROWSPLIT,
                    "this green thread has stopped the world and cannot park before gs_start_world");
   if (g->bracket && !m->incgo)
-    return gs_fail(GS_ETHROWSPLIT,
-                   "a function that may park was called between gs_entersyscall and gs_exitsyscall");
+    return gs_fail(
+        GS_ETHROWSPLIT,
+        "a function that may park was called between gs_entersyscall and gs_exitsyscall");
   return gs_fail(GS_EPERM, "a function that may park was called from inside a foreign call");
 }
 

@@ -191,7 +191,8 @@ void timers_move(Timers *from, Timers *to) {
   lock(from < to ? &from->lock : &to->lock);
   lock(from < to ? &to->lock : &from->lock);
   bool first;
-  while (from->len && insert(to, from->heap[from->len - 1].t, from->heap[from->len - 1].when, &first))
+  while (from->len &&
+         insert(to, from->heap[from->len - 1].t, from->heap[from->len - 1].when, &first))
     from->len--;
   publish_next(to);
   publish_next(from); /* what found no room stays: the poller looks at every heap */

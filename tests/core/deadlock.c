@@ -290,10 +290,10 @@ static void test_no_false_alarm(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_simple),   cmocka_unit_test(test_locked),
-      cmocka_unit_test(test_goexit),   cmocka_unit_test(test_netpoll),
-      cmocka_unit_test(test_alive),    cmocka_unit_test(test_given_up),
-      cmocka_unit_test(test_callback), cmocka_unit_test(test_off),
+      cmocka_unit_test(test_simple),         cmocka_unit_test(test_locked),
+      cmocka_unit_test(test_goexit),         cmocka_unit_test(test_netpoll),
+      cmocka_unit_test(test_alive),          cmocka_unit_test(test_given_up),
+      cmocka_unit_test(test_callback),       cmocka_unit_test(test_off),
       cmocka_unit_test(test_no_false_alarm),
   };
   gs_set_logger(quiet, NULL);

@@ -1,5 +1,6 @@
-/* freeze.c: a fatal error freezes everybody before it is reported: no thread goes from C back into a
- * green thread while the report is written, nor afterwards, while the host's SIGABRT handler runs.
+/* freeze.c: a fatal error freezes everybody before it is reported: no thread goes from C back into
+ * a green thread while the report is written, nor afterwards, while the host's SIGABRT handler
+ * runs.
  */
 #include "support.h"
 
@@ -50,10 +51,9 @@ static void on_abort(int sig) {
 
 /* The frame of the bracket is gone: a broken invariant. */
 static __attribute__((noinline)) void open_bracket(void) {
-  volatile char room[256];
-  room[0] = 0;
+  volatile char room[256] = {0};
   gs_entersyscall();
-  room[1] = 0; /* not a tail call */
+  CHECK(room[100] == 0); /* not a tail call */
 }
 
 static int abort_body(void *arg) {

@@ -1,4 +1,5 @@
-/* snapshot.c: gs_snapshot shows every G, M and P; in a stopped world the figures belong together. */
+/* snapshot.c: gs_snapshot shows every G, M and P; in a stopped world the figures belong together.
+ */
 #include "support.h"
 
 #include <time.h>
