@@ -16,7 +16,7 @@
 
 /* ---- the order of locks, in builds with asserts ---- */
 
-#define HELD_MOST 64 /* a select may hold more: those are only counted */
+#define HELD_MOST 12 /* static TLS is scarce: three copies in a process must find room */
 #define BIT(rank) (1u << (rank))
 #define OUTER (BIT(RANK_STW) | BIT(RANK_RETAKE)) /* held while the world is stopped: under all */
 
