@@ -1,8 +1,8 @@
 /* short_call.c: calls of a site that is known to be short, which go the shortest way.
  *
  * That way stores less than the general one, so here is what must be seen all the same: counters,
- * states, errno, callbacks inside, the stack from inside out; and what must still happen: the P goes
- * to others when a call turns long, or when the caller has used up its slice.
+ * states, errno, callbacks inside, the stack from inside out; and what must still happen: the P
+ * goes to others when a call turns long, or when the caller has used up its slice.
  */
 #include "support.h"
 
@@ -225,9 +225,9 @@ static void test_walks(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_counters),  cmocka_unit_test(test_states),
-      cmocka_unit_test(test_called_back),  cmocka_unit_test(test_turns_long),
-      cmocka_unit_test(test_gives_way), cmocka_unit_test(test_walks),
+      cmocka_unit_test(test_counters),    cmocka_unit_test(test_states),
+      cmocka_unit_test(test_called_back), cmocka_unit_test(test_turns_long),
+      cmocka_unit_test(test_gives_way),   cmocka_unit_test(test_walks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
