@@ -1,8 +1,8 @@
 /* short_call.c: calls of a site that is known to be short, which go the shortest way.
  *
  * That way stores less than the general one, so here is what must be seen all the same: counters,
- * states, errno, refusals inside, the stack from inside out; and what must still happen: the P goes
- * to others when a call turns long, or when the caller has used up its slice.
+ * states, errno, callbacks inside, the stack from inside out; and what must still happen: the P
+ * goes to others when a call turns long, or when the caller has used up its slice.
  */
 #include "support.h"
 
@@ -84,21 +84,21 @@ static void test_states(void **state) {
   run_procs(PROCS, states, NULL);
 }
 
-/* ---- refused inside, and all is well afterwards ---- */
+/* ---- called back out of, and all is well afterwards ---- */
 
 static int try_things(void *arg) {
   gs_chan *c = arg;
   int value = 1;
   gs_yield();
-  CHECK_CODE(gs_sleep(MS(1)), GS_EPERM);
-  CHECK_CODE(gs_chan_send(c, &value, GS_FOREVER), GS_EPERM);
-  CHECK_CODE(gs_cgocall_site(&site, nothing, NULL, NULL), GS_EPERM);
+  CHECK_CODE(gs_sleep(US(10)), GS_OK);
+  CHECK_CODE(gs_chan_send(c, &value, GS_FOREVER), GS_OK);
+  CHECK_CODE(gs_cgocall_site(&site, nothing, NULL, NULL), GS_OK);
   CHECK_CODE(gs_chan_try_send(c, &value), GS_OK);
   errno = 77;
   return 9;
 }
 
-static void refusals(void *arg) {
+static void called_back(void *arg) {
   (void)arg;
   gs_chan *c = chan_new(sizeof(int), 4);
   learn();
@@ -107,8 +107,10 @@ static void refusals(void *arg) {
     CHECK_CODE(gs_cgocall_site(&site, try_things, c, &result), GS_OK);
     CHECK_INT(gs_errno(), 77);
     CHECK_INT(result, 9);
-    CHECK_CODE(gs_chan_recv(c, &value, GS_FOREVER), GS_OK);
-    CHECK_INT(value, 1);
+    for (int k = 0; k < 2; k++) {
+      CHECK_CODE(gs_chan_recv(c, &value, GS_FOREVER), GS_OK);
+      CHECK_INT(value, 1);
+    }
     CHECK_CODE(gs_cgocall_site(&site, nothing, NULL, &result), GS_OK);
     CHECK_INT(result, 5);
     gs_yield();
@@ -116,9 +118,9 @@ static void refusals(void *arg) {
   CHECK_CODE(gs_chan_free(c), GS_OK);
 }
 
-static void test_refusals(void **state) {
+static void test_called_back(void **state) {
   (void)state;
-  run_procs(PROCS, refusals, NULL);
+  run_procs(PROCS, called_back, NULL);
 }
 
 /* ---- a short one that turns long ---- */
@@ -223,9 +225,9 @@ static void test_walks(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_counters),  cmocka_unit_test(test_states),
-      cmocka_unit_test(test_refusals),  cmocka_unit_test(test_turns_long),
-      cmocka_unit_test(test_gives_way), cmocka_unit_test(test_walks),
+      cmocka_unit_test(test_counters),    cmocka_unit_test(test_states),
+      cmocka_unit_test(test_called_back), cmocka_unit_test(test_turns_long),
+      cmocka_unit_test(test_gives_way),   cmocka_unit_test(test_walks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
