@@ -52,7 +52,8 @@ G *timer_user_fire(Timer *at, int64_t now, int64_t *next) {
   }
   g->schedlink = NULL;
   torture_window(); /* the end of gs_run may begin */
-  if (load_sc(&gs_sched.ending)) g = g_unmake(NULL, g);
+  /* In this order: `ending` is taken back after main_done is set, for callbacks. */
+  if (load_sc(&gs_sched.ending) || load_sc(&gs_sched.main_done)) g = g_unmake(NULL, g);
   *next = t->period ? next_time(at->when, t->period, now) : INT64_MAX;
   return g;
 }
