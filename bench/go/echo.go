@@ -36,7 +36,7 @@ func acceptAll(l net.Listener) {
 	}
 }
 
-func die(err error) {
+func check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gobench:", err)
 		os.Exit(1)
@@ -47,23 +47,23 @@ func die(err error) {
 func runEcho(conns int) func(options, *result) {
 	return func(o options, r *result) {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		die(err)
+		check(err)
 		go acceptAll(l)
 		self, err := os.Executable()
-		die(err)
+		check(err)
 		load := exec.Command(filepath.Join(filepath.Dir(self), "..", "gsecho"),
 			strconv.Itoa(l.Addr().(*net.TCPAddr).Port), strconv.Itoa(conns),
 			strconv.Itoa(o.samples), fmt.Sprint(float64(o.target.Nanoseconds())/1e6))
 		load.Stderr = os.Stderr
 		out, err := load.StdoutPipe()
-		die(err)
-		die(load.Start())
+		check(err)
+		check(load.Start())
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			sample, err := strconv.ParseFloat(lines.Text(), 64)
-			die(err)
+			check(err)
 			r.Samples = append(r.Samples, sample)
 		}
-		die(load.Wait())
+		check(load.Wait())
 	}
 }
 
