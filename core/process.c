@@ -4,12 +4,13 @@
  * the green thread that ran on that thread, if one did, wherever it was: on its own stack, in a
  * foreign call, in a callback.  Everything else starts afresh.
  *
- *   prepare   stops the world where that can be done, so that nobody is in the middle of the
- * scheduler, and takes the locks that threads without a P may hold.  The caller is outside, as
- * everybody who runs user code is; its own P stands still like all others. parent    gives them
- * back, and everybody goes on. child     keeps the calling M, its G and the P that it holds.  All
- * other Ms are free structs, all other Ps idle, queues and timers empty.  Threads are made when
- * they are wanted: sysmon when the first G is made, Ms as ever.
+ *   - prepare stops the world, so that nobody is in the middle of the scheduler, and takes the
+ *     locks that threads without a P may hold.  The caller is outside, as everybody who runs user
+ *     code is; its own P stands still like all others.
+ *   - parent gives them back, and everybody goes on.
+ *   - child keeps the calling M, its G and the P that it holds.  All other Ms are free structs, all
+ *     other Ps idle, queues and timers empty.  Threads are made when they are wanted: sysmon and
+ *     the template thread when the first G or M is made, Ms as ever.
  *
  * The other Gs count as ended.  Their park words are no longer PARKED, so that nobody can claim
  * one; entries that they have left in wait lists (they stand on stacks that have nobody to run on
@@ -42,14 +43,6 @@
   for (uint32_t i_ = 0; i_ < load_acq(&(d)->nallp); i_++) \
     for (P *p = (d)->allp[i_]; p; p = NULL)
 
-/* Stopping the world for a fork, and what becomes of the stop in the child.  Without them the locks
- * alone have to do: a lock of a channel that somebody holds at that moment stays locked in the
- * child.
- */
-void stw_fork_prepare(void) __attribute__((weak));
-void stw_fork_parent(void) __attribute__((weak));
-void stw_fork_child(void) __attribute__((weak));
-
 /* ---- before ---- */
 
 /* All locks of a kind at once, which nobody else does: beside what checks their order. */
@@ -74,7 +67,7 @@ static void global_locks(bool on) {
 
 static void prepare(void) {
   int e = errno;
-  if (stw_fork_prepare) stw_fork_prepare();
+  stw_fork_prepare();
   global_locks(true);
   errno = e;
 }
@@ -82,7 +75,7 @@ static void prepare(void) {
 static void in_parent(void) {
   int e = errno;
   global_locks(false);
-  if (stw_fork_parent) stw_fork_parent();
+  stw_fork_parent();
   errno = e;
 }
 
@@ -164,6 +157,7 @@ static void p_forget(P *p) {
 /* mine: the P that the calling M holds, or NULL. */
 static void forget_ps(Domain *d, P *mine) {
   d->runq_head = d->runq_tail = d->due_tail = NULL;
+  d->off_head = d->off_tail = NULL;
   store_rlx(&d->runqsize, 0);
   store_rlx(&d->ndue, 0);
   store_rlx(&d->npidle, 0);
@@ -193,6 +187,7 @@ static void forget_sched(void) {
   s->pw_waiters = s->notified = s->ending = 0;
   s->drain = NULL;
   s->outsiders = 0;
+  s->user_off = s->nwakers = 0;
   s->netpoll_waiters = 0;
   s->netpolling = 0;
   s->npidle_all = 0;
@@ -238,7 +233,7 @@ static void in_child(void) {
   M *m = gs_getm() ? gs_getm() : callback_bound();
   G *g = m ? m->curg : NULL;
   global_locks(false);
-  if (stw_fork_child) stw_fork_child();
+  stw_fork_child();
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
   stw_after_fork(m);
   P *mine = m ? keep_m(m) : NULL;

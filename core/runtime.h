@@ -932,6 +932,9 @@ void unblock_forked(G *g);        /* this one is not */
 M *callback_bound(void);
 void netpoll_forked(void);
 void fork_lock(Lock *l, bool on);
+void stw_fork_prepare(void);
+void stw_fork_parent(void);
+void stw_fork_child(void);
 void stack_locks(bool on);
 void trace_lock(bool on);
 _Noreturn void run_orphan_done(void); /* boot.c */

@@ -49,6 +49,7 @@ static struct {
   void (*fn)(const gs_p_info *, void *); /* of the visit under way; stw_mu */
   void *arg;
   uint32_t left; /* Ps that the visit has yet to see; atomic */
+  bool forking;  /* stopped for a fork; stw_mu */
 } stw;
 
 /* Runs f for every P that is in use. */
@@ -412,6 +413,40 @@ int gs_for_each_p(void (*fn)(const gs_p_info *p, void *arg), void *arg) {
   unlock(&gs_sched.stw_mu);
   step_in(m);
   return GS_OK;
+}
+
+/* ---- fork (process.c) ---- */
+
+/* Who has stopped the world may fork, too. */
+void stw_fork_prepare(void) {
+  if (stopped_by_me()) return;
+  stop_world("fork");
+  stw.forking = true;
+}
+
+void stw_fork_parent(void) {
+  if (!stw.forking) return;
+  stw.forking = false;
+  start_world();
+}
+
+/* Everybody else is gone, so nothing is let go: process.c writes all Ps anew.  The child of a G that
+ * had stopped the world has it to start, as the parent has. */
+void stw_fork_child(void) {
+  EACH_P(p) {
+    p->stop.how = STW_NOT;
+    p->safefn = 0;
+  }
+  if (!stw.forking) {
+    if (stw.owner) store_rlx(&stw.owner, os_gettid());
+    return;
+  }
+  stw.forking = false;
+  stw.reason = NULL;
+  store_rlx(&stw.owner, 0);
+  store_rlx(&gs_sched.gcwaiting, 0);
+  unlock(&gs_sched.retake_mu);
+  unlock(&gs_sched.stw_mu);
 }
 
 /* ---- a fatal error ---- */

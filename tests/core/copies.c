@@ -131,8 +131,8 @@ static void *race(void *arg) {
 }
 
 static int at_once(void) {
-  racer racers[3] = {
-      {.lib = load_copy("a.so")}, {.lib = load_copy("b.so")}, {.lib = load_copy("c.so")}};
+  /* More would not fit: each needs some of the little room for thread-locals of late libraries. */
+  racer racers[2] = {{.lib = load_copy("a.so")}, {.lib = load_copy("b.so")}};
   pthread_t threads[COUNT(racers)];
   int ran = 0, refused = 0;
   pthread_barrier_init(&start, NULL, COUNT(racers));
@@ -204,7 +204,7 @@ static void test_in_another_namespace(void **state) {
   runs("other namespace");
 }
 
-static void test_three_at_once(void **state) {
+static void test_two_at_once(void **state) {
   (void)state;
   for (int i = 0; i < SCALE(10); i++) runs("at once");
 }
@@ -219,7 +219,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_second_refuses),
       cmocka_unit_test(test_in_another_namespace),
-      cmocka_unit_test(test_three_at_once),
+      cmocka_unit_test(test_two_at_once),
       cmocka_unit_test(test_closed_while_it_runs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
