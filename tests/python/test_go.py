@@ -268,20 +268,27 @@ def test_names_of_odd_callables():
     gosched.run(main)
 
 
+def wait_for(holds):
+    """Sleeps until it holds, for half a minute at most."""
+    for _ in range(30_000):
+        if holds():
+            return
+        gosched.sleep(0.001)
+    raise AssertionError("it never came to hold")
+
+
 def test_states(libc):
     def main():
         gate = gosched.Chan()
         g = gosched.go(gate.recv)
         assert g.state == "runnable"
         assert not g.done()
-        gosched.sleep(0.01)
-        assert g.state == "waiting"
+        wait_for(lambda: g.state == "waiting")
         gate.send(None)
         g.join()
         assert g.state == "done"
-        f = gosched.go(libc.usleep, 100_000)
-        gosched.sleep(0.02)
-        assert f.state == "syscall"
+        f = gosched.go(libc.usleep, 1_000_000)
+        wait_for(lambda: f.state == "syscall")
         f.join()
 
     gosched.run(main)
@@ -392,7 +399,7 @@ def test_failing_excepthook_is_reported(monkeypatch):
 
     def main():
         gosched.go(lambda: {}[1])
-        gosched.sleep(0.01)
+        wait_for(lambda: unraisable)
 
     gosched.run(main)
     assert unraisable == [ZeroDivisionError]
