@@ -303,6 +303,7 @@ static void unbind(M *m) {
   stack_sigstack_drop(m);
   gs_set_extra(NULL);
   add_sc(&gs_sched.nextra, -1);
+  sysmon_wake(); /* it kept a deadlock from being declared */
   extra_give(m);
 }
 

@@ -15,8 +15,9 @@
  * wakes it (pidleget), so that it comes by again when all are idle; what ends without a P
  * (gs_expect_wakeup) wakes it itself.
  *
- * What may wake a G from outside, and so keeps everything alive: a timer, a descriptor that is
- * waited for, and whatever gs_expect_wakeup has announced.
+ * What may wake a G from outside, and so keeps everything alive: a foreign thread that is bound to
+ * an M (gs_cgocallback), a timer, a descriptor that is waited for, and whatever gs_expect_wakeup
+ * has announced.
  */
 #include <stdio.h>
 #include <stdlib.h>

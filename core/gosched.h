@@ -628,7 +628,7 @@ typedef struct gs_p_info {
  * microseconds whatever they do.  Timers do not fire meanwhile.
  *   reason  static text for dumps, or NULL
  * Only one thread at a time: another one that calls it waits.  On a green thread, what may park
- * returns GS_ETHROWSPLIT until gs_start_world, foreign calls return GS_EPERM, and the green thread
+ * or makes a foreign call returns GS_ETHROWSPLIT until gs_start_world, and the green thread
  * stays on its OS thread.  gs_dump, gs_snapshot, gs_read_metrics, gs_for_each_p and whatever does
  * not park (gs_go, gs_chan_try_send, …) work.
  * Errors: GS_EBUSY (this thread has stopped it already), GS_ENOMEM, GS_ETHREADS (the runtime could

@@ -33,26 +33,26 @@ static void calls(void *arg) {
 
 static void sleeps(void *arg) {
   herd *h = arg;
-  for (; !atomic_load(&h->stop); gs_sleep(US(500))) atomic_fetch_add(&h->naps, 1);
+  for (; !atomic_load(&h->stop); gs_sleep(MS(3))) atomic_fetch_add(&h->naps, 1);
 }
 
 /* Enters the runtime, but rarely lets others run. */
 static void tries(void *arg) {
   herd *h = arg;
   for (; !atomic_load(&h->stop); gs_chan_try_recv(h->c, NULL))
-    if (atomic_fetch_add(&h->sends, 1) % 2000 == 0) gs_yield();
+    if (atomic_fetch_add(&h->sends, 1) % 50 == 0) gs_yield();
 }
 
 static void locked(void *arg) {
   herd *h = arg;
   gs_lock_os_thread();
-  for (; !atomic_load(&h->stop); gs_sleep(US(500))) atomic_fetch_add(&h->locked, 1);
+  for (; !atomic_load(&h->stop); gs_sleep(MS(3))) atomic_fetch_add(&h->locked, 1);
   gs_unlock_os_thread();
 }
 
 static void system_one(void *arg) {
   herd *h = arg;
-  for (; !atomic_load(&h->stop); gs_sleep(US(500))) atomic_fetch_add(&h->system, 1);
+  for (; !atomic_load(&h->stop); gs_sleep(MS(3))) atomic_fetch_add(&h->system, 1);
 }
 
 static gs_handle *go_system(body_fn fn, void *arg) {
@@ -66,7 +66,7 @@ static gs_handle *go_system(body_fn fn, void *arg) {
 static void await_more(atomic_long *count) {
   long from = atomic_load(count);
   int64_t until = gs_now() + PATIENCE;
-  while (atomic_load(count) < from + 3 && gs_now() < until) gs_sleep(US(50));
+  while (atomic_load(count) < from + 3 && gs_now() < until) gs_sleep(MS(1));
   CHECK(atomic_load(count) >= from + 3);
 }
 
@@ -75,7 +75,7 @@ static void disable_and_look(herd *h) {
   long seen[COUNT(user)];
   CHECK_CODE(gs_sched_enable_user(0), GS_OK);
   /* Each ends the step that it was in; calls take a while. */
-  for (int still = 0, i; still < 20;) {
+  for (int still = 0, i; still < 5;) {
     for (i = 0; i < (int)COUNT(user); i++) seen[i] = atomic_load(user[i]);
     await_more(&h->system);
     for (i = 0; i < (int)COUNT(user) && seen[i] == atomic_load(user[i]); i++) continue;
