@@ -400,19 +400,19 @@ static void test_cancelled_in_a_callback(void **state) {
 
 static int five_(void *arg) { return five(arg); }
 
-static void refused_here(gs_chan *empty) {
+static void refused_here(gs_chan *empty, int code) {
   int n = 0, result = 0;
-  CHECK_CODE(gs_cgocallback(add_one, &n), GS_EPERM);
-  CHECK_CODE(gs_sleep(MS(1)), GS_EPERM);
-  CHECK_CODE(gs_chan_recv(empty, NULL, GS_FOREVER), GS_EPERM);
-  CHECK_CODE(gs_cgocall(five_, NULL, &result), GS_EPERM);
+  CHECK_CODE(gs_cgocallback(add_one, &n), code);
+  CHECK_CODE(gs_sleep(MS(1)), code);
+  CHECK_CODE(gs_chan_recv(empty, NULL, GS_FOREVER), code);
+  CHECK_CODE(gs_cgocall(five_, NULL, &result), code);
   gs_yield();
   CHECK_INT(n, 0);
   CHECK_INT(result, 0);
 }
 
 static int refused_in_c(void *arg) {
-  refused_here(arg);
+  refused_here(arg, GS_EPERM);
   return 6;
 }
 
@@ -424,7 +424,7 @@ static int on_a_strange_stack(void *arg) { return five(arg); }
 #else
 static ucontext_t here, there;
 
-static void strange(void) { refused_here(strange_chan); }
+static void strange(void) { refused_here(strange_chan, GS_EPERM); }
 
 static int on_a_strange_stack(void *arg) {
   static char room[128 << 10];
@@ -441,7 +441,7 @@ static int on_a_strange_stack(void *arg) {
 
 static void on_signal(int sig) {
   (void)sig;
-  refused_here(strange_chan);
+  refused_here(strange_chan, GS_EPERM);
   handled++;
 }
 
@@ -465,7 +465,7 @@ static void refusals(void *arg) {
     CHECK_INT(result, 6);
     CHECK_CODE(gs_cgocall_site(&nocallback, refused_in_c, empty, &result), GS_OK);
     gs_entersyscall();
-    refused_here(empty);
+    refused_here(empty, GS_ETHROWSPLIT);
     gs_exitsyscall();
     if (i % 10 == 0) {
       CHECK_CODE(gs_cgocall(on_a_strange_stack, empty, NULL), GS_OK);
