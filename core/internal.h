@@ -194,7 +194,7 @@ void m_order(M *m); /* its thread is made by the template thread */
 int m_start(M *m);  /* a thread for m: 0 (made, or ordered from the template thread) or errno */
 void m_quit(M *m);  /* m's thread is about to end: gives away what it has */
 int template_start(void);
-void template_forked(void); /* in the child, where it does not run */
+void template_forked(void);    /* in the child, where it does not run */
 void startlockedm(M *m, G *g); /* m's P goes to g's M; m sleeps */
 void incidlelocked(int32_t n); /* takes sched.lock */
 void start_poller(void);

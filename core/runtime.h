@@ -160,10 +160,10 @@ struct gs_g {
   uint64_t callseq;    /* foreign calls made; owner */
   void (*unblock_fn)(void *); /* of the cancellable call it is in; owner, while nothing is armed */
   void *unblock_arg;
-  uint32_t unblock; /* who may run it: see unblock.c; atomic */
-  int64_t handed_at;   /* when its P was handed off at entry, 0: it was not; owner */
-  int64_t since;       /* of the present status; written only while traced or dumped */
-  G *alllink;          /* all Gs ever made, newest first; write-once */
+  uint32_t unblock;  /* who may run it: see unblock.c; atomic */
+  int64_t handed_at; /* when its P was handed off at entry, 0: it was not; owner */
+  int64_t since;     /* of the present status; written only while traced or dumped */
+  G *alllink;        /* all Gs ever made, newest first; write-once */
 #if GS_TSAN
   void *tsan;
 #endif
@@ -293,8 +293,8 @@ struct gs_m {
   /* Its last poll: how many Gs it found, and when; owner. */
   uint32_t npolled;
   int64_t polled_at;
-  uint32_t own;    /* its thread was made by the runtime, and may be ended by it; owner */
-  uint32_t quit;   /* QUIT_…: its thread ends soon; owner, or who took it off midle */
+  uint32_t own;  /* its thread was made by the runtime, and may be ended by it; owner */
+  uint32_t quit; /* QUIT_…: its thread ends soon; owner, or who took it off midle */
   /* RELIEF_…: its P was taken in undeclared code; set by sysmon before the P goes, cleared by the
    * owner when it finds out. */
   uint32_t relief;
