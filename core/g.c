@@ -25,7 +25,10 @@ static void g_entry(void) {
   leave(m);
   g->fn(g->arg);
   m = enter();
-  if (!m) throw_("a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world stopped");
+  if (!m)
+    throw_(
+        "a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world "
+        "stopped");
   g_exit(m);
 }
 
@@ -290,16 +293,16 @@ static bool drain_commit(G *g, void *arg) {
 /* The main G, when its function has returned: everybody else is cancelled and waited for. */
 static M *drain(M *m, G *g) {
   store_sc(&gs_sched.ending, 1);
-  /* Other threads may start a G just now, which must not outlive gs_run.  Such a thread counts itself
-   * and then looks whether the run is on; here is the other order.  From here on they are refused,
-   * or a thread that goes on starting some would hold up the end for ever. */
+  /* Other threads may start a G just now, which must not outlive gs_run.  Such a thread counts
+   * itself and then looks whether the run is on; here is the other order.  From here on they are
+   * refused, or a thread that goes on starting some would hold up the end for ever. */
   store_sc(&gs_sched.running, RUN_ENDS);
   torture_window();
   while (load_sc(&gs_sched.outsiders)) os_yield();
   g->firm = 1;
   store_rlx(&g->cancelled, 0);
   if (load_rlx(&gs_sched.user_off)) user_on(m); /* they could not end */
-  heavy_barrier(); /* who is born after this sees `ending` */
+  heavy_barrier();                              /* who is born after this sees `ending` */
   cancel_all(m, g);
   leave(m);
   unblock_all();

@@ -21,8 +21,8 @@
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep
  *     addresses of thread-locals (errno's among them) over it; gs_errno() is always right.
- *   - gs_config.procs bounds what the scheduler runs.  It is no mutual exclusion: green threads of the
- *     native domain that block in the kernel between two gs_ functions, or compute there for more
+ *   - gs_config.procs bounds what the scheduler runs.  It is no mutual exclusion: green threads of
+ * the native domain that block in the kernel between two gs_ functions, or compute there for more
  *     than 10 ms while others wait, go on beside them, with one P, too.
  *
  * The process.  A child of fork goes on with the green thread that forked; all others have ended
@@ -599,7 +599,7 @@ typedef struct gs_metrics {
   uint64_t stacks_mapped;     /* bytes of address space in stack arenas */
   uint64_t io_waiters;        /* now: green threads parked for a descriptor */
   uint64_t polls;             /* times that descriptors were polled */
-  uint64_t extra_ms; /* now: foreign threads bound by gs_cgocallback; not among `threads` */
+  uint64_t extra_ms;      /* now: foreign threads bound by gs_cgocallback; not among `threads` */
   uint64_t threads_pless; /* now: threads whose P sysmon took from undeclared code, and that have
                              not made a gs_ call since: they compute, or sleep in the kernel */
   uint64_t hogs;          /* Ps taken from code that computed for too long */

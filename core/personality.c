@@ -3,8 +3,8 @@
  * A foreign call and a callback each stand on another stack than their caller, with the scheduler's
  * words in between.  An exception that unwound through them would leave the M in a call that nobody
  * ends.  So the frame that changes stacks (gs_arch_call) has a personality, which unwinders ask on
- * their first pass, before anything is unwound: it ends the process and says why.  Exceptions that are
- * thrown and caught on one side never come here.
+ * their first pass, before anything is unwound: it ends the process and says why.  Exceptions that
+ * are thrown and caught on one side never come here.
  *
  * A forced unwind (pthread_exit, a cancellation) has no first pass, and goes on: interpreters end
  * their threads so at the end of the process, and only m_vanished is left to do then.

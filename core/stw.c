@@ -430,8 +430,8 @@ void stw_fork_parent(void) {
   start_world();
 }
 
-/* Everybody else is gone, so nothing is let go: process.c writes all Ps anew.  The child of a G that
- * had stopped the world has it to start, as the parent has. */
+/* Everybody else is gone, so nothing is let go: process.c writes all Ps anew.  The child of a G
+ * that had stopped the world has it to start, as the parent has. */
 void stw_fork_child(void) {
   EACH_P(p) {
     p->stop.how = STW_NOT;

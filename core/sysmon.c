@@ -352,6 +352,8 @@ static bool deep_sleep(void) {
  * poke, then look whether sysmon is slow.  All seq_cst, so one sees the other. */
 static void nap(int64_t pause, int64_t now) {
   bool rich = sm.bucket >= 0;
+  /* Calls of ever new sites could poke it out of every nap: so far, and no farther. */
+  bool broke = sm.bucket < -BURST_NS;
   note_clear(&gs_sched.sysmon_note);
   /* Who leaves the poller's seat empty does so first and then reads when we wake. */
   store_sc(&gs_sched.sysmon_until, now + pause);
@@ -361,7 +363,7 @@ static void nap(int64_t pause, int64_t now) {
       pause = next - now < MIN_DELAY_NS ? MIN_DELAY_NS : next - now;
   }
   store_sc(&gs_sched.sysmon_slow, pause > WAITING_DELAY_NS && rich ? SLOW_ALL
-                                  : pause > SLOW_NS                ? SLOW_CALLS
+                                  : pause > SLOW_NS && !broke      ? SLOW_CALLS
                                                                    : SLOW_NO);
   torture_window(); /* a poke that comes now wakes us, or is seen below */
   if (!load_sc(&gs_sched.sysmon_poked)) note_sleep_until(&gs_sched.sysmon_note, now + pause);

@@ -14,8 +14,8 @@ static inline void *gs_arch_getm(void) {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 /* gs_arch_call without the calls around it, *sp included.  Unwinders find the way out because the
- * function that this stands in has rbp for its frame, which asking for the frame's address makes sure of; and as
- * in amd64.S it says that it is a signal frame, for gdb, and has a personality. */
+ * function that this stands in has rbp for its frame, which asking for the frame's address makes
+ * sure of; and as in amd64.S it says that it is a signal frame, for gdb, and has a personality. */
 #define GS_ARCH_CALL_HERE 1
 static inline __attribute__((always_inline)) int gs_arch_call_here(int (*fn)(void *), void *arg,
                                                                    void *sp) {
