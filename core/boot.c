@@ -218,7 +218,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
     store_rel(&gs_sched.running, RUN_NONE);
     return gs_fail(err, "gs_run: out of memory for %lld procs", n.procs);
   }
-  gs_sched.run_flags = c->flags;
+  store_rlx(&gs_sched.run_flags, c->flags);
   store_sc(&gs_sched.main_done, 0);
   store_sc(&gs_sched.ending, 0);
   if (load_rlx(&gs_sched.user_off)) user_on(NULL);

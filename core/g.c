@@ -91,7 +91,7 @@ static G *gfree_take(M *m, Domain *d) {
 G *g_uncounted(Domain *d) {
   G *g = gfree_take(NULL, d);
   if (!g) return NULL;
-  g->system = 1;
+  store_rlx(&g->extra, 1);
   g->hooked = d->ops.switch_in || d->ops.release;
   g->handle = NULL;
   store_rlx(&g->data, NULL);
@@ -173,7 +173,9 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->lockedm = NULL;
   g->locks = g->firm = g->pins = 0;
   g->bracket = BRACKET_NONE;
-  g->released = g->main = g->system = 0;
+  g->released = g->main = 0;
+  store_rlx(&g->system, 0);
+  store_rlx(&g->extra, 0);
   g->pass = 0;
   g->stack_want = 0;
   g->name[0] = 0;
@@ -243,7 +245,7 @@ bool g_cancel(G *g) {
 /* One barrier for all of them. */
 static void cancel_all(M *m, G *except) {
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
-    if (g != except && !g->system && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
+    if (g != except && !load_rlx(&g->extra) && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
   heavy_barrier();
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (g != except && load_sc(&g->cancelled) && load_sc(&g->park) == PARKED &&
@@ -401,7 +403,7 @@ int gs_go_opts(const gs_go_options *o, void (*fn)(void *), void *arg, gs_handle 
   if (!g) goto out;
   if (o) {
     g->stack_want = o->stack_size;
-    g->system = (o->flags & GS_GO_SYSTEM) != 0;
+    store_rlx(&g->system, (o->flags & GS_GO_SYSTEM) != 0);
     if (o->name) strncat(g->name, o->name, sizeof g->name - 1);
   }
   if (handle) {

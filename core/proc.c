@@ -227,7 +227,7 @@ static bool bind_stack(M *m, G *g) {
 
 bool may_run(const G *g) {
   uint32_t off = load_rlx(&gs_sched.user_off);
-  return likely(!off) || g->system || g->pass == off;
+  return likely(!off) || load_rlx(&g->system) || load_rlx(&g->extra) || g->pass == off;
 }
 
 /* A runnable G that may not run waits in a queue of its own.  The word is looked at again under the

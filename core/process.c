@@ -119,7 +119,7 @@ static void forget_ms(M *me) {
 }
 
 static void forget_gs(const G *mine) {
-  uint32_t gone = live_gs() - (mine && !mine->system ? 1 : 0);
+  uint32_t gone = live_gs() - (mine && !mine->extra ? 1 : 0);
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink) {
     if (g == mine) continue;
     if (g->handle) handle_forked(g->handle);
@@ -244,7 +244,7 @@ static void in_child(void) {
   EACH_DOMAIN(d) forget_ps(d, mine);
   if (mine) keep_p(m, mine);
   if (g) unblock_forked(g);
-  lead(m, g && !g->system ? g : NULL);
+  lead(m, g && !g->extra ? g : NULL);
   netpoll_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;

@@ -127,7 +127,9 @@ struct gs_g {
   M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
   uint8_t hooked;      /* its domain has switch_in or release; write-once */
   uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system;      /* runs also while user Gs are disabled; its maker */
+  uint8_t system; /* GS_GO_SYSTEM; its maker, read by all */
+  uint8_t extra;  /* of a foreign thread that calls back: not counted, not cancelled at the end; its
+                     maker, read by all */
   uint8_t main;        /* the G of gs_run */
   uint32_t cancelled;  /* gs_cancel was called; atomic */
   /* The lines above are all that a switch touches; these two more for a birth. */

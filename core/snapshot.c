@@ -35,7 +35,7 @@ UNCHECKED void g_info(G *g, gs_g_info *out) {
       .domain = g->d->name,
       .m = m ? m->id : -1,
       .locked_m = locked ? locked->id : -1,
-      .system = g->system,
+      .system = load_rlx(&g->system),
       .cancelled = (int)load_rlx(&g->cancelled),
   };
   for (size_t i = 0; i < sizeof out->name - 1; i++) out->name[i] = g->name[i];

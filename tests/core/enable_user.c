@@ -139,10 +139,32 @@ static void test_end_enables(void **state) {
   run_procs(PROCS, leave_disabled, NULL);
 }
 
+/* ---- the end of gs_run is for all ---- */
+
+static void sleep_till_cancelled(void *arg) {
+  CHECK_CODE(gs_sleep(GS_FOREVER), GS_ECANCELED);
+  atomic_store((atomic_int *)arg, 1);
+}
+
+static atomic_int cancelled;
+
+static void leave_one_behind(void *arg) {
+  (void)arg;
+  gs_handle_release(go_system(sleep_till_cancelled, &cancelled));
+  CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+}
+
+static void test_system_ones_end_too(void **state) {
+  (void)state;
+  run_procs(PROCS, leave_one_behind, NULL);
+  assert_int_equal(atomic_load(&cancelled), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_user_and_system),
       cmocka_unit_test(test_end_enables),
+      cmocka_unit_test(test_system_ones_end_too),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
