@@ -177,6 +177,9 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   store_rlx(&g->system, 0);
   store_rlx(&g->extra, 0);
   g->pass = 0;
+#if GS_TORTURE
+  g->callseq = 0; /* which of its calls are forced to be handed off does not depend on who it was */
+#endif
   g->stack_want = 0;
   g->name[0] = 0;
   g->wake = GS_OK;

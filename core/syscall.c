@@ -31,6 +31,9 @@ void entersyscall(M *m, G *g, gs_site *site) {
   P *p = m->p;
   uint32_t fenced = SC_FENCE_NOW;
   bool poke = false;
+#if GS_TORTURE
+  g->callseq++; /* here, so that it goes on whatever becomes of the call */
+#endif
   store_rlx(&g->site, site);
   if (unlikely((load_rlx(&site->score) | (load_rlx(&site->flags) & GS_SITE_BLOCKING)) != 0)) {
     if (p_has_work(p)) {
@@ -42,7 +45,7 @@ void entersyscall(M *m, G *g, gs_site *site) {
     poke = p_has_work(p) && load_rlx(&gs_sched.sysmon_slow);
   }
 #if GS_TORTURE
-  if ((++g->callseq & 3) == 0) {
+  if ((g->callseq & 3) == 0) {
     entersyscallblock(m, g);
     return;
   }

@@ -200,7 +200,10 @@ static void site_learns(void *arg) {
   for (size_t i = 0; i < COUNT(h); i++) h[i] = go_named("blocks", block_at_site, &site);
   for (size_t i = 0; i < COUNT(h); i++) join(h[i]);
   gs_metrics after = metrics();
+  CHECK(site.score > 0);
+#ifndef GS_TORTURE /* there a forced hand-off may have taught it */
   CHECK(site.retakes > 0);
+#endif
   CHECK(after.handoffs_entry > before.handoffs_entry);
 }
 
