@@ -310,7 +310,6 @@ void deadlock_check(void); /* by sysmon, when it holds no lock */
 void stop_world(const char *reason); /* from outside the runtime; waits for other stoppers */
 void start_world(void);
 void stw_wait(M *m);          /* in schedule_loop: waits while its P is LOCKed, and may lose it */
-void stw_after_fork(M *m);    /* in the child: whoever stopped the world is not there */
 void stw_hold(void);          /* for what runs without a P: waits until the world goes on */
 void stw_safe_point(M *m);    /* in schedule_loop: p->safefn is set */
 void stw_freeze(void);        /* for good; takes no lock */

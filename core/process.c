@@ -235,7 +235,6 @@ static void in_child(void) {
   global_locks(false);
   stw_fork_child();
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
-  stw_after_fork(m);
   P *mine = m ? keep_m(m) : NULL;
   forget_gs(g);
   forget_ms(m);

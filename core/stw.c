@@ -183,19 +183,6 @@ void start_world(void) {
   unlock(&gs_sched.stw_mu);
 }
 
-void stw_after_fork(M *m) {
-  gs_sched.stw_mu.word = gs_sched.retake_mu.word = 0;
-  gs_sched.gcwaiting = 0;
-  stw.owner = 0;
-  stw.m = stw.loser = NULL;
-  if (m) store_rlx(&m->pw, load_rlx(&m->pw) & ~PW_LOCK);
-  for (Domain *d = gs_sched.domains; d; d = d->next)
-    for (uint32_t i = 0; i < d->nallp; i++) {
-      d->allp[i]->stop.how = STW_NOT;
-      d->allp[i]->safefn = 0;
-    }
-}
-
 void stw_hold(void) {
   while (load_acq(&gs_sched.gcwaiting)) os_futex_wait(&gs_sched.gcwaiting, 1);
 }
@@ -433,6 +420,7 @@ void stw_fork_parent(void) {
 /* Everybody else is gone, so nothing is let go: process.c writes all Ps anew.  The child of a G
  * that had stopped the world has it to start, as the parent has. */
 void stw_fork_child(void) {
+  stw.loser = NULL;
   EACH_P(p) {
     p->stop.how = STW_NOT;
     p->safefn = 0;

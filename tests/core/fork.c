@@ -306,6 +306,34 @@ static void test_from_several_at_once(void **state) {
   run_procs(PROCS, fork_on_others, NULL);
 }
 
+/* ---- by who has stopped the world ---- */
+
+static void fork_stopped(void *arg) {
+  (void)arg;
+  crowd w;
+  crowd_start(&w);
+  CHECK_CODE(gs_stop_world("fork"), GS_OK);
+  pid_t pid = fork();
+  if (pid == 0) begin_child();
+  CHECK_CODE(gs_start_world(), GS_OK);
+  if (pid == 0) {
+    crowd_is_gone(&w);
+    CHECK_CODE(gs_stop_world("again"), GS_OK);
+    CHECK_CODE(gs_start_world(), GS_OK);
+    everything_works();
+    end_child();
+  }
+  expect_end(pid, GOOD);
+  everything_works();
+  crowd_end(&w);
+}
+
+static void test_with_the_world_stopped(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_stopped, NULL);
+}
+
 /* ---- from a foreign call ---- */
 
 typedef struct call_fork {
@@ -655,6 +683,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_from_the_main_green_thread),
       cmocka_unit_test(test_from_several_at_once),
+      cmocka_unit_test(test_with_the_world_stopped),
       cmocka_unit_test(test_from_a_foreign_call),
       cmocka_unit_test(test_from_another_thread),
       cmocka_unit_test(test_from_a_callback),
