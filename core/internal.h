@@ -110,6 +110,7 @@ void due_leave(Domain *d, G *g, G *prev);                       /* d->lock held 
 void globrunqput(Domain *d, G *g);                              /* d->lock held */
 void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n); /* d->lock held */
 G *globrunqget(P *p, uint32_t max); /* d->lock held; the rest goes to p's ring */
+G *globrunqget_turn(P *p);          /* d->lock held; passes over those that are due */
 static inline bool p_has_work(const P *p) {
   return load_rlx(&p->d->runqsize) != 0 || !runqempty(p);
 }
