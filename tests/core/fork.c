@@ -306,6 +306,24 @@ static void test_from_several_at_once(void **state) {
   run_procs(PROCS, fork_on_others, NULL);
 }
 
+static void fork_on_a_system_one(void *arg) {
+  (void)arg;
+  crowd w;
+  gs_go_options o = GS_GO_OPTIONS_DEFAULT;
+  gs_handle *h = NULL;
+  o.flags = GS_GO_SYSTEM;
+  crowd_start(&w);
+  CHECK_CODE(gs_go_opts(&o, fork_here, &w, &h), GS_OK);
+  join(h);
+  crowd_end(&w);
+}
+
+static void test_from_a_system_one(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_on_a_system_one, NULL);
+}
+
 /* ---- by who has stopped the world ---- */
 
 static void fork_stopped(void *arg) {
@@ -683,6 +701,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_from_the_main_green_thread),
       cmocka_unit_test(test_from_several_at_once),
+      cmocka_unit_test(test_from_a_system_one),
       cmocka_unit_test(test_with_the_world_stopped),
       cmocka_unit_test(test_from_a_foreign_call),
       cmocka_unit_test(test_from_another_thread),
