@@ -154,6 +154,7 @@ uint64_t born_gs(void);
 uint32_t live_gs(void);
 bool g_cancel(G *g);      /* its handle's lock is held; true: the caller makes it runnable */
 void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
+void heavy_barrier_unfenced(void); /* the same, if the other side may be one that never fences */
 
 /* ---- unblock.c ---- */
 

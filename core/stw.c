@@ -87,7 +87,9 @@ static bool lock_out(P *p) {
   mark(p, STW_LOCKING, m);
   /* FENCED after the LOCK: it comes in by an xchg and sees it. */
   uint64_t sc = load_sc(&m->sc);
-  return !(sc & SC_FENCED) && !load_rlx(&gs_sched.fenced);
+  if (sc & SC_FENCED) return false;
+  /* Without membarrier all go out FENCED, or are inside; unless it was withdrawn a moment ago. */
+  return !load_rlx(&gs_sched.fenced) || (sc & SC_MODE) != SC_INSIDE;
 }
 
 static bool is_outside(const M *m) { return (load_sc(&m->sc) & SC_MODE) != SC_INSIDE; }
@@ -108,7 +110,7 @@ static bool stop_round(void) {
     if (p->stop.how == STW_NOT) barrier |= lock_out(p);
   }
   torture_window(); /* Ms come in and see LOCK, or are seen */
-  if (barrier) heavy_barrier();
+  if (barrier) heavy_barrier_unfenced();
   EACH_P(p) {
     if (p->stop.how == STW_LOCKING && is_outside(p->stop.m)) {
       p->stop.how = STW_LOCKED;
@@ -359,7 +361,7 @@ static void visit_outside(void) {
   EACH_P(p) {
     if (load_rlx(&p->safefn)) barrier |= lock_out(p);
   }
-  if (barrier) heavy_barrier();
+  if (barrier) heavy_barrier_unfenced();
   EACH_P(p) {
     if (p->stop.how != STW_LOCKING) continue;
     p->stop.how = STW_NOT;
