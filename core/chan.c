@@ -23,7 +23,7 @@ void chan_lock_slow(gs_chan *c) {
   lock(&c->lock);
   if (unlikely(load_rlx(&c->bias) != NULL)) {
     store_sc(&c->bias, NULL);
-    heavy_barrier();
+    heavy_barrier_unfenced();
     for (int i = 0; load_acq(&c->busy); i++)
       if (i > 100) os_yield();
   }

@@ -237,6 +237,13 @@ void heavy_barrier(void) {
   os_sleep_ns(1000000);
 }
 
+/* For partners that do not fence although everybody should: a P whose channels have a bias, an M
+ * that went out before membarrier was withdrawn.  Their stores are out in a moment. */
+void heavy_barrier_unfenced(void) {
+  heavy_barrier();
+  if (unlikely(load_rlx(&gs_sched.fenced))) os_sleep_ns(1000000);
+}
+
 /* True: it was parked and is the caller's to make runnable. */
 bool g_cancel(G *g) {
   store_sc(&g->cancelled, 1);

@@ -356,7 +356,7 @@ typedef struct gs_waitq {
  * ever.  Barging: a running green thread may get it before those that wait, until one of them has
  * waited for a millisecond; then they get it in order. */
 typedef struct gs_mutex {
-  uint32_t state, unused;
+  uint32_t state, woken_in;
   gs_waitq q;
 } gs_mutex;
 

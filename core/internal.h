@@ -110,6 +110,7 @@ void due_leave(Domain *d, G *g, G *prev);                       /* d->lock held 
 void globrunqput(Domain *d, G *g);                              /* d->lock held */
 void globrunqput_list(Domain *d, G *head, G *tail, uint32_t n); /* d->lock held */
 G *globrunqget(P *p, uint32_t max); /* d->lock held; the rest goes to p's ring */
+G *globrunqget_turn(P *p);          /* d->lock held; passes over those that are due */
 static inline bool p_has_work(const P *p) {
   return load_rlx(&p->d->runqsize) != 0 || !runqempty(p);
 }
@@ -153,6 +154,7 @@ uint64_t born_gs(void);
 uint32_t live_gs(void);
 bool g_cancel(G *g);      /* its handle's lock is held; true: the caller makes it runnable */
 void heavy_barrier(void); /* a full fence on every thread: the rare side of a Dekker pair */
+void heavy_barrier_unfenced(void); /* the same, if the other side may be one that never fences */
 
 /* ---- unblock.c ---- */
 
@@ -310,7 +312,6 @@ void deadlock_check(void); /* by sysmon, when it holds no lock */
 void stop_world(const char *reason); /* from outside the runtime; waits for other stoppers */
 void start_world(void);
 void stw_wait(M *m);          /* in schedule_loop: waits while its P is LOCKed, and may lose it */
-void stw_after_fork(M *m);    /* in the child: whoever stopped the world is not there */
 void stw_hold(void);          /* for what runs without a P: waits until the world goes on */
 void stw_safe_point(M *m);    /* in schedule_loop: p->safefn is set */
 void stw_freeze(void);        /* for good; takes no lock */

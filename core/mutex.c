@@ -46,6 +46,15 @@
 #define pause_() compiler_fence()
 #endif
 
+/* One waiter has been woken and is on its way: no need for another.  Unless it is gone, because that
+ * was before a fork, of which this is the child: the state may say so for ever then. */
+static inline bool stale(const gs_mutex *x) {
+  return load_rlx(&x->woken_in) != load_rlx(&gs_sched.nforks);
+}
+static inline bool awake(const gs_mutex *x, uint32_t s) {
+  return (s & WOKEN) && !(s & STARVING) && !stale(x);
+}
+
 static inline bool cas_state(gs_mutex *x, uint32_t *s, uint32_t n) {
   return __atomic_compare_exchange_n(&x->state, s, n, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
@@ -145,7 +154,7 @@ int gs_mutex_try_lock(gs_mutex *x) {
 static QWaiter *unlock_to_waiter(gs_mutex *x) {
   uint32_t s = load_rlx(&x->state), drop;
   QWaiter *w = NULL;
-  if (!x->q.head || ((s & WOKEN) && !(s & STARVING))) goto out;
+  if (!x->q.head || awake(x, s)) goto out;
   w = wq_take(&x->q);
   drop = x->q.head ? 0 : WAITERS | STARVING;
   if (w && (s & STARVING)) {
@@ -153,6 +162,7 @@ static QWaiter *unlock_to_waiter(gs_mutex *x) {
     if (os_now() - w->since < STARVING_NS) drop |= STARVING;
     __atomic_fetch_and(&x->state, ~drop, __ATOMIC_SEQ_CST);
   } else if (w) {
+    store_rlx(&x->woken_in, load_rlx(&gs_sched.nforks));
     while (!cas_state(x, &s, (s & ~(drop | LOCKED)) | WOKEN)) continue;
   } else {
     __atomic_fetch_and(&x->state, ~drop, __ATOMIC_SEQ_CST);
@@ -165,8 +175,8 @@ out:
 /* True: unlocked, by one step, for nobody has to be woken: none waits, or one is awake already. */
 static bool unlock_quietly(gs_mutex *x) {
   uint32_t s = load_rlx(&x->state);
-  while (!(s & WAITERS) || ((s & WOKEN) && !(s & STARVING)))
-    if (cas_state(x, &s, s & ~LOCKED)) return true;
+  while (!(s & WAITERS) || awake(x, s))
+    if (cas_state(x, &s, s & ~(LOCKED | (stale(x) ? WOKEN : 0)))) return true;
   return false;
 }
 

@@ -177,7 +177,7 @@ static G *find_runnable(M *m, bool *inherit) {
     p->fair = fair_ticks();
     if (load_rlx(&d->runqsize)) {
       lock(&d->lock);
-      g = globrunqget(p, 1);
+      g = globrunqget_turn(p);
       unlock(&d->lock);
       if (g) return g;
     }

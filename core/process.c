@@ -233,9 +233,9 @@ static void in_child(void) {
   M *m = gs_getm() ? gs_getm() : callback_bound();
   G *g = m ? m->curg : NULL;
   global_locks(false);
+  store_rlx(&gs_sched.nforks, gs_sched.nforks + 1);
   stw_fork_child();
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();
-  stw_after_fork(m);
   P *mine = m ? keep_m(m) : NULL;
   forget_gs(g);
   forget_ms(m);

@@ -215,6 +215,19 @@ void runqdrain_to_global(P *p) {
   unlock(&p->d->lock);
 }
 
+/* The first that merely waits for its turn, though others are due; one of those if there is no
+ * other.  For looks that keep the rest from being starved: d->lock held. */
+G *globrunqget_turn(P *p) {
+  Domain *d = p->d;
+  G *before = d->due_tail, *g = before ? before->schedlink : NULL;
+  if (!g) return globrunqget(p, 1);
+  before->schedlink = g->schedlink;
+  if (d->runq_tail == g) d->runq_tail = before;
+  g->schedlink = NULL;
+  store_rlx(&d->runqsize, d->runqsize - 1);
+  return g;
+}
+
 /* Takes a fair share of the global queue: one to run, up to max - 1 more into p's ring. */
 G *globrunqget(P *p, uint32_t max) {
   Domain *d = p->d;

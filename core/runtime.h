@@ -415,6 +415,7 @@ typedef struct gs_sched {
   unsigned run_flags;    /* of the gs_run under way */
   uint32_t no_sysmon;    /* after fork: it is made with the first new G; atomic */
   uint32_t orphan;       /* ORPHAN_…; written by process.c in a child of fork */
+  uint32_t nforks;       /* how many forks away from the process that booted; as orphan */
   M *poke_m;             /* what the poke is about; written by who set sysmon_poked */
   uint64_t poke_sc;
   /* counters of rare things; atomic */

@@ -87,7 +87,9 @@ static bool lock_out(P *p) {
   mark(p, STW_LOCKING, m);
   /* FENCED after the LOCK: it comes in by an xchg and sees it. */
   uint64_t sc = load_sc(&m->sc);
-  return !(sc & SC_FENCED) && !load_rlx(&gs_sched.fenced);
+  if (sc & SC_FENCED) return false;
+  /* Without membarrier all go out FENCED, or are inside; unless it was withdrawn a moment ago. */
+  return !load_rlx(&gs_sched.fenced) || (sc & SC_MODE) != SC_INSIDE;
 }
 
 static bool is_outside(const M *m) { return (load_sc(&m->sc) & SC_MODE) != SC_INSIDE; }
@@ -108,7 +110,7 @@ static bool stop_round(void) {
     if (p->stop.how == STW_NOT) barrier |= lock_out(p);
   }
   torture_window(); /* Ms come in and see LOCK, or are seen */
-  if (barrier) heavy_barrier();
+  if (barrier) heavy_barrier_unfenced();
   EACH_P(p) {
     if (p->stop.how == STW_LOCKING && is_outside(p->stop.m)) {
       p->stop.how = STW_LOCKED;
@@ -181,19 +183,6 @@ void start_world(void) {
     if (load_sc(&d->npidle) && any_work(d)) wakep(d);
   unlock(&gs_sched.retake_mu);
   unlock(&gs_sched.stw_mu);
-}
-
-void stw_after_fork(M *m) {
-  gs_sched.stw_mu.word = gs_sched.retake_mu.word = 0;
-  gs_sched.gcwaiting = 0;
-  stw.owner = 0;
-  stw.m = stw.loser = NULL;
-  if (m) store_rlx(&m->pw, load_rlx(&m->pw) & ~PW_LOCK);
-  for (Domain *d = gs_sched.domains; d; d = d->next)
-    for (uint32_t i = 0; i < d->nallp; i++) {
-      d->allp[i]->stop.how = STW_NOT;
-      d->allp[i]->safefn = 0;
-    }
 }
 
 void stw_hold(void) {
@@ -372,7 +361,7 @@ static void visit_outside(void) {
   EACH_P(p) {
     if (load_rlx(&p->safefn)) barrier |= lock_out(p);
   }
-  if (barrier) heavy_barrier();
+  if (barrier) heavy_barrier_unfenced();
   EACH_P(p) {
     if (p->stop.how != STW_LOCKING) continue;
     p->stop.how = STW_NOT;
@@ -433,6 +422,7 @@ void stw_fork_parent(void) {
 /* Everybody else is gone, so nothing is let go: process.c writes all Ps anew.  The child of a G
  * that had stopped the world has it to start, as the parent has. */
 void stw_fork_child(void) {
+  stw.loser = NULL;
   EACH_P(p) {
     p->stop.how = STW_NOT;
     p->safefn = 0;

@@ -16,6 +16,7 @@ namespace eval ::gosched {
     variable joiners        ;# (g) -> how many are waiting in join
     variable waiting        ;# (g) -> tickets of the coroutines to wake when it ends
     variable parked         ;# (coroutine) -> its ticket while it yields
+    variable holder         ;# (ticket) -> the coroutine, by the name that it has now
     variable ended          ;# (g) -> written when it ends, for vwait
     array set green {}
     namespace eval green {}
@@ -29,7 +30,7 @@ proc ::gosched::go {cmd args} {
     set green($g) {state running}
     coroutine $g ::gosched::Main $g $ns [concat $cmd $args]
     trace add command $g delete [list ::gosched::Deleted $g]
-    after 0 [list ::gosched::Wake {*}[Ticket $g]]
+    after 0 [list ::gosched::Wake [Ticket $g]]
     return $g
 }
 
@@ -41,10 +42,10 @@ proc ::gosched::Main {g ns words} {
 }
 
 # The coroutine's command goes: at its end, which is told already, or because somebody deleted it.
-proc ::gosched::Deleted {g args} {
+proc ::gosched::Deleted {g name args} {
     variable green
     variable parked
-    unset -nocomplain parked($g)
+    if {[info exists parked($name)]} {Forget $parked($name)}
     if {[info exists green($g)] && ![Done $g]} {
         Ended $g 1 "$g was deleted before it ended" {-code 1 -level 0 -errorcode {GOSCHED CANCELLED}}
     }
@@ -62,7 +63,7 @@ proc ::gosched::Ended {g code result options} {
     set green($g) [dict create state $state result $result options $options]
     if {[info exists waiting($g)]} {
         foreach ticket $waiting($g) {
-            after 0 [list ::gosched::Wake {*}$ticket]
+            after 0 [list ::gosched::Wake $ticket]
         }
         unset waiting($g)
     }
@@ -83,31 +84,55 @@ proc ::gosched::Done {g} {
 }
 
 # A coroutine that is about to yield gets a ticket, and only who has the ticket resumes it.  So a
-# wake-up that comes too late, when the coroutine is not in that yield any more, does nothing.
+# wake-up that comes too late, when the coroutine is not in that yield any more, does nothing.  It
+# may be renamed meanwhile, also before it has run at all: the ticket goes with it.
 proc ::gosched::Ticket {coroutine} {
     variable counter
     variable parked
-    set parked($coroutine) [incr counter]
-    return [list $coroutine $parked($coroutine)]
+    variable holder
+    set ticket [incr counter]
+    set parked($coroutine) $ticket
+    set holder($ticket) $coroutine
+    trace add command $coroutine rename ::gosched::Renamed
+    return $ticket
 }
 
-proc ::gosched::Wake {coroutine ticket} {
+proc ::gosched::Renamed {from to args} {
     variable parked
-    if {![info exists parked($coroutine)] || $parked($coroutine) != $ticket} return
-    unset parked($coroutine)
+    variable holder
+    if {[info exists parked($from)]} {
+        set parked($to) $parked($from)
+        unset parked($from)
+        set holder($parked($to)) $to
+    }
+}
+
+proc ::gosched::Forget {ticket} {
+    variable parked
+    variable holder
+    if {![info exists holder($ticket)]} return
+    set coroutine $holder($ticket)
+    unset holder($ticket) parked($coroutine)
+    catch {trace remove command $coroutine rename ::gosched::Renamed} ;# it may be gone
+}
+
+proc ::gosched::Wake {ticket} {
+    variable holder
+    if {![info exists holder($ticket)]} return
+    set coroutine $holder($ticket)
+    Forget $ticket
     if {[llength [info commands $coroutine]]} $coroutine
 }
 
 # Yields.  0: that was not possible, because C code is on the stack.
-proc ::gosched::Park {coroutine} {
-    variable parked
+proc ::gosched::Park {ticket} {
     try {
         ::yield
         return 1
     } trap {TCL COROUTINE CANT_YIELD} {} {
         return 0
     } finally {
-        unset -nocomplain parked($coroutine)
+        Forget $ticket
     }
 }
 
@@ -116,20 +141,22 @@ proc ::gosched::Wait {g} {
     variable waiting
     set coroutine [info coroutine]
     if {$coroutine ne ""} {
-        lappend waiting($g) [Ticket $coroutine]
-        if {[Park $coroutine]} return
+        lappend waiting($g) [set ticket [Ticket $coroutine]]
+        if {[Park $ticket]} return
     }
     vwait ::gosched::ended($g)
 }
 
-# A join's time is up: wakes the one that waits.
-proc ::gosched::Late {g coroutine late} {
-    variable parked
+# A join's time is up: wakes all who wait for this one, since they look and wait again.
+proc ::gosched::Late {g late} {
+    variable waiting
     set $late 1
     set ::gosched::ended($g) 0
-    if {[info exists parked($coroutine)]} {
-        Wake $coroutine $parked($coroutine)
+    if {![info exists waiting($g)]} return
+    foreach ticket $waiting($g) {
+        after 0 [list ::gosched::Wake $ticket]
     }
+    unset waiting($g)
 }
 
 proc ::gosched::join {g args} {
@@ -158,7 +185,7 @@ proc ::gosched::join {g args} {
         set late ::gosched::late([incr counter])
         set $late 0
         set timer [after [expr {int(ceil($timeout))}] \
-            [list ::gosched::Late $g [info coroutine] $late]]
+            [list ::gosched::Late $g $late]]
     }
     try {
         while {![Done $g]} {
@@ -192,8 +219,9 @@ proc ::gosched::join {g args} {
 proc ::gosched::yield {} {
     set coroutine [info coroutine]
     if {$coroutine ne ""} {
-        after 0 [list ::gosched::Wake {*}[Ticket $coroutine]]
-        if {[Park $coroutine]} return
+        set ticket [Ticket $coroutine]
+        after 0 [list ::gosched::Wake $ticket]
+        if {[Park $ticket]} return
     }
     update
 }

@@ -306,6 +306,112 @@ static void test_from_several_at_once(void **state) {
   run_procs(PROCS, fork_on_others, NULL);
 }
 
+static void fork_on_a_system_one(void *arg) {
+  (void)arg;
+  crowd w;
+  gs_go_options o = GS_GO_OPTIONS_DEFAULT;
+  gs_handle *h = NULL;
+  o.flags = GS_GO_SYSTEM;
+  crowd_start(&w);
+  CHECK_CODE(gs_go_opts(&o, fork_here, &w, &h), GS_OK);
+  join(h);
+  crowd_end(&w);
+}
+
+static void test_from_a_system_one(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_on_a_system_one, NULL);
+}
+
+/* ---- with a mutex in hand, as fork handlers do ---- */
+
+typedef struct contended {
+  gs_mutex mutex;
+  atomic_int stop;
+} contended;
+
+static void contend(void *arg) {
+  contended *c = arg;
+  while (!atomic_load(&c->stop)) {
+    CHECK_CODE(gs_mutex_lock(&c->mutex, GS_FOREVER), GS_OK);
+    gs_yield();
+    CHECK_CODE(gs_mutex_unlock(&c->mutex), GS_OK);
+    gs_yield();
+  }
+}
+
+static void contend_a_little(void *arg) {
+  contended *c = arg;
+  for (int i = 0; i < 20; i++) {
+    CHECK_CODE(gs_mutex_lock(&c->mutex, GS_FOREVER), GS_OK);
+    gs_yield();
+    CHECK_CODE(gs_mutex_unlock(&c->mutex), GS_OK);
+  }
+}
+
+static void go_and_join(body_fn fn, void *arg) {
+  gs_handle *hs[4];
+  for (size_t i = 0; i < COUNT(hs); i++) hs[i] = go_named("new", fn, arg);
+  for (size_t i = 0; i < COUNT(hs); i++) join(hs[i]);
+}
+
+static void fork_with_mutex(void *arg) {
+  (void)arg;
+  contended c = {.stop = 0};
+  gs_handle *hs[6];
+  for (size_t i = 0; i < COUNT(hs); i++) hs[i] = go_named("contends", contend, &c);
+  for (int i = 0; i < 20; i++) {
+    CHECK_CODE(gs_mutex_lock(&c.mutex, GS_FOREVER), GS_OK);
+    pid_t pid = fork();
+    CHECK_CODE(gs_mutex_unlock(&c.mutex), GS_OK);
+    if (pid == 0) {
+      begin_child();
+      go_and_join(contend_a_little, &c);
+      end_child();
+    }
+    expect_end(pid, GOOD);
+    if (checks_failed()) break;
+  }
+  atomic_store(&c.stop, 1);
+  for (size_t i = 0; i < COUNT(hs); i++) join(hs[i]);
+}
+
+/* Whoever was woken to take the mutex, and has not yet, is not there in the child. */
+static void test_with_a_mutex(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(2, fork_with_mutex, NULL);
+}
+
+/* ---- by who has stopped the world ---- */
+
+static void fork_stopped(void *arg) {
+  (void)arg;
+  crowd w;
+  crowd_start(&w);
+  CHECK_CODE(gs_stop_world("fork"), GS_OK);
+  pid_t pid = fork();
+  if (pid == 0) begin_child();
+  CHECK_CODE(gs_start_world(), GS_OK);
+  if (pid == 0) {
+    crowd_is_gone(&w);
+    CHECK_CODE(gs_stop_world("again"), GS_OK);
+    CHECK_CODE(gs_start_world(), GS_OK);
+    everything_works();
+    end_child();
+  }
+  expect_end(pid, GOOD);
+  everything_works();
+  crowd_end(&w);
+}
+
+static void test_with_the_world_stopped(void **state) {
+  (void)state;
+  skip_threads();
+  run_procs(PROCS, fork_stopped, NULL);
+}
+
 /* ---- from a foreign call ---- */
 
 typedef struct call_fork {
@@ -655,6 +761,9 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_from_the_main_green_thread),
       cmocka_unit_test(test_from_several_at_once),
+      cmocka_unit_test(test_from_a_system_one),
+      cmocka_unit_test(test_with_a_mutex),
+      cmocka_unit_test(test_with_the_world_stopped),
       cmocka_unit_test(test_from_a_foreign_call),
       cmocka_unit_test(test_from_another_thread),
       cmocka_unit_test(test_from_a_callback),

@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include <pthread.h>
+
 enum { PROCS = 2 };
 
 static void sleep_some(void *arg) {
@@ -118,12 +120,61 @@ static void test_due_before_the_crowd(void **state) {
   run_procs(PROCS, due_before_the_crowd, NULL);
 }
 
+/* … but those come too, however many are due all the time. */
+typedef struct always_due {
+  atomic_int over, ran;
+} always_due;
+
+static void compute_and_yield(void *arg) {
+  always_due *d = arg;
+  while (!atomic_load(&d->over)) {
+    for (int64_t end = gs_now() + MS(3); gs_now() < end;) {
+    }
+    gs_yield();
+  }
+}
+
+static void tick(void *arg) {
+  always_due *d = arg;
+  while (!atomic_load(&d->over)) CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+}
+
+static void run_once(void *arg) { atomic_store(&((always_due *)arg)->ran, 1); }
+
+static void *start_one(void *arg) {
+  CHECK_CODE(gs_go(run_once, arg), GS_OK);
+  return NULL;
+}
+
+static void the_rest_is_not_starved(void *arg) {
+  (void)arg;
+  static always_due d;
+  gs_handle *hs[42];
+  pthread_t thread;
+  for (size_t i = 0; i < COUNT(hs); i++)
+    hs[i] = go_named("due", i < 2 ? compute_and_yield : tick, &d);
+  CHECK_CODE(gs_sleep(MS(20)), GS_OK);
+  CHECK_INT(pthread_create(&thread, NULL, start_one, &d), 0);
+  int64_t end = gs_now() + MS(10000);
+  while (!atomic_load(&d.ran) && gs_now() < end) CHECK_CODE(gs_sleep(MS(1)), GS_OK);
+  CHECK_INT(atomic_load(&d.ran), 1);
+  atomic_store(&d.over, 1);
+  for (size_t i = 0; i < COUNT(hs); i++) join(hs[i]);
+  pthread_join(thread, NULL);
+}
+
+static void test_the_rest_is_not_starved(void **state) {
+  (void)state;
+  run_procs(1, the_rest_is_not_starved, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_never_early),
       cmocka_unit_test(test_many_sleep_at_once),
       cmocka_unit_test(test_short_after_long),
       cmocka_unit_test(test_due_before_the_crowd),
+      cmocka_unit_test(test_the_rest_is_not_starved),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
