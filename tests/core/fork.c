@@ -681,7 +681,7 @@ static void occupy(void *arg) {
 
 static int fork_elsewhere(void *arg) {
   pid_t *pid = arg;
-  atomic_int occupied = 0;
+  static atomic_int occupied; /* not on this stack: some come when this function has returned */
   int result = 0;
   for (int64_t end = gs_now() + PATIENCE; my_tid() == run_tid && gs_now() < end;) {
     gs_go(occupy, &occupied);
