@@ -255,7 +255,8 @@ bool g_cancel(G *g) {
 /* One barrier for all of them. */
 static void cancel_all(M *m, G *except) {
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
-    if (g != except && !load_rlx(&g->extra) && load_sc(&g->status) != Gdead) store_sc(&g->cancelled, 1);
+    if (g != except && !load_rlx(&g->extra) && load_sc(&g->status) != Gdead)
+      store_sc(&g->cancelled, 1);
   heavy_barrier();
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (g != except && load_sc(&g->cancelled) && load_sc(&g->park) == PARKED &&

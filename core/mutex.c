@@ -46,8 +46,8 @@
 #define pause_() compiler_fence()
 #endif
 
-/* One waiter has been woken and is on its way: no need for another.  Unless it is gone, because that
- * was before a fork, of which this is the child: the state may say so for ever then. */
+/* One waiter has been woken and is on its way: no need for another.  Unless it is gone, because
+ * that was before a fork, of which this is the child: the state may say so for ever then. */
 static inline bool stale(const gs_mutex *x) {
   return load_rlx(&x->woken_in) != load_rlx(&gs_sched.nforks);
 }

@@ -127,7 +127,7 @@ struct gs_g {
   M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
   uint8_t hooked;      /* its domain has switch_in or release; write-once */
   uint8_t due;         /* stands in the front part of the global queue; domain lock */
-  uint8_t system; /* GS_GO_SYSTEM; its maker, read by all */
+  uint8_t system;      /* GS_GO_SYSTEM; its maker, read by all */
   uint8_t main;        /* the G of gs_run */
   uint32_t cancelled;  /* gs_cancel was called; atomic */
   /* The lines above are all that a switch touches; these two more for a birth. */
@@ -144,8 +144,8 @@ struct gs_g {
   uint32_t pins;      /* callbacks under way, which lock it to its M as well; owner */
   uint32_t firm;      /* >0: parks cannot be cancelled (clean-up at the end); owner */
   uint8_t bracket;    /* BRACKET_…: between brackets, where nothing may park; owner */
-  uint8_t extra;    /* of a foreign thread that calls back: not counted, not cancelled at the
-                       end; its maker, read by all */
+  uint8_t extra;      /* of a foreign thread that calls back: not counted, not cancelled at the
+                         end; its maker, read by all */
   uint8_t released;   /* the binding's release was called, switch_in not yet; owner */
   uint16_t pass;      /* as system, while gs_sched.user_off has this value; owner */
   int32_t call_errno; /* of the last foreign call that was not on the fast path; owner */
