@@ -331,10 +331,10 @@ static int from_outside(void (*fn)(void *), void *arg) {
   call_back(m, fn, arg);
   gs_setm(NULL);
   if (unlikely(ending)) {
-    int e = *m->errno_at;
-    unbind(m);
+    int *errno_here = m->errno_at, e = *errno_here;
+    unbind(m); /* from here on m may be another thread's */
     gs_set_extra(ENDING);
-    *m->errno_at = e;
+    *errno_here = e;
   }
   return GS_OK;
 }
