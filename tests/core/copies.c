@@ -206,6 +206,11 @@ static void test_in_another_namespace(void **state) {
 
 static void test_two_at_once(void **state) {
   (void)state;
+#if defined(__SANITIZE_THREAD__)
+  /* The copies meet in /proc/self/maps, which orders them, but not for TSan. */
+  print_message("skipped: TSan takes the mapping of a new page for a write to what the other reads\n");
+  skip();
+#endif
   for (int i = 0; i < SCALE(10); i++) runs("at once");
 }
 
