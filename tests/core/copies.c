@@ -208,7 +208,7 @@ static void test_two_at_once(void **state) {
   (void)state;
 #if defined(__SANITIZE_THREAD__)
   /* The copies meet in /proc/self/maps, which orders them, but not for TSan. */
-  print_message("skipped: TSan takes the mapping of a new page for a write to what the other reads\n");
+  print_message("skipped: TSan takes the mapping of a page for a write that races\n");
   skip();
 #endif
   for (int i = 0; i < SCALE(10); i++) runs("at once");
