@@ -168,6 +168,8 @@ M *reacquire(M *m, G *g, bool stay) {
 }
 
 static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
+  /* INSIDE with pw confirmed, nobody takes p any more: a retaker that holds LOCK gives it back. */
+  gs_assert((load_rlx(&m->pw) & ~PW_LOCK) == (uintptr_t)p);
   m->oldp = &gs_nop;
   m->p = p;
   store_rlx(&p->status, Prunning);
