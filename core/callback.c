@@ -84,8 +84,8 @@ static inline uint64_t come_in(M *m, G *g, const gs_site *site) {
     if (likely(load_acq(&m->pw) == (uintptr_t)p && !load_rlx(&p->preempt))) {
       m->p = p;
       m->oldp = &gs_nop;
-      store_rlx(&p->status, Prunning);
-      store_rlx(&g->status, Grunning);
+      p_to(p, Prunning);
+      g_to(g, Grunning);
       bump(&p->syscalltick);
       bump(&m->nexit_fast);
       s = sc_next(s + SC_STEP, SC_USER);
@@ -96,7 +96,7 @@ static inline uint64_t come_in(M *m, G *g, const gs_site *site) {
   }
   int e = *m->errno_at;
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_RET, 0, site);
-  store_rlx(&g->status, Gsyscall); /* the fast path of a call leaves that to its readers */
+  g_to(g, Gsyscall); /* the fast path of a call leaves that to its readers */
   exitsyscall(m, g, true);
   *m->errno_at = e;
   leave(m);
@@ -108,8 +108,8 @@ static inline void go_out(M *m, G *g, gs_site *site, uint64_t s) {
   if (likely(s == load_rlx(&m->sc) && nothing_special(m, g, site))) {
     sc_enter(m, s);
     if (likely(load_acq(&m->pw) == (uintptr_t)p)) {
-      store_rlx(&g->status, Gsyscall);
-      store_rlx(&p->status, Psyscall);
+      g_to(g, Gsyscall);
+      p_to(p, Psyscall);
       m->oldp = p;
       m->p = &gs_nop;
       store_rlx(&m->incgo, 1);
@@ -248,7 +248,7 @@ static void stand_in_a_call(M *m, G *g) {
   m->lockedg = g;
   m->outside.name = "a foreign thread";
   store_rlx(&g->site, &m->outside);
-  store_rlx(&g->status, Gsyscall);
+  g_to(g, Gsyscall);
   store_rlx(&m->curg, g);
   store_rlx(&m->incgo, 1);
   m->ncgo = 0;
@@ -299,7 +299,7 @@ static void unbind(M *m) {
   g->stack = NULL;
   g->lockedm = NULL;
   fiber_free(g);
-  store_rlx(&g->status, Gdead);
+  g_to(g, Gdead);
   stack_sigstack_drop(m);
   gs_set_extra(NULL);
   add_sc(&gs_sched.nextra, -1);

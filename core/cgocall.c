@@ -125,7 +125,7 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
     m = enter();
   } else {
     bump(&m->nplaincall);
-    store_rlx(&g->status, Gsyscall);
+    g_to(g, Gsyscall);
     m = exitsyscall(m, g, false);
     g->call_errno = e;
   }

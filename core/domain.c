@@ -110,7 +110,7 @@ static void drop(P *p) {
     p->stop.m = loser;
     p->stop.how = STW_TAKEN;
   }
-  store_rlx(&p->status, Pdead);
+  p_to(p, Pdead);
   store_rlx(&p->preempt, 0);
   lock(&d->lock);
   store_rlx(&d->nprocs, d->nprocs - 1);

@@ -187,7 +187,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->waitreason = "new";
   store_rlx(&g->park, PARK_NO);
   /* Alive first, then the look at `ending`; drain sets it and then looks for all that are alive. */
-  store_rlx(&g->status, Gidle);
+  g_to(g, Gidle);
   store_rlx(&g->cancelled, 0);
   g->goid = count_birth(m && m->p != &gs_nop ? m->p : NULL);
   light_barrier();
@@ -210,7 +210,7 @@ void g_recycle(M *m, G *g) {
   g->stack = NULL;
   g->sp = NULL;
   fiber_free(g);
-  store_rlx(&g->status, Gdead);
+  g_to(g, Gdead);
   gfree_give(m, g);
   if (unlikely(main)) {
     /* Its thread may be the poller, or parked in stopm, or on its way there.  Once main_done is set
@@ -285,7 +285,7 @@ static G *drained(void) {
 }
 
 G *g_unmake(M *m, G *g) {
-  store_rlx(&g->status, Gdead);
+  g_to(g, Gdead);
   if (m && m->p != &gs_nop)
     count_death(m->p);
   else

@@ -488,4 +488,6 @@ static inline void leave(M *m) {
   sc_leave(m, SC_USER);
 }
 
+#include "states.h"
+
 #endif

@@ -29,7 +29,7 @@
 void acquirep(M *m, P *p) {
   gs_assert(m->p == &gs_nop && load_rlx(&m->pw) == 0);
   store_rel(&p->m, m);
-  store_rlx(&p->status, Prunning);
+  p_to(p, Prunning);
   m->p = p;
   m->tick_base = m_fast_calls(m);
   store_rel(&m->pw, (uintptr_t)p);
@@ -75,7 +75,7 @@ static P *released(M *m, P *p) {
   m->p = &gs_nop;
   p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
-  store_rlx(&p->status, Pidle);
+  p_to(p, Pidle);
   return p;
 }
 
@@ -99,7 +99,7 @@ P *releasep(M *m) {
 void pidleput(P *p) {
   Domain *d = p->d;
   gs_assert(runqempty(p));
-  store_rlx(&p->status, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
+  p_to(p, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
   store_rlx(&p->preempt, load_rlx(&gs_sched.user_off) != 0);
   store_rlx(&p->solo, d->nprocs == 1);
   p->link = d->pidle;

@@ -64,7 +64,7 @@ static Group split(G **list) {
   G **rest = list;
   for (G *g = *list, *next; g; g = next) {
     next = g->schedlink;
-    store_rlx(&g->status, Grunnable);
+    g_to(g, Grunnable);
     if (g == of.head) continue;
     if (g->d == d) {
       of.tail->schedlink = g;

@@ -327,7 +327,7 @@ static void park_commit(M *m, G *g) {
   void *arg = m->commit_arg;
   uint32_t word = g->firm ? PARKED_FIRM : PARKED;
   bool firm = g->firm != 0;
-  store_rlx(&g->status, Gwaiting);
+  g_to(g, Gwaiting);
   bump(&m->nparks);
   int64_t deadline = m->park_deadline;
   /* Cancelled already: no timer, which might be faster than the claim below. */
@@ -355,7 +355,7 @@ static void park_commit(M *m, G *g) {
 static void queue_pless(M *m, G *g) {
   Domain *d = g->d;
   m_detach(m);
-  store_rlx(&g->status, Grunnable);
+  g_to(g, Grunnable);
   lock(&d->lock);
   P *p = pidleget(d);
   if (!p) globrunqput(d, g);
@@ -378,13 +378,13 @@ void finish_prev(M *m) {
   switch (what) {
     case PREV_PARK: park_commit(m, g); break;
     case PREV_YIELD:
-      store_rlx(&g->status, Grunnable);
+      g_to(g, Grunnable);
       runqput(m->p, g, false);
       break;
     case PREV_GLOBAL: queue_pless(m, g); break;
     case PREV_CALL:
       if (startm_call(g)) break;
-      store_rlx(&g->status, Grunnable);
+      g_to(g, Grunnable);
       runqput(m->p, g, false);
       break;
     case PREV_EXIT: g_recycle(m, g); break;
@@ -436,7 +436,7 @@ M *resumed(G *g) {
   M *m = gs_getm();
   if (m->prev != PREV_NONE) finish_prev(m);
   g->m = m;
-  store_rlx(&g->status, Grunning);
+  g_to(g, Grunning);
   store_rlx(&g->park, PARK_NO);
   bump(&m->nswitch);
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
@@ -479,7 +479,7 @@ _Noreturn void g_leave_dead(M *m, G *g) {
  * if no other could be had. */
 M *leave_for_call(M *m, G *g) {
   store_rlx(&g->waitreason, "on its way to a foreign call");
-  store_rlx(&g->status, Gsyscall);
+  g_to(g, Gsyscall);
   m->prevg = g;
   m->prev = PREV_CALL;
   trace_stop_(m, g);
@@ -503,7 +503,7 @@ M *requeue_self(M *m, G *g) {
 /* g is claimed and off its stack (or never ran). */
 void ready(M *m, G *g) {
   Domain *d = g->d;
-  store_rlx(&g->status, Grunnable);
+  g_to(g, Grunnable);
   if (likely(m && m->p->d == d)) {
     runqput(m->p, g, true);
     if (!m->p->solo)
@@ -558,7 +558,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
   if (!inherit) n = load_rlx(&p->runq[head % RUNQ_SIZE]);
   if (unlikely(n->lockedm || !n->sp)) return NULL;
   fetch_ahead(p, head, tail);
-  store_rlx(&g->status, Grunnable);
+  g_to(g, Grunnable);
   store_rlx(&p->runq[tail % RUNQ_SIZE], g);
   store_rel(&p->tail, tail + 1);
   if (inherit) {
@@ -572,7 +572,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
   m = gs_getm();
   if (m->prev != PREV_NONE) finish_prev(m);
   g->m = m;
-  store_rlx(&g->status, Grunning);
+  g_to(g, Grunning);
   bump(&m->nswitch);
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
   return m;

@@ -143,6 +143,7 @@ static void forget_timers(Timers *ts) {
 }
 
 static void p_forget(P *p) {
+  store_rlx(&p->status, Pidle); /* whatever a thread that is no more did with it */
   store_rlx(&p->m, NULL);
   store_rlx(&p->runnext, NULL);
   store_rlx(&p->head, 0);

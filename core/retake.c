@@ -52,7 +52,7 @@ static void taken(Retake *r) {
   note_loss(r);
   p_keep_syscalltick(p, r->m);
   store_rlx(&p->m, NULL);
-  store_rlx(&p->status, Pidle);
+  p_to(p, Pidle);
   bump(&p->syscalltick);
   if (r->relief) {
     /* Counted before the M can find out and count itself down. */

@@ -75,7 +75,7 @@ static void look_at_idle(Domain *d) {
   for (P *p = d->pidle; p; p = p->link) {
     if (p->stop.how != STW_NOT) continue;
     mark(p, STW_IDLE, NULL);
-    store_rlx(&p->status, Pgcstop);
+    p_to(p, Pgcstop);
   }
   unlock(&d->lock);
 }
@@ -113,15 +113,15 @@ static bool stop_round(void) {
   if (barrier) heavy_barrier_unfenced();
   EACH_P(p) {
     if (p->stop.how == STW_LOCKING && is_outside(p->stop.m)) {
-      p->stop.how = STW_LOCKED;
-      store_rlx(&p->status, Pgcstop);
+      mark(p, STW_LOCKED, p->stop.m); /* its status was its M's to change until now */
+      p_to(p, Pgcstop);
     }
   }
   EACH_P(p) {
     M *m;
     if (p->stop.how == STW_NOT && (m = given_to_stopped(p))) {
       mark(p, STW_GIVEN, m);
-      store_rlx(&p->status, Pgcstop);
+      p_to(p, Pgcstop);
     }
     all &= p->stop.how > STW_LOCKING;
   }
@@ -152,7 +152,7 @@ void stop_world(const char *reason) {
 static void unmark_idle(Domain *d) {
   lock(&d->lock);
   for (P *p = d->pidle; p; p = p->link) {
-    store_rlx(&p->status, Pidle);
+    p_to(p, Pidle);
     p->stop.how = STW_NOT;
   }
   unlock(&d->lock);
@@ -162,7 +162,7 @@ static void let_go(P *p) {
   uint32_t how = p->stop.how;
   M *m = p->stop.m;
   p->stop.how = STW_NOT;
-  if (how == STW_LOCKED || how == STW_GIVEN) store_rlx(&p->status, p->stop.status);
+  if (how == STW_LOCKED || how == STW_GIVEN) p_to(p, p->stop.status);
   if (how == STW_LOCKED) unlock_pw(m, (uintptr_t)p);
   if (how == STW_TAKEN) unlock_pw(m, 0);
 }
@@ -218,8 +218,8 @@ static M *step_out(void) {
   G *g = m->curg;
   g->bracket = BRACKET_STW;
   store_rlx(&g->site, &site);
-  store_rlx(&g->status, Gsyscall);
-  store_rlx(&m->p->status, Psyscall);
+  g_to(g, Gsyscall);
+  p_to(m->p, Psyscall);
   m->oldp = m->p;
   m->p = &gs_nop;
   sc_leave(m, SC_CALL);

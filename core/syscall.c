@@ -50,8 +50,8 @@ void entersyscall(M *m, G *g, gs_site *site) {
     return;
   }
 #endif
-  store_rlx(&g->status, Gsyscall);
-  store_rlx(&p->status, Psyscall);
+  g_to(g, Gsyscall);
+  p_to(p, Psyscall);
   m->oldp = p;
   m->p = &gs_nop;
   uint64_t sc = sc_next(m->sc, SC_CALL | fenced);
@@ -63,7 +63,7 @@ void entersyscall(M *m, G *g, gs_site *site) {
 
 /* For calls that will block: the P goes on at once. */
 void entersyscallblock(M *m, G *g) {
-  store_rlx(&g->status, Gsyscall);
+  g_to(g, Gsyscall);
   bump(&m->p->syscalltick);
   g->handed_at = os_now();
   P *p = releasep(m);
@@ -101,7 +101,7 @@ void entersyscall_pless(M *m, G *g, gs_site *site) {
   g->callseq++;
 #endif
   store_rlx(&g->site, site);
-  store_rlx(&g->status, Gsyscall);
+  g_to(g, Gsyscall);
   g->handed_at = os_now();
   store_rlx(&g->waitsince, g->handed_at);
   m->oldp = &gs_nop;
@@ -136,7 +136,7 @@ static void learn_handed(G *g, gs_site *site) {
 }
 
 static inline M *back_with_p(M *m, G *g) {
-  store_rlx(&g->status, Grunning);
+  g_to(g, Grunning);
   if (unlikely(g->released)) m = hook_switch_in(m, g);
   return m;
 }
@@ -172,7 +172,7 @@ static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
   gs_assert((load_rlx(&m->pw) & ~PW_LOCK) == (uintptr_t)p);
   m->oldp = &gs_nop;
   m->p = p;
-  store_rlx(&p->status, Prunning);
+  p_to(p, Prunning);
   bump(&p->syscalltick);
   bump(&m->nexit_fast);
   learn_short(g, site);
