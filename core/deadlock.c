@@ -19,6 +19,7 @@
  * an M (gs_cgocallback), a timer, a descriptor that is waited for, and whatever gs_expect_wakeup
  * has announced.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,27 +71,57 @@ static size_t all_asleep(void) {
 
 /* ---- telling ---- */
 
-static size_t line(char *buf, size_t room, G *g) {
+/* Grows; s is NULL once there was no memory. */
+typedef struct {
+  char *s;
+  size_t used, room;
+} Text;
+
+__attribute__((format(printf, 2, 3))) static void say(Text *t, const char *fmt, ...) {
+  char line[320];
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  if (n < 0 || !t->s) return;
+  size_t len = (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+  if (t->used + len >= t->room) {
+    char *more = realloc(t->s, t->room * 2);
+    if (!more) free(t->s);
+    t->s = more;
+    t->room *= 2;
+    if (!more) return;
+  }
+  memcpy(t->s + t->used, line, len + 1);
+  t->used += len;
+}
+
+static void say_g(Text *t, G *g, Places *seen) {
   gs_g_info i;
-  char locked[32] = "";
+  char locked[32] = "", name[200];
+  void *pcs[FRAMES];
+  uint64_t same;
   g_info(g, &i);
   if (i.locked_m >= 0) snprintf(locked, sizeof locked, ", locked to M%d", i.locked_m);
-  int n = snprintf(buf, room, "  G%llu%s%s%s: waiting [%s]%s, domain %s\n",
-                   (unsigned long long)i.id, i.name[0] ? " \"" : "", i.name, i.name[0] ? "\"" : "",
-                   i.wait_reason, locked, i.domain);
-  return n < 0 ? 0 : (size_t)n;
+  say(t, "  G%llu%s%s%s: waiting [%s]%s, domain %s\n", (unsigned long long)i.id,
+      i.name[0] ? " \"" : "", i.name, i.name[0] ? "\"" : "", i.wait_reason, locked, i.domain);
+  int n = g_frames(seen, g, pcs, &same);
+  if (same) say(t, "      where G%llu waits\n", (unsigned long long)same);
+  for (int k = 0; !same && k < n; k++) {
+    os_describe(pcs[k], name, sizeof name);
+    say(t, "      %s\n", name);
+  }
 }
 
 /* NULL: out of memory. */
 static char *write_report(size_t n) {
-  size_t room = 128 + n * 160, used;
-  char *text = malloc(room);
-  if (!text) return NULL;
-  used =
-      (size_t)snprintf(text, room, "all green threads are asleep - deadlock!  %zu of them:\n", n);
-  for (G *g = load_acq(&gs_sched.allg); g && used + 1 < room; g = g->alllink)
-    if (load_rlx(&g->status) == Gwaiting) used += line(text + used, room - used, g);
-  return text;
+  Text t = {malloc(4096), 0, 4096};
+  Places seen;
+  seen.n = seen.told = 0;
+  say(&t, "all green threads are asleep - deadlock!  %zu of them:\n", n);
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
+    if (load_rlx(&g->status) == Gwaiting) say_g(&t, g, &seen);
+  return t.s;
 }
 
 static bool cb_deals_with_it(const char *report) {

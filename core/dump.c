@@ -93,7 +93,17 @@ UNCHECKED static void dump_call(int fd, const G *g, M *m) {
   put_frames(fd, pcs, os_walk(sp, stack->hi - sp > 4096 ? sp + 4096 : stack->hi, pcs, 16));
 }
 
-UNCHECKED static void dump_g(int fd, const G *g) {
+UNCHECKED static void dump_parked(int fd, const G *g, Places *seen) {
+  void *pcs[FRAMES];
+  uint64_t same;
+  int n = g_frames(seen, g, pcs, &same);
+  if (same)
+    put(fd, "      where G%llu waits\n", (unsigned long long)same);
+  else
+    put_frames(fd, pcs, n);
+}
+
+UNCHECKED static void dump_g(int fd, const G *g, Places *seen) {
   uint32_t status = g_status(g);
   if (status == Gdead || status == Gidle) return;
   const gs_site *site = load_rlx(&g->site);
@@ -110,6 +120,7 @@ UNCHECKED static void dump_g(int fd, const G *g) {
   M *m = load_rlx(&g->m);
   if (status == Gsyscall && m && load_rlx(&m->curg) == g && load_rlx(&m->incgo) && m->ncgo)
     dump_call(fd, g, m);
+  if (status == Gwaiting) dump_parked(fd, g, seen);
 }
 
 UNCHECKED void gs_dump(int fd) {
@@ -121,5 +132,7 @@ UNCHECKED void gs_dump(int fd) {
   put(fd, "threads\n");
   for (const M *m = load_acq(&s->allm); m; m = m->alllink) dump_m(fd, m);
   put(fd, "green threads\n");
-  for (const G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g);
+  Places seen;
+  seen.n = seen.told = 0;
+  for (const G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g, &seen);
 }

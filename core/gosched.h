@@ -718,10 +718,10 @@ GS_API void gs_snapshot_free(gs_snapshot_data *s); /* NULL: nothing */
  * outside the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way
  * has GS_RUN_DETECT_DEADLOCK, or cb is set, since a program that embeds the library may have
  * threads of which the scheduler knows nothing. cb is called once for each deadlock with a text of
- * several lines, one for each green thread, that is valid during the call; on a thread of the
- * runtime's own.  It may call what does not park.  When it returns 0, and if there is none, what
- * the main green thread is parked in returns GS_EDEADLOCK; 1 means that cb has dealt with it. NULL:
- * no callback.  Any thread, not in signal handlers. */
+ * several lines, one for each green thread with the frames where it waits below, that is valid
+ * during the call; on a thread of the runtime's own.  It may call what does not park.  When it
+ * returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK; 1
+ * means that cb has dealt with it. NULL: no callback.  Any thread, not in signal handlers. */
 GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
 
 /* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there

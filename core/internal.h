@@ -7,6 +7,22 @@
 
 #include "runtime.h"
 
+/* ---- frames.c ---- */
+
+/* Where parked Gs were left, as far as it has been told. */
+enum { FRAMES = 12, PLACES = 16, PLACES_MOST = 200 };
+typedef struct {
+  uint32_t n, told;
+  struct {
+    uint64_t goid;
+    int n;
+    void *pcs[FRAMES];
+  } place[PLACES];
+} Places;
+/* The frames of a G that waits, at most FRAMES, innermost first, and how many.  *same: a G that was
+ * told of and waits in the same ones, or 0. */
+int g_frames(Places *seen, const G *g, void **pcs, uint64_t *same);
+
 /* ---- lock.c, os/ ---- */
 
 void os_init(void);
@@ -41,6 +57,7 @@ void os_sleep_ns(int64_t ns);
 int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
 int os_walk(const char *lo, const char *hi, void **pcs, int most);
+bool os_internal(const void *pc); /* in libgosched.so, and not in a function that it exports */
 void os_describe(const void *pc, char *buf, size_t size);
 bool os_thread_at(uint32_t tid, void **sp, void **pc);
 void os_thread_name(const char *name); /* of the calling thread */

@@ -123,6 +123,26 @@ static const char *base_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
+static const ElfW(Sym) * symbol_of(const Table *t, uintptr_t offset) {
+  const ElfW(Sym) *best = NULL;
+  for (uint32_t i = 1, n = symbol_count(t->hash); i < n; i++) {
+    const ElfW(Sym) *s = &t->symbols[i];
+    if (ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF &&
+        offset >= s->st_value && offset - s->st_value < s->st_size)
+      best = s;
+  }
+  return best;
+}
+
+bool os_internal(const void *pc) {
+  struct dl_find_object o, ours;
+  Table t;
+  if (!find_object((uintptr_t)pc, &o) || !find_object((uintptr_t)os_walk, &ours)) return false;
+  const struct link_map *l = o.dlfo_link_map;
+  if (l != ours.dlfo_link_map || !l->l_name || !*l->l_name) return false;
+  return table_of(l, &t) && !symbol_of(&t, (uintptr_t)pc - l->l_addr);
+}
+
 /* "function+0x12 (library)", as far as it is known. */
 void os_describe(const void *pc, char *buf, size_t size) {
   struct dl_find_object o;
@@ -134,15 +154,7 @@ void os_describe(const void *pc, char *buf, size_t size) {
   }
   const struct link_map *l = o.dlfo_link_map;
   const char *library = l->l_name && *l->l_name ? base_name(l->l_name) : "the program";
-  const ElfW(Sym) *best = NULL;
-  if (table_of(l, &t)) {
-    for (uint32_t i = 1, n = symbol_count(t.hash); i < n; i++) {
-      const ElfW(Sym) *s = &t.symbols[i];
-      if (ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF &&
-          at - l->l_addr >= s->st_value && at - l->l_addr < s->st_value + s->st_size)
-        best = s;
-    }
-  }
+  const ElfW(Sym) *best = table_of(l, &t) ? symbol_of(&t, at - l->l_addr) : NULL;
   if (best)
     snprintf(buf, size, "%s+0x%zx (%s)", t.strings + best->st_name,
              (size_t)(at - l->l_addr - best->st_value), library);

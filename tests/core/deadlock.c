@@ -36,7 +36,7 @@ static void sleep_locked(void *arg) {
 }
 
 static void says(const char *text) {
-  char report[4096];
+  static char report[1 << 16];
   size_t n = gs_deadlock_report(report, sizeof report);
   CHECK(n == strlen(report) && n > 0);
   CHECK(strstr(report, text) != NULL);
@@ -64,6 +64,21 @@ static void test_simple(void **state) {
   (void)state;
   run_detect(0, simple, NULL);
   run_detect(GS_RUN_LOCK_MAIN, simple, NULL);
+}
+
+/* ---- the report: where each of them waits, and a place where many do once ---- */
+
+static void many(void *arg) {
+  (void)arg;
+  for (int i = 0; i < 50; i++) go(sleep_for_ever, NULL);
+  receive_nothing();
+  says("\n      the program+0x");
+  says("\n      where G");
+}
+
+static void test_places(void **state) {
+  (void)state;
+  run_detect(0, many, NULL);
 }
 
 /* ---- LockedDeadlock, LockedDeadlock2: locked to their threads ---- */
@@ -290,11 +305,11 @@ static void test_no_false_alarm(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_simple),         cmocka_unit_test(test_locked),
-      cmocka_unit_test(test_goexit),         cmocka_unit_test(test_netpoll),
-      cmocka_unit_test(test_alive),          cmocka_unit_test(test_given_up),
-      cmocka_unit_test(test_callback),       cmocka_unit_test(test_off),
-      cmocka_unit_test(test_no_false_alarm),
+      cmocka_unit_test(test_simple),   cmocka_unit_test(test_places),
+      cmocka_unit_test(test_locked),   cmocka_unit_test(test_goexit),
+      cmocka_unit_test(test_netpoll),  cmocka_unit_test(test_alive),
+      cmocka_unit_test(test_given_up), cmocka_unit_test(test_callback),
+      cmocka_unit_test(test_off),      cmocka_unit_test(test_no_false_alarm),
   };
   gs_set_logger(quiet, NULL);
   if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;
