@@ -82,6 +82,15 @@ static inline void count_one(uint64_t *p) { bump(p); }
 #endif
 #define throw_(msg) gs_throw((msg), __FILE__, __LINE__)
 
+/* In a loop that waits for another thread: the other half of the core may go on. */
+#if defined(__x86_64__)
+#define pause_() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define pause_() __asm__ volatile("yield")
+#else
+#define pause_() compiler_fence()
+#endif
+
 /* ---- locks (lock.c) ---- */
 
 /* A mutex for code inside the runtime: 0 free, 1 held, 2 held and somebody sleeps. */

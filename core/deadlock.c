@@ -158,6 +158,8 @@ void deadlock_check(void) {
   tell_main();
 }
 
+void deadlock_lock(bool on) { fork_lock(&dead.lock, on); }
+
 /* ---- the public functions ---- */
 
 void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud) {

@@ -322,6 +322,7 @@ void g_info(G *g, gs_g_info *out);
 /* ---- deadlock.c ---- */
 
 bool deadlock_wanted(void);
+void deadlock_lock(bool on);
 void deadlock_check(void); /* by sysmon, when it holds no lock */
 
 /* ---- stw.c ---- */

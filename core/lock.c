@@ -98,14 +98,6 @@ GS_NOINLINE void gs_assert_no_locks(void) {
 
 #endif
 
-#if defined(__x86_64__)
-#define pause_() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define pause_() __asm__ volatile("yield")
-#else
-#define pause_() compiler_fence()
-#endif
-
 GS_NOINLINE void lock_slow(Lock *l) {
   for (int i = 0; i < 40; i++) {
     if (load_rlx(&l->word) == 0 && trylock_word(l)) return;

@@ -38,14 +38,6 @@
 #define SPINS 4
 #define PAUSES 30
 
-#if defined(__x86_64__)
-#define pause_() __builtin_ia32_pause()
-#elif defined(__aarch64__)
-#define pause_() __asm__ volatile("yield")
-#else
-#define pause_() compiler_fence()
-#endif
-
 /* One waiter has been woken and is on its way: no need for another.  Unless it is gone, because
  * that was before a fork, of which this is the child: the state may say so for ever then. */
 static inline bool stale(const gs_mutex *x) {

@@ -295,7 +295,10 @@ void schedule_loop(M *m) {
     if (unlikely(m->lockedg && m->nextg != m->lockedg)) {
       stoplockedm(m);
       if (unlikely(m->p == &gs_nop)) continue;
-      g = m->lockedg;
+      m->nextg = g = m->lockedg;
+      /* The world may have stopped, or frozen, while it slept. */
+      if (unlikely(load_rlx(&gs_sched.gcwaiting))) stw_wait(m);
+      if (unlikely(m->nextg != g)) continue;
     } else if (!(g = find_runnable(m, &inherit))) {
       continue;
     }
