@@ -19,7 +19,7 @@ typedef struct bench_options {
 
 /* What a row found.  Zeroed by the harness except for `unit`. */
 typedef struct bench_result {
-  const char *unit; /* "ns", "us", "ms" or "bytes" */
+  const char *unit; /* "ns", "us", "ms", "bytes", "%" or "/1M": in a million */
   double *samples;  /* in `unit`; owned by the harness */
   size_t n;
   int threads; /* most threads the process had at once; 0: the row does not say */
@@ -40,6 +40,7 @@ extern const bench_row bench_rows_handoff[];
 extern const bench_row bench_rows_block[];
 extern const bench_row bench_rows_echo[];
 extern const bench_row bench_rows_many[];
+extern const bench_row bench_rows_watch[];
 extern const bench_row bench_rows_floor[];
 
 /* Runs n operations and returns how many nanoseconds they took. */

@@ -157,6 +157,15 @@ def handoff_rows() -> list[Row]:
     ]
 
 
+def watch_rows() -> list[Row]:
+    """What watching costs, and stopping the world."""
+    return [
+        Row("watch.noop", c("watch.noop"), goals=(at_most(1),)),
+        Row("watch.sysmon", c("watch.sysmon"), goals=(at_most(5),)),
+        Row("watch.stw", c("watch.stw"), None, (go("watch.stw"),)),
+    ]
+
+
 def block_rows() -> list[Row]:
     rows = []
     for n, time_goal in (
@@ -284,6 +293,7 @@ ROWS: list[Row] = [
     *call_rows(),
     *switch_rows(),
     *handoff_rows(),
+    *watch_rows(),
     *block_rows(),
     *many_rows(),
     *echo_rows(),
