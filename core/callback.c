@@ -52,7 +52,7 @@ typedef struct {
 } Callback;
 
 /* The first frame of a stretch of g0. */
-static void g0_goes_on(void) {
+static void *g0_goes_on(void) {
   M *m = gs_getm();
   fiber_started_g0(m);
   schedule_loop(m);

@@ -17,7 +17,11 @@
 #define BATCH 32u       /* as many go to the domain's list, or come from there, at once */
 #define GOIDS 64u       /* numbers that a P takes at once */
 
-static void g_entry(void) {
+static void *g_end(M *m);
+
+/* What it returns is loaded by gs_arch_start.  The sanitizers want the last switch to be made where
+ * it is announced, in a frame that is not left any more. */
+static void *g_entry(void) {
   M *m = gs_getm();
   fiber_started(m);
   G *g = m->curg;
@@ -29,7 +33,11 @@ static void g_entry(void) {
     throw_(
         "a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world "
         "stopped");
+#if GS_ASAN || GS_TSAN
   g_exit(m);
+#else
+  return g_end(m);
+#endif
 }
 
 /* Dead Gs are used again in their own domain only: sysmon may ask a binding about one that has just
@@ -296,7 +304,7 @@ G *g_unmake(M *m, G *g) {
 
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
-  /* Publishes the waiter, then counts; g_exit counts, then looks for the waiter. */
+  /* Publishes the waiter, then counts; g_end counts, then looks for the waiter. */
   store_sc(&gs_sched.drain, g);
   heavy_barrier();
   if (live_gs() != 1 && !(load_sc(&gs_sched.run_flags) & GS_RUN_ABANDON)) return true;
@@ -327,10 +335,9 @@ static M *drain(M *m, G *g) {
   return m;
 }
 
-_Noreturn void g_exit(M *m) {
+/* The end of the G that runs.  The sp of the stack that is to be loaded as its last step. */
+static void *g_end(M *m) {
   G *g = m->curg;
-  if (unlikely(g->pins))
-    throw_("gs_goexit inside a callback: the C frames above cannot be left that way");
   if (g->main && !(load_rlx(&gs_sched.run_flags) & GS_RUN_ABANDON)) m = drain(m, g);
   if (g->lockedm) {
     g->lockedm = NULL;
@@ -348,7 +355,16 @@ _Noreturn void g_exit(M *m) {
   }
   count_death(m->p);
   if (unlikely(load_sc(&gs_sched.drain) != NULL)) ready_list(m, drained());
-  g_leave_dead(m, g);
+  return g_leave_dead(m, g);
+}
+
+/* From the middle of its frames. */
+_Noreturn void g_exit(M *m) {
+  G *g = m->curg;
+  if (unlikely(g->pins))
+    throw_("gs_goexit inside a callback: the C frames above cannot be left that way");
+  gs_arch_switch(&g->sp, (void *)((uintptr_t)g_end(m) & ~(uintptr_t)GS_ARCH_FRESH));
+  throw_("a dead G was resumed");
 }
 
 void gs_run_abandon(void) {

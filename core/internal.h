@@ -72,8 +72,10 @@ void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 
 void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
-/* A stack that starts at entry, with these controls, when it is loaded. */
-void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
+/* A stack that starts at entry, with these controls, when it is loaded.  What entry returns is the
+ * sp of the stack that is loaded next, plus GS_ARCH_FRESH if that one has not been; its own stack is
+ * not touched after that. */
+void *gs_arch_frame(void *top, void *(*entry)(void), uint64_t controls);
 /* Calls fn(arg) on the stack below sp, and leaves its own stack pointer at *sp meanwhile. */
 int gs_arch_call(int (*fn)(void *), void *arg, void *sp);
 /* Where a call goes on a stack that was left at sp by gs_arch_switch or gs_arch_call. */
@@ -81,6 +83,11 @@ static inline void *below(void *sp) { return (void *)(((uintptr_t)sp - 16) & ~(u
 
 #if defined(__x86_64__)
 #include "arch/amd64.h"
+void gs_arch_begin(void **save_sp, void *load_sp); /* to a stack that is fresh */
+#define GS_ARCH_FRESH 1
+#else
+#define gs_arch_begin gs_arch_switch
+#define GS_ARCH_FRESH 0
 #endif
 /* The M of this thread.  Neither inlined nor understood by the compiler, which would keep a
  * thread-local's address over a switch. */
@@ -93,12 +100,13 @@ M *gs_getm_call(void);
 void gs_setm(M *m);
 M *gs_get_extra(void); /* the M that this foreign thread is bound to */
 void gs_set_extra(M *m);
-void switch_g_to_g0(M *m, G *from, bool dies);
+void switch_g_to_g0(M *m, G *from);
+void *last_switch_to_g0(M *m); /* from a dead G: the sp to load */
 void switch_g0_to_g(M *m, G *to);
 int call_on_g0(M *m, int (*fn)(void *), void *arg);
 int call_on_g(M *m, int (*fn)(void *), void *arg, void *sp);
 void *g_stack_top(const G *g);
-void g_first_frame(G *g, void (*entry)(void));
+void g_first_frame(G *g, void *(*entry)(void));
 void fiber_new(G *g);
 void fiber_free(G *g);
 void fiber_started(M *m);    /* first thing on a new G's stack */
@@ -156,7 +164,7 @@ M *resumed(G *g); /* after a switch to this G: finishes the one before, runs the
 void finish_prev(M *m);
 M *leave_for_call(M *m, G *g); /* g's call goes to another M, if there is one for it */
 M *requeue_self(M *m, G *g);   /* m has no P: into the queue; returns with one */
-_Noreturn void g_leave_dead(M *m, G *g);
+void *g_leave_dead(M *m, G *g); /* the sp to load, as the last thing on g's stack */
 void preempted(M *m);
 
 /* ---- g.c: birth and death of Gs ---- */

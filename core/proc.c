@@ -409,30 +409,34 @@ static inline void fetch_ahead(const P *p, uint32_t head, uint32_t tail) {
   __builtin_prefetch(next->sp);
 }
 
-/* m has left g behind (m->prev says how): straight to the next G if it is at hand, else to g0. */
-static void run_next(M *m, G *g) {
+/* m leaves g behind (m->prev says how): the next G, if it is at hand, with a stack.  NULL: by g0. */
+static inline G *next_at_hand(M *m, const G *g, bool *fresh) {
   P *p = m->p;
-  bool dies = m->prev == PREV_EXIT;
-  /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
-  if (likely(!m->lockedg && p->fair != 0 && !m->nextg && !load_rlx(&p->d->ndue) &&
-             !(dies && g->main))) {
-    bool inherit;
-    G *n = runqget(p, &inherit);
-    p->fair--;
-    fetch_ahead(p, load_rlx(&p->head), p->tail);
-    if (n) {
-      if (likely(!n->lockedm) && n->d == g->d) {
-        if (unlikely(!n->stack)) g_bind_stack(p, n);
-        if (likely(n->stack)) {
-          if (!inherit) bump(&p->schedtick);
-          switch_g_to_g(m, g, n);
-          return;
-        }
-      }
-      m->nextg = n;
+  if (unlikely(m->lockedg || p->fair == 0 || m->nextg || load_rlx(&p->d->ndue))) return NULL;
+  bool inherit;
+  G *n = runqget(p, &inherit);
+  p->fair--;
+  fetch_ahead(p, load_rlx(&p->head), p->tail);
+  if (!n) return NULL;
+  *fresh = !n->stack;
+  if (likely(!n->lockedm) && n->d == g->d) {
+    if (*fresh) g_bind_stack(p, n);
+    if (likely(n->stack)) {
+      if (!inherit) bump(&p->schedtick);
+      return n;
     }
   }
-  switch_g_to_g0(m, g, dies);
+  m->nextg = n;
+  return NULL;
+}
+
+static void run_next(M *m, G *g) {
+  bool fresh;
+  G *n = next_at_hand(m, g, &fresh);
+  if (n)
+    switch_g_to_g(m, g, n, fresh);
+  else
+    switch_g_to_g0(m, g);
 }
 
 M *resumed(G *g) {
@@ -469,12 +473,14 @@ int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const
   return g->wake;
 }
 
-_Noreturn void g_leave_dead(M *m, G *g) {
+void *g_leave_dead(M *m, G *g) {
+  bool fresh;
   m->prevg = g;
   m->prev = PREV_EXIT;
   trace_stop_(m, g);
-  run_next(m, g);
-  throw_("a dead G was resumed");
+  /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
+  G *n = likely(!g->main) ? next_at_hand(m, g, &fresh) : NULL;
+  return n ? last_switch_to_g(m, n, fresh) : last_switch_to_g0(m);
 }
 
 /* g is about to make a call that will block, and others wait: this M goes on with them, at once,
@@ -497,7 +503,7 @@ M *requeue_self(M *m, G *g) {
   m->prevg = g;
   m->prev = PREV_GLOBAL;
   trace_stop_(m, g);
-  switch_g_to_g0(m, g, false);
+  switch_g_to_g0(m, g);
   return resumed(g);
 }
 
@@ -571,7 +577,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
     bump(&p->schedtick);
   }
   p->fair--;
-  switch_g_to_g(m, g, n);
+  switch_g_to_g(m, g, n, false);
   m = gs_getm();
   if (m->prev != PREV_NONE) finish_prev(m);
   g->m = m;

@@ -79,14 +79,21 @@ void fiber_started_g0(M *m) {
 
 /* ---- the switches ---- */
 
-void switch_g_to_g0(M *m, G *from, bool dies) {
+void switch_g_to_g0(M *m, G *from) {
   save_thread(m, from);
   store_rlx(&m->curg, NULL);
   if (unlikely(m->g0new)) g0_begin(m);
-  leaving_for_g0(dies ? NULL : FAKE(from), m);
+  leaving_for_g0(FAKE(from), m);
   gs_arch_switch(&from->sp, m->g0sp);
   arrived(FAKE_VALUE(from));
   restore_thread(gs_getm(), from);
+}
+
+void *last_switch_to_g0(M *m) {
+  store_rlx(&m->curg, NULL);
+  if (unlikely(m->g0new)) g0_begin(m);
+  leaving_for_g0(NULL, m);
+  return m->g0sp;
 }
 
 void switch_g0_to_g(M *m, G *to) {
@@ -103,7 +110,7 @@ void *g_stack_top(const G *g) {
   return (void *)(top & ~(uintptr_t)15);
 }
 
-void g_first_frame(G *g, void (*entry)(void)) {
+void g_first_frame(G *g, void *(*entry)(void)) {
   g->sp = gs_arch_frame(g_stack_top(g), entry, g->controls);
 }
 

@@ -59,15 +59,26 @@ static inline void arrived(void *fake) {
 #define FAKE_VALUE(x) ((void)(x), (void *)NULL)
 #endif
 
-/* from may be dead already (its stack still is ours until finish_prev on the other side). */
-static inline void switch_g_to_g(M *m, G *from, G *to) {
-  bool dies = m->prev == PREV_EXIT;
+/* fresh: to has not run yet. */
+static inline void switch_g_to_g(M *m, G *from, G *to, bool fresh) {
   save_thread(m, from);
   store_rlx(&m->curg, to);
-  leaving_for_g(dies ? NULL : FAKE(from), to);
-  gs_arch_switch(&from->sp, to->sp);
+  leaving_for_g(FAKE(from), to);
+  if (fresh)
+    gs_arch_begin(&from->sp, to->sp);
+  else
+    gs_arch_switch(&from->sp, to->sp);
   arrived(FAKE_VALUE(from));
   restore_thread(gs_getm(), from);
+}
+
+/* The G that runs is dead, and its stack is ours until finish_prev on the other side: the sp that is
+ * to be loaded as the last thing on it, as gs_arch_start wants it, or on its own as gs_arch_switch
+ * does. */
+static inline void *last_switch_to_g(M *m, G *to, bool fresh) {
+  store_rlx(&m->curg, to);
+  leaving_for_g(NULL, to);
+  return (char *)to->sp + (fresh ? GS_ARCH_FRESH : 0);
 }
 
 #endif

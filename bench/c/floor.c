@@ -90,7 +90,7 @@ static void run_ffi6(const bench_options *options, bench_result *out) {
 void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_personality(void); /* the assembly names it; nothing is thrown here */
 void gs_arch_personality(void) {}
-void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls);
+void *gs_arch_frame(void *top, void *(*entry)(void), uint64_t controls);
 void gs_arch_controls(uint64_t *controls);
 
 enum { CONTEXTS = 1000, STACK_SIZE = 64 << 10, CACHE_LINE = 64, STAGGER = 61 };
@@ -103,7 +103,7 @@ static struct {
   uint64_t left; /* switches to make before going back to main */
 } ring;
 
-static void ring_member(void) {
+static void *ring_member(void) {
   for (;;) {
     int self = ring.current;
     if (ring.left-- == 0) {
@@ -113,6 +113,7 @@ static void ring_member(void) {
       gs_arch_switch(&ring.sp[self], ring.sp[ring.current]);
     }
   }
+  return NULL;
 }
 
 static double loop_switch(void *arg, uint64_t n) {

@@ -6,6 +6,12 @@
  * place (switch_g_to_g), so the return predictor, which expects to go back there, is right although
  * the stack is another one; a jmp would leave it off by one, and every return above would miss.
  *
+ * That expectation is also why a green thread begins and ends as a call does.  gs_arch_begin leaves
+ * with a jmp, so that the predictor still expects what the one that was left would return to; and
+ * when the new one's first function returns, gs_arch_start loads the next stack itself and returns
+ * there, or begins another fresh one by a jmp.  A green thread that runs to its end and is followed by the one that it interrupted, which
+ * is what a join is, thus costs no missed return, where all returns of the joiner would miss.
+ *
  * A saved stack, from its sp upwards:  mxcsr|fcw, r15, r14, r13, r12, rbx, rbp, return address.
  *
  * gs_arch_call calls a function on another stack and comes back: a foreign function on g0, a callback
@@ -53,6 +59,7 @@ gs_arch_switch:
         /* Loading controls is slow, and nearly always they are the same. */
         movl    (%rsp), %eax
         movzwl  4(%rsp), %ecx
+.Lload:
         cmpl    (%rsi), %eax
         jne     1f
         cmpw    4(%rsi), %cx
@@ -88,9 +95,57 @@ gs_arch_switch:
         .cfi_endproc
         .size   gs_arch_switch, .-gs_arch_switch
 
-/* Where a fresh stack starts: r12 has the entry function.  Nobody called us, and unwinders must
- * stop here (also those of pthread_exit, which runs on a green thread's stack when an interpreter
- * ends its threads). */
+/* void gs_arch_begin(void **save_sp, void *load_sp): as gs_arch_switch, to a stack that is fresh */
+        .globl  gs_arch_begin
+        .hidden gs_arch_begin
+        .type   gs_arch_begin, @function
+        .p2align 4
+gs_arch_begin:
+        .cfi_startproc
+        endbr64
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
+        pushq   %rbx
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbx, 0
+        pushq   %r12
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r12, 0
+        pushq   %r13
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r13, 0
+        pushq   %r14
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r14, 0
+        pushq   %r15
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset r15, 0
+        subq    $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        stmxcsr (%rsp)
+        fnstcw  4(%rsp)
+        movq    %rsp, (%rdi)
+        movl    (%rsp), %eax
+        movzwl  4(%rsp), %ecx
+.Lload_fresh:
+        cmpl    (%rsi), %eax
+        jne     1f
+        cmpw    4(%rsi), %cx
+        jne     1f
+2:      movq    32(%rsi), %r12          /* entry */
+        leaq    64(%rsi), %rsp
+        .cfi_undefined rip
+        jmp     gs_arch_start
+1:      ldmxcsr (%rsi)
+        fldcw   4(%rsi)
+        jmp     2b
+        .cfi_endproc
+        .size   gs_arch_begin, .-gs_arch_begin
+
+/* Where a fresh stack starts: r12 has the entry function, which returns the sp of the stack to go
+ * to, at its end, plus 1 if that one is fresh.  Nobody called us, and unwinders must stop here (also those of pthread_exit, which
+ * runs on a green thread's stack when an interpreter ends its threads). */
         .globl  gs_arch_start
         .hidden gs_arch_start
         .type   gs_arch_start, @function
@@ -101,7 +156,15 @@ gs_arch_start:
         endbr64
         xorl    %ebp, %ebp
         callq   *%r12
-        ud2
+        movq    %rax, %rsi
+        stmxcsr -8(%rsp)
+        fnstcw  -4(%rsp)
+        movl    -8(%rsp), %eax
+        movzwl  -4(%rsp), %ecx
+        testb   $1, %sil
+        je      .Lload
+        decq    %rsi                    /* a fresh one, and no ret either */
+        jmp     .Lload_fresh
         .cfi_endproc
         .size   gs_arch_start, .-gs_arch_start
 
@@ -119,7 +182,7 @@ gs_arch_controls:
         .cfi_endproc
         .size   gs_arch_controls, .-gs_arch_controls
 
-/* void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls): top is 16-aligned */
+/* void *gs_arch_frame(void *top, void *(*entry)(void), uint64_t controls): top is 16-aligned */
         .globl  gs_arch_frame
         .hidden gs_arch_frame
         .type   gs_arch_frame, @function

@@ -81,6 +81,7 @@ gs_arch_switch:
         str     x9, [sp, #160]
         mov     x10, sp
         str     x10, [x0]
+.Lload:
         /* The other stack has the same shape, so the same unwind rules hold for it. */
         mov     sp, x1
         ldr     x10, [sp, #160]
@@ -122,7 +123,8 @@ gs_arch_switch:
         .cfi_endproc
         .size   gs_arch_switch, .-gs_arch_switch
 
-/* Where a fresh stack starts: x19 has the entry function.  Nobody called us, and unwinders must
+/* Where a fresh stack starts: x19 has the entry function, which returns the sp of the stack to go to,
+ * at its end: see amd64.S.  Nobody called us, and unwinders must
  * stop here (also those of pthread_exit, which runs on a green thread's stack when an interpreter
  * ends its threads). */
         .globl  gs_arch_start
@@ -136,7 +138,9 @@ gs_arch_start:
         mov     x29, xzr
         mov     x30, xzr
         blr     x19
-        brk     #1
+        mov     x1, x0
+        mrs     x9, fpcr
+        b       .Lload
         .cfi_endproc
         .size   gs_arch_start, .-gs_arch_start
 
@@ -154,7 +158,7 @@ gs_arch_controls:
         .cfi_endproc
         .size   gs_arch_controls, .-gs_arch_controls
 
-/* void *gs_arch_frame(void *top, void (*entry)(void), uint64_t controls): top is 16-aligned */
+/* void *gs_arch_frame(void *top, void *(*entry)(void), uint64_t controls): top is 16-aligned */
         .globl  gs_arch_frame
         .hidden gs_arch_frame
         .type   gs_arch_frame, %function
