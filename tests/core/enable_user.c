@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <time.h>
 
 enum { PROCS = 4 };
@@ -124,6 +125,50 @@ static void test_user_and_system(void **state) {
   run_procs(1, body, NULL);
 }
 
+/* Makes short calls and nothing else, on a P where nobody waits: sysmon has no reason to ask it for
+ * that P, and it comes by no queue. */
+static int nothing(void *arg) {
+  (void)arg;
+  return 0;
+}
+
+static void calls_alone(void *arg) {
+  static gs_site site = {.name = "a short one"};
+  herd *h = arg;
+  for (; !atomic_load(&h->stop); gs_cgocall_site(&site, nothing, NULL, NULL))
+    atomic_fetch_add(&h->calls, 1);
+}
+
+/* Main waits in undeclared code: nothing becomes runnable by it. */
+static bool stands_still(atomic_long *count) {
+  for (int64_t until = gs_now() + PATIENCE; gs_now() < until;) {
+    long before = atomic_load(count);
+    for (int i = 0; i < 200; i++) nap(NULL);
+    if (atomic_load(count) == before) return true;
+  }
+  return false;
+}
+
+static void alone(void *arg) {
+  (void)arg;
+  herd h = {.stop = 0};
+  gs_handle *g = go_named("calls", calls_alone, &h);
+  for (int i = 0; i < 3; i++) {
+    await_more(&h.calls);
+    CHECK_CODE(gs_sched_enable_user(0), GS_OK);
+    CHECK(stands_still(&h.calls));
+    CHECK_CODE(gs_sched_enable_user(1), GS_OK);
+  }
+  await_more(&h.calls);
+  atomic_store(&h.stop, 1);
+  join(g);
+}
+
+static void test_one_that_is_alone(void **state) {
+  (void)state;
+  run_procs(2, alone, NULL);
+}
+
 /* The end of a run, and the next one, find them enabled. */
 static void leave_disabled(void *arg) {
   (void)arg;
@@ -163,6 +208,7 @@ static void test_system_ones_end_too(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_user_and_system),
+      cmocka_unit_test(test_one_that_is_alone),
       cmocka_unit_test(test_end_enables),
       cmocka_unit_test(test_system_ones_end_too),
   };

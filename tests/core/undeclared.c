@@ -229,23 +229,6 @@ static void test_the_state_of_a_thread(void **state) {
 
 /* ---- what sysmon may cost ---- */
 
-static uint32_t tid_of_sysmon(void) {
-  struct dirent *e;
-  uint32_t found = 0;
-  DIR *d = opendir("/proc/self/task");
-  while (d && (e = readdir(d)) != NULL) {
-    char path[320], name[32] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
-    FILE *f = fopen(path, "re");
-    if (!f) continue;
-    if (fgets(name, sizeof name, f) && strncmp(name, "gosched-sysmon", 14) == 0)
-      found = (uint32_t)atol(e->d_name);
-    fclose(f);
-  }
-  if (d) closedir(d);
-  return found;
-}
-
 static int nap_100_us(void *arg) {
   (void)arg;
   return usleep(100);
@@ -255,26 +238,40 @@ static void yield_on(void *arg) {
   while (!atomic_load((atomic_int *)arg)) gs_yield();
 }
 
+/* The clock by which sysmon measures its CPU time goes faster while it is told to (CMakeLists.txt). */
+static atomic_int times_as_dear = 1;
+static _Atomic int64_t told;
+
+int64_t __real_os_thread_cputime(void);
+int64_t __wrap_os_thread_cputime(void);
+int64_t __wrap_os_thread_cputime(void) { /* sysmon's thread alone asks */
+  static int64_t before;
+  int64_t now = __real_os_thread_cputime(), more = (now - before) * atomic_load(&times_as_dear);
+  before = now;
+  return atomic_fetch_add(&told, more) + more;
+}
+
 /* Calls of ever new sites, always with work behind them: sysmon finds something at every look, and
- * would look every 20 us. */
+ * would look every 20 us.  If every look were twenty times as dear as it is, there must be fewer. */
 static void keep_sysmon_busy(void *arg) {
   (void)arg;
   static gs_site sites[4096];
   atomic_int stop = 0;
-  uint32_t tid = tid_of_sysmon();
-  CHECK(tid != 0);
   gs_handle *h[2];
   for (size_t i = 0; i < COUNT(h); i++) h[i] = go_named("yields", yield_on, &stop);
-  int64_t cpu = os_thread_cputime_of(tid), begin = gs_now();
+  atomic_store(&times_as_dear, SLOW_BUILD ? 4 : 20);
+  int64_t begin = gs_now(), spent = atomic_load(&told);
   for (size_t i = 0; i < COUNT(sites) && gs_now() - begin < MS(1500); i++)
     CHECK_CODE(gs_cgocall_site(&sites[i], nap_100_us, NULL, NULL), GS_OK);
-  int64_t spent = os_thread_cputime_of(tid) - cpu, wall = gs_now() - begin;
+  int64_t wall = gs_now() - begin;
+  spent = atomic_load(&told) - spent;
+  atomic_store(&times_as_dear, 1);
   atomic_store(&stop, 1);
   for (size_t i = 0; i < COUNT(h); i++) join(h[i]);
-  print_message("sysmon: %.1f ms of CPU time in %.1f ms\n", (double)spent / 1e6,
+  print_message("sysmon: %.1f ms of dear CPU time in %.1f ms\n", (double)spent / 1e6,
                 (double)wall / 1e6);
-  /* The budget is half of that, and a burst; without one it would be a third of the time. */
-  CHECK(spent <= wall / 10 + MS(SLOW_BUILD ? 100 : 20));
+  /* The budget is 5 %, and a burst; it looks once in 10 ms in any case.  Else it were a third. */
+  CHECK(spent <= wall / 6 + MS(30));
 }
 
 static void test_sysmon_keeps_its_budget(void **state) {
