@@ -6,6 +6,8 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <time.h>
 
 static int return_int(void *arg) { return *(int *)arg; }
 
@@ -305,23 +307,35 @@ static void *make_some(void *arg) {
   return NULL;
 }
 
+/* The other thread stands still wherever it is, longer than it takes to end the run. */
+static void stand_still(int sig) {
+  (void)sig;
+  struct timespec t = {0, 3000000};
+  nanosleep(&t, NULL);
+}
+
+static pthread_t maker;
+
 static void hardly_anything(void *arg) {
   (void)arg;
   gs_yield();
+  pthread_kill(maker, SIGUSR1);
 }
 
 /* What gs_go accepted has ended when gs_run returns, however short the run was. */
 static void test_edges(void **state) {
   (void)state;
-  pthread_t thread;
-  assert_int_equal(pthread_create(&thread, NULL, make_some, NULL), 0);
+  struct sigaction sa = {.sa_handler = stand_still}, old;
+  sigaction(SIGUSR1, &sa, &old);
+  assert_int_equal(pthread_create(&maker, NULL, make_some, NULL), 0);
   for (int i = 0; i < SCALE(300); i++) {
     atomic_store(&in_run, 1);
     run_procs(0, hardly_anything, NULL);
     atomic_store(&in_run, 0);
   }
   atomic_store(&edges_stop, 1);
-  pthread_join(thread, NULL);
+  pthread_join(maker, NULL);
+  sigaction(SIGUSR1, &old, NULL);
   assert_int_equal(atomic_load(&edges_made), atomic_load(&edges_ran));
   assert_int_equal(checks_failed(), 0);
 }
