@@ -73,8 +73,8 @@ void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 void gs_arch_switch(void **save_sp, void *load_sp);
 void gs_arch_controls(uint64_t *out); /* how floating point rounds here and now, and its like */
 /* A stack that starts at entry, with these controls, when it is loaded.  What entry returns is the
- * sp of the stack that is loaded next, plus GS_ARCH_FRESH if that one has not been; its own stack is
- * not touched after that. */
+ * sp of the stack that is loaded next, plus GS_ARCH_FRESH if that one has not been; its own stack
+ * is not touched after that. */
 void *gs_arch_frame(void *top, void *(*entry)(void), uint64_t controls);
 /* Calls fn(arg) on the stack below sp, and leaves its own stack pointer at *sp meanwhile. */
 int gs_arch_call(int (*fn)(void *), void *arg, void *sp);
@@ -162,8 +162,8 @@ static inline bool claim(G *g, int why) {
 }
 M *resumed(G *g); /* after a switch to this G: finishes the one before, runs the hooks */
 void finish_prev(M *m);
-M *leave_for_call(M *m, G *g); /* g's call goes to another M, if there is one for it */
-M *requeue_self(M *m, G *g);   /* m has no P: into the queue; returns with one */
+M *leave_for_call(M *m, G *g);  /* g's call goes to another M, if there is one for it */
+M *requeue_self(M *m, G *g);    /* m has no P: into the queue; returns with one */
 void *g_leave_dead(M *m, G *g); /* the sp to load, as the last thing on g's stack */
 void preempted(M *m);
 

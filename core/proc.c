@@ -409,7 +409,8 @@ static inline void fetch_ahead(const P *p, uint32_t head, uint32_t tail) {
   __builtin_prefetch(next->sp);
 }
 
-/* m leaves g behind (m->prev says how): the next G, if it is at hand, with a stack.  NULL: by g0. */
+/* m leaves g behind (m->prev says how): the next G, if it is at hand, with a stack.  NULL: by g0.
+ */
 static inline G *next_at_hand(M *m, const G *g, bool *fresh) {
   P *p = m->p;
   if (unlikely(m->lockedg || p->fair == 0 || m->nextg || load_rlx(&p->d->ndue))) return NULL;

@@ -72,9 +72,9 @@ static inline void switch_g_to_g(M *m, G *from, G *to, bool fresh) {
   restore_thread(gs_getm(), from);
 }
 
-/* The G that runs is dead, and its stack is ours until finish_prev on the other side: the sp that is
- * to be loaded as the last thing on it, as gs_arch_start wants it, or on its own as gs_arch_switch
- * does. */
+/* The G that runs is dead, and its stack is ours until finish_prev on the other side: the sp that
+ * is to be loaded as the last thing on it, as gs_arch_start wants it, or on its own as
+ * gs_arch_switch does. */
 static inline void *last_switch_to_g(M *m, G *to, bool fresh) {
   store_rlx(&m->curg, to);
   leaving_for_g(NULL, to);

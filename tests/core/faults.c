@@ -71,7 +71,8 @@ static void test_CgoSignalDeadlock(void **state) {
   assert_child_exit(&c, 0);
 }
 
-/* ---- CgoExternalThreadPanic: what is fatal is told on a foreign thread, too, and ends it all --- */
+/* ---- CgoExternalThreadPanic: what is fatal is told on a foreign thread, too, and ends it all ---
+ */
 
 static void end_here(void *arg) {
   (void)arg;

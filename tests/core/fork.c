@@ -24,10 +24,11 @@ enum { PROCS = 2, MANY = 20, GOOD = 42, BAD = 43 };
     skip();                                                                   \
   } while (0)
 #elif defined(__SANITIZE_ADDRESS__)
-#define skip_threads()                                                            \
-  do {                                                                            \
-    print_message("skipped: ASan's allocator may be locked in a forked child\n"); \
-    skip();                                                                       \
+#define skip_threads()                                                                     \
+  do {                                                                                     \
+    print_message(                                                                         \
+        "skipped: a thread that was in ASan's allocator leaves it locked in the child\n"); \
+    skip();                                                                                \
   } while (0)
 #else
 #define skip_threads() skip_emulated("it crashes when a forked child makes a thread")

@@ -250,7 +250,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_counters),    cmocka_unit_test(test_states),
       cmocka_unit_test(test_called_back), cmocka_unit_test(test_turns_long),
-      cmocka_unit_test(test_gives_way), cmocka_unit_test(test_gives_way_when_asked),   cmocka_unit_test(test_walks),
+      cmocka_unit_test(test_gives_way),   cmocka_unit_test(test_gives_way_when_asked),
+      cmocka_unit_test(test_walks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,7 +238,8 @@ static void yield_on(void *arg) {
   while (!atomic_load((atomic_int *)arg)) gs_yield();
 }
 
-/* The clock by which sysmon measures its CPU time goes faster while it is told to (CMakeLists.txt). */
+/* The clock by which sysmon measures its CPU time goes faster while it is told to (CMakeLists.txt).
+ */
 static atomic_int times_as_dear = 1;
 static _Atomic int64_t told;
 
@@ -252,7 +253,8 @@ int64_t __wrap_os_thread_cputime(void) { /* sysmon's thread alone asks */
 }
 
 /* Calls of ever new sites, always with work behind them: sysmon finds something at every look, and
- * would look every 20 us.  If every look were twenty times as dear as it is, there must be fewer. */
+ * would look every 20 us.  If every look were twenty times as dear as it is, there must be fewer.
+ */
 static void keep_sysmon_busy(void *arg) {
   (void)arg;
   static gs_site sites[4096];
