@@ -19,8 +19,7 @@
 
 static void *g_end(M *m);
 
-/* What it returns is loaded by gs_arch_start.  The sanitizers want the last switch to be made where
- * it is announced, in a frame that is not left any more. */
+/* What it returns is loaded by gs_arch_start. */
 static void *g_entry(void) {
   M *m = gs_getm();
   fiber_started(m);
@@ -33,11 +32,7 @@ static void *g_entry(void) {
     throw_(
         "a green thread ended between gs_entersyscall and gs_exitsyscall, or with the world "
         "stopped");
-#if GS_ASAN || GS_TSAN
-  g_exit(m);
-#else
   return g_end(m);
-#endif
 }
 
 /* Dead Gs are used again in their own domain only: sysmon may ask a binding about one that has just

@@ -481,7 +481,16 @@ void *g_leave_dead(M *m, G *g) {
   trace_stop_(m, g);
   /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
   G *n = likely(!g->main) ? next_at_hand(m, g, &fresh) : NULL;
+#if GS_ASAN || GS_TSAN
+  /* They are told of a switch in the frame that makes it. */
+  if (n)
+    switch_g_to_g(m, g, n, fresh);
+  else
+    switch_g_to_g0(m, g);
+  throw_("a dead G was resumed");
+#else
   return n ? last_switch_to_g(m, n, fresh) : last_switch_to_g0(m);
+#endif
 }
 
 /* g is about to make a call that will block, and others wait: this M goes on with them, at once,

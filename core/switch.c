@@ -83,7 +83,7 @@ void switch_g_to_g0(M *m, G *from) {
   save_thread(m, from);
   store_rlx(&m->curg, NULL);
   if (unlikely(m->g0new)) g0_begin(m);
-  leaving_for_g0(FAKE(from), m);
+  leaving_for_g0(FAKE_LEFT(m, from), m);
   gs_arch_switch(&from->sp, m->g0sp);
   arrived(FAKE_VALUE(from));
   restore_thread(gs_getm(), from);
@@ -92,7 +92,6 @@ void switch_g_to_g0(M *m, G *from) {
 void *last_switch_to_g0(M *m) {
   store_rlx(&m->curg, NULL);
   if (unlikely(m->g0new)) g0_begin(m);
-  leaving_for_g0(NULL, m);
   return m->g0sp;
 }
 

@@ -51,10 +51,13 @@ static inline void arrived(void *fake) {
 #endif
 }
 
+/* A dead G's frames are not come back to. */
 #if GS_ASAN
+#define FAKE_LEFT(m, g) ((m)->prev == PREV_EXIT ? NULL : FAKE(g))
 #define FAKE(x) (&(x)->asan_fake)
 #define FAKE_VALUE(x) ((x)->asan_fake)
 #else
+#define FAKE_LEFT(m, g) ((void)(m), FAKE(g))
 #define FAKE(x) ((void)(x), (void **)NULL)
 #define FAKE_VALUE(x) ((void)(x), (void *)NULL)
 #endif
@@ -63,7 +66,7 @@ static inline void arrived(void *fake) {
 static inline void switch_g_to_g(M *m, G *from, G *to, bool fresh) {
   save_thread(m, from);
   store_rlx(&m->curg, to);
-  leaving_for_g(FAKE(from), to);
+  leaving_for_g(FAKE_LEFT(m, from), to);
   if (fresh)
     gs_arch_begin(&from->sp, to->sp);
   else
@@ -77,7 +80,6 @@ static inline void switch_g_to_g(M *m, G *from, G *to, bool fresh) {
  * gs_arch_switch does. */
 static inline void *last_switch_to_g(M *m, G *to, bool fresh) {
   store_rlx(&m->curg, to);
-  leaving_for_g(NULL, to);
   return (char *)to->sp + (fresh ? GS_ARCH_FRESH : 0);
 }
 
