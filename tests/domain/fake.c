@@ -130,7 +130,9 @@ void fake_run_locked(fake *vm, int procs, body_fn body, void *arg) {
 void fake_assert_quiet(fake *vm) {
   int ms = 1;
   for (int64_t end = gs_now() + PATIENCE; gs_now() < end; block_ms(&ms)) {
-    if (atomic_load(&vm->attached) == 0 && atomic_load(&vm->holder) == 0) break;
+    if (atomic_load(&vm->attached) == 0 && atomic_load(&vm->holder) == 0 &&
+        atomic_load(&vm->attaches) == atomic_load(&vm->detaches))
+      break;
   }
   assert_int_equal(atomic_load(&vm->holder), 0);
   assert_int_equal(atomic_load(&vm->attached), 0);
