@@ -46,8 +46,8 @@ GS_NOINLINE static bool wait_stopped(M *m, P *p) {
     while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
     add_sc(&gs_sched.pw_waiters, -1);
     if (unlikely(load_sc(&gs_sched.frozen))) stw_end();
+    torture_window(); /* LOCKed again, while it still counts as stopped? */
     sc_enter(m, m->sc);
-    torture_window(); /* LOCKed again before we look? */
     if (!((w = load_acq(&m->pw)) & PW_LOCK)) return w == (uintptr_t)p;
   }
 }
