@@ -296,6 +296,7 @@ G *g_unmake(M *m, G *g) {
 
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
+  torture_window(); /* the last other one may end now */
   /* Publishes the waiter, then counts; g_exit counts, then looks for the waiter. */
   store_sc(&gs_sched.drain, g);
   heavy_barrier();
@@ -346,6 +347,7 @@ _Noreturn void g_exit(M *m) {
     handle_finish(m, g->handle);
     g->handle = NULL;
   }
+  torture_window(); /* the main G may begin to wait now */
   count_death(m->p);
   if (unlikely(load_sc(&gs_sched.drain) != NULL)) ready_list(m, drained());
   g_leave_dead(m, g);

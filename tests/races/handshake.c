@@ -332,12 +332,9 @@ static int tear_down(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(plain_calls),
-      cmocka_unit_test(fenced_calls),
-      cmocka_unit_test(both_kinds),
-      cmocka_unit_test(another_stretch_is_not_the_same),
-      cmocka_unit_test(the_world_is_stopped),
-      cmocka_unit_test(every_p_is_visited),
+      cmocka_unit_test(plain_calls),          cmocka_unit_test(fenced_calls),
+      cmocka_unit_test(both_kinds),           cmocka_unit_test(another_stretch_is_not_the_same),
+      cmocka_unit_test(the_world_is_stopped), cmocka_unit_test(every_p_is_visited),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

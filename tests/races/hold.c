@@ -64,7 +64,7 @@ G *g_named(const char *name) {
 static const HeldTest *now;
 
 static int run_one(void) {
-  alarm(40);
+  alarm(25);
   gs_sched.test_flags = TEST_NO_RELIEF | TEST_NO_QUEUED; /* what waits keeps its P */
 #if GS_TORTURE
   store_rel(&torture_hook, at_window);

@@ -27,6 +27,8 @@ void hold(Hold *h);      /* from now on */
 void hold_end(Hold *h);  /* at once; nobody stands there afterwards, and nobody will */
 bool held(Hold *h);      /* somebody stands there */
 bool hold_over(Hold *h); /* somebody stood there */
+/* For whoever waits: on a busy machine the hold may be over before that is noticed. */
+static inline bool reached(Hold *h) { return held(h) || hold_over(h); }
 
 /* Waits, computing, until it holds; ends the process if it takes too long. */
 #define await(what) await_(__FILE__, __LINE__, #what, PATIENCE / 3, what)
