@@ -299,6 +299,7 @@ G *g_unmake(M *m, G *g) {
 
 static bool drain_commit(G *g, void *arg) {
   (void)arg;
+  torture_window(); /* the last other one may end now */
   /* Publishes the waiter, then counts; g_end counts, then looks for the waiter. */
   store_sc(&gs_sched.drain, g);
   heavy_barrier();
@@ -348,6 +349,7 @@ static void *g_end(M *m) {
     handle_finish(m, g->handle);
     g->handle = NULL;
   }
+  torture_window(); /* the main G may begin to wait now */
   count_death(m->p);
   if (unlikely(load_sc(&gs_sched.drain) != NULL)) ready_list(m, drained());
   return g_leave_dead(m, g);

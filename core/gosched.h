@@ -265,6 +265,15 @@ GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 GS_API void gs_entersyscall(void);
 GS_API void gs_entersyscallblock(void);
 GS_API void gs_exitsyscall(void);
+/* At the end of a function the compiler would jump to it, and the frame of gs_entersyscall, which
+ * it asks for, would be gone. */
+#if defined(__GNUC__)
+#define gs_exitsyscall()  \
+  __extension__({         \
+    gs_exitsyscall();     \
+    __asm__ volatile(""); \
+  })
+#endif
 
 /* ---- channels ---- */
 

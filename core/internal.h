@@ -418,9 +418,13 @@ static inline void os_preempt_ext_exit(M *m) { (void)m; }
 /* ---- torture.c ---- */
 
 /* Stands where a comment names a race, between the two steps that somebody else may come between.
- * The torture build stays there for a while now and then; other builds have nothing here. */
+ * The torture build stays there for a while now and then, or for as long as a test says
+ * (torture_hook); other builds have nothing here. */
 #if GS_TORTURE
-void torture_window(void);
+#define torture_window() torture_in(__func__)
+void torture_in(const char *function);
+/* Set by tests alone.  True: this window is dealt with. */
+extern bool (*torture_hook)(const char *function);
 #else
 static inline void torture_window(void) {}
 #endif

@@ -46,8 +46,8 @@ GS_NOINLINE static bool wait_stopped(M *m, P *p) {
     while ((w = load_sc(&m->pw)) & PW_LOCK) os_futex_wait((uint32_t *)(void *)&m->pw, (uint32_t)w);
     add_sc(&gs_sched.pw_waiters, -1);
     if (unlikely(load_sc(&gs_sched.frozen))) stw_end();
+    torture_window(); /* LOCKed again, while it still counts as stopped? */
     sc_enter(m, m->sc);
-    torture_window(); /* LOCKed again before we look? */
     if (!((w = load_acq(&m->pw)) & PW_LOCK)) return w == (uintptr_t)p;
   }
 }
@@ -378,6 +378,7 @@ void startm(P *p, bool spinning) {
     newm(counted, p, spinning, false);
     return;
   }
+  torture_window(); /* it may be woken for another reason */
   gs_assert(!m->nextp && !m->spinning);
   m->spinning = spinning;
   if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
@@ -459,7 +460,9 @@ static bool sleep_idle(M *m, bool one_too_many) {
     note_sleep(&m->note);
     return true;
   }
-  return note_sleep_until(&m->note, os_now() + load_rlx(&gs_sched.idle_ns));
+  bool wanted = note_sleep_until(&m->note, os_now() + load_rlx(&gs_sched.idle_ns));
+  torture_window(); /* it has waited long enough, and somebody wants it now */
+  return wanted;
 }
 
 void stopm(M *m) {
@@ -481,7 +484,6 @@ void stopm(M *m) {
   torture_window();
   P *p = load_sc(&s->starved) ? starved_work() : NULL;
   bool useful = p || sleep_idle(m, one_too_many);
-  torture_window(); /* it has waited long enough, and somebody wants it now */
   lock(&s->lock);
   bool chosen = !m->idle;
   if (!chosen) {
@@ -548,6 +550,7 @@ static int sleep_locked(M *m) {
 void stoplockedm(M *m) {
   if (m->p != &gs_nop) {
     m_detach(m);
+    torture_window(); /* it may be given another P while this one is LOCKed */
     P *p = m->p != &gs_nop ? releasep(m) : NULL;
     if (p) handoffp(p);
   }
@@ -608,10 +611,12 @@ void wakep(Domain *d) {
   if (!CAS(&d->nmspinning, 0, 1)) return;
   torture_window(); /* the idle P goes to somebody who comes back from a call */
   P *p = pidleget_spinning(d);
-  if (p)
+  if (p) {
     startm(p, true);
-  else
-    add_sc(&d->nmspinning, -1);
+    return;
+  }
+  torture_window(); /* who gives a P up now takes this M for one that looks */
+  add_sc(&d->nmspinning, -1);
 }
 
 void handoffp(P *p) {
@@ -629,6 +634,7 @@ void handoffp(P *p) {
     startm(p, true);
     return;
   }
+  torture_window(); /* a G may be queued now: it finds no idle P */
   lock(&d->lock);
   if (d->runqsize) { /* came while we looked; the P's own ring only its owner fills */
     unlock(&d->lock);

@@ -93,6 +93,7 @@ static PollDesc *pd_make(int fd) {
   PollDesc *row = aligned_alloc(GS_LINE, ROW * sizeof *row), *none = NULL;
   if (!row) return NULL;
   memset(row, 0, ROW * sizeof *row);
+  torture_window(); /* another thread may make it, too */
   if (!__atomic_compare_exchange_n(&rows[fd / ROW], &none, row, false, __ATOMIC_ACQ_REL,
                                    __ATOMIC_ACQUIRE))
     free(row);

@@ -125,6 +125,7 @@ static void inject_here(M *m, Group of) {
 /* The same for a domain of which m has no P. */
 static void inject_there(Group of) {
   Domain *d = of.head->d;
+  torture_window(); /* a P may go idle now */
   lock(&d->lock);
   P *p = pidleget(d);
   if (!p) globrunqput_list(d, of.head, of.tail, of.n);

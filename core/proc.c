@@ -103,6 +103,7 @@ void p_lost(M *m, Domain *d) {
 static G *retire(M *m) {
   P *p = m->p;
   Domain *d = p->d;
+  torture_window(); /* the last that spins finds work, and sees no idle P yet */
   lock(&d->lock);
   G *g = globrunqget(p, RUNQ_SIZE);
   if (g) {
@@ -199,6 +200,7 @@ static G *find_runnable(M *m, bool *inherit) {
         m->spinning = 1;
         add_sc(&d->nmspinning, 1);
       }
+      torture_window(); /* whoever has work relies on this M now */
       if ((g = steal_work(m))) return g;
     }
   }
@@ -234,6 +236,7 @@ bool may_run(const G *g) {
  * lock, which whoever enables them takes after it has changed the word. */
 static bool set_aside(G *g) {
   Domain *d = g->d;
+  torture_window(); /* they may be enabled now */
   lock(&d->lock);
   bool off = !may_run(g);
   if (off) {
@@ -249,6 +252,7 @@ static bool set_aside(G *g) {
 }
 
 void user_on(M *m) {
+  torture_window(); /* a G may be found that may not run */
   store_sc(&gs_sched.user_off, 0);
   torture_window(); /* a G may just be set aside */
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
@@ -359,6 +363,7 @@ static void queue_pless(M *m, G *g) {
   Domain *d = g->d;
   m_detach(m);
   g_to(g, Grunnable);
+  torture_window(); /* a P may go idle now */
   lock(&d->lock);
   P *p = pidleget(d);
   if (!p) globrunqput(d, g);
@@ -531,6 +536,7 @@ void ready(M *m, G *g) {
       sysmon_queued();
     return;
   }
+  torture_window(); /* a P may go idle now */
   lock(&d->lock);
   P *p = pidleget(d);
   if (!p && g->wake == GS_ETIMEOUT)
@@ -544,6 +550,7 @@ void ready(M *m, G *g) {
   }
   M *lm = g->lockedm;
   if (lm) { /* its M waits in stoplockedm, or is about to */
+    torture_window(); /* the world may be stopped with this P in hand */
     incidlelocked(-1);
     store_rel(&lm->nextp, p);
     note_wake(&lm->note);

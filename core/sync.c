@@ -209,6 +209,7 @@ static GS_NOINLINE int once_slow(gs_once *x, void (*fn)(void *), void *arg, int6
   M *m;
   int r = GS_OK;
   if (wq_enter(&m) != GS_OK) return as_callback(once_slow, x, fn, arg, deadline);
+  torture_window(); /* another may begin now, and be done */
   wq_lock(&x->q);
   uint32_t state = x->state;
   if (state == ONCE_RUNS && x->owner != me) {

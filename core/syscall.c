@@ -170,6 +170,7 @@ M *reacquire(M *m, G *g, bool stay) {
 static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
   /* INSIDE with pw confirmed, nobody takes p any more: a retaker that holds LOCK gives it back. */
   gs_assert((load_rlx(&m->pw) & ~PW_LOCK) == (uintptr_t)p);
+  torture_window(); /* a stopper may LOCK it now, and finds the M inside */
   m->oldp = &gs_nop;
   m->p = p;
   p_to(p, Prunning);
@@ -307,7 +308,7 @@ GS_NOINLINE void gs_entersyscallblock(void) {
   bracket(true, __builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa());
 }
 
-GS_NOINLINE void gs_exitsyscall(void) {
+GS_NOINLINE void(gs_exitsyscall)(void) { /* not the macro */
   M *m = gs_getm();
   G *g = m ? m->curg : NULL;
   if (!g || g->bracket != BRACKET_BARE || m->incgo) return;

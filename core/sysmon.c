@@ -329,6 +329,7 @@ static bool deep_sleep(void) {
   if (load_sc(&gs_sched.npidle_all) != load_sc(&gs_sched.nprocs_all)) return false;
   if (load_sc(&gs_sched.starved) || was_active()) return false;
   note_clear(&gs_sched.sysmon_note);
+  torture_window(); /* a P that leaves the idle list now does not know that we sleep */
   store_sc(&gs_sched.sysmon_wait, 1);
   store_sc(&gs_sched.sysmon_slow, SLOW_ALL);
   torture_window(); /* a P that leaves the idle list now wakes us, or is counted below */

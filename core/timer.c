@@ -94,6 +94,7 @@ bool timers_park(Timers *ts, G *g, uint32_t word, int64_t when) {
   bool first;
   lock(&ts->lock);
   bool armed = insert(ts, &g->timer, when, &first);
+  torture_window(); /* it may be due: whoever fires it waits */
   publish_park(g, word);
   unlock(&ts->lock);
   if (first) poll_break(when);
@@ -113,6 +114,7 @@ bool timers_del(Timer *t) {
   Timers *ts;
   /* Again if it has moved to another heap meanwhile (timers_move). */
   while ((ts = load_acq(&t->ts))) {
+    torture_window(); /* it may move now */
     lock(&ts->lock);
     bool here = t->ts == ts;
     if (here) {
@@ -146,6 +148,7 @@ static G *fire_first(Timers *ts, int64_t now) {
   /* The claim comes before t->ts is cleared: timers_del takes a cleared link, which it reads
    * without the mutex, as the proof that no claim is to come. */
   bool mine = claim(g, GS_ETIMEOUT);
+  torture_window(); /* a G that somebody else has woken takes its timer out: it waits */
   remove_at(ts, 0);
   if (!mine) return NULL;
   g->schedlink = NULL;

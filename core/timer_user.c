@@ -65,6 +65,7 @@ static int set(gs_timer *t, int64_t when, int64_t period, int *was_pending) {
   if (when < 0) when = 0;
   if (shared) lock(&t->lock);
   bool pending = timers_del(&t->t);
+  torture_window(); /* another thread sets it, too */
   t->period = period;
   bool added = timers_add(&p->timers, &t->t, when);
   if (shared) unlock(&t->lock);

@@ -2,7 +2,9 @@
  *
  * GS_TORTURE shrinks the rings to four slots, hands the P of every fourth foreign call off at
  * entry, and widens the windows of the races: torture_window stands between the two steps of each
- * of them, and here it yields or sleeps at random.  Nothing in this file exists in other builds.
+ * of them, and here it yields or sleeps at random.  A test that wants one race to have one outcome
+ * holds a thread in the window of a function until the other side has done its step
+ * (tests/races/hold.h).  Nothing in this file exists in other builds.
  */
 #include "runtime.h"
 
@@ -10,7 +12,11 @@
 
 static uint32_t state = 2463534242u;
 
-void torture_window(void) {
+bool (*torture_hook)(const char *function);
+
+void torture_in(const char *function) {
+  bool (*hook)(const char *) = load_acq(&torture_hook);
+  if (hook && hook(function)) return;
   /* One generator for all threads: lost updates only add to the disorder. */
   uint32_t x = load_rlx(&state);
   x ^= x << 13;

@@ -166,6 +166,22 @@ static int close_in_the_caller(void *arg) {
   return 0;
 }
 
+/* But at the end of the function that opened them they may be closed. */
+static __attribute__((noinline)) void open_and_close(void) {
+  gs_entersyscall();
+  gs_exitsyscall();
+}
+
+static void closed_at_the_end(void *arg) {
+  (void)arg;
+  open_and_close();
+}
+
+static void test_closed_at_the_end(void **state) {
+  (void)state;
+  run_procs(PROCS, closed_at_the_end, NULL);
+}
+
 static int stale_frame(void) { return gs_run(NULL, close_in_the_caller, NULL, NULL); }
 
 static const scenario scenarios[] = {{"stale_frame", stale_frame}};
@@ -185,6 +201,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_comes_back_to_its_thread),
       cmocka_unit_test(test_refused_between),
       cmocka_unit_test(test_short_ones_make_no_threads),
+      cmocka_unit_test(test_closed_at_the_end),
       cmocka_unit_test(test_stale_frame),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,8 @@
  * there.  A lost count or a strange name is a P with two holders.
  *
  * The same is done with FENCED stretches, where the M pays instead of the retaker, and with both
- * mixed.  That the test can see a broken handshake is shown by the patches in tests/mutants.
+ * mixed; and with one thread that stops the world, or visits every P.  That the test can see a
+ * broken handshake is shown by the patches in tests/mutants.
  */
 #include "support.h"
 
@@ -130,11 +131,15 @@ static void retaker(int64_t until) {
   }
 }
 
+/* A hand-over that is lost, or a stop that never ends, ends the program. */
+static void watch(void) { alarm((unsigned)(PATIENCE / 1000000000) + 10); }
+
 static void one_holder(int which) {
   Player players[NM];
   pthread_t threads[NM];
   mode = which;
   stop = broken = 0;
+  watch();
   takes = taker_uses = 0;
   npool = 0;
   for (int i = 0; i < NM; i++) {
@@ -153,6 +158,7 @@ static void one_holder(int which) {
     pthread_join(threads[i], NULL);
     used += players[i].uses;
   }
+  alarm(0);
   for (int i = 0; i < NM; i++) counted += uses[i].count;
   print_message("%llu uses, %llu takes\n", (unsigned long long)used, (unsigned long long)takes);
   assert_int_equal(broken, 0);
@@ -181,6 +187,104 @@ static void both_kinds(void **state) {
     skip();
   }
   one_holder(MIXED);
+}
+
+/* ---- the same against one who stops the world, or visits every P (stw.c) ----
+ *
+ * The Ps are those of a domain in which no green thread ever runs.  While the world is stopped, and
+ * while a P is visited, nobody else uses it; afterwards it is the M's again. */
+
+static Domain *still;
+
+static void *visited_player(void *arg) {
+  Player *me = arg;
+  M *m = me->m;
+  uint64_t rnd = (uint64_t)me->id * 0x9e3779b97f4a7c15u + 1;
+  pin(0);
+  while (!load_rlx(&stop)) {
+    uint64_t r = random_next(&rnd);
+    use(m->p, me->id, (int)(r & 1023));
+    me->uses++;
+    sc_leave(m, SC_USER);
+    for (uint64_t k = (r & 0xff0000) == 0 ? r >> 24 & 0x7fff : r >> 24 & 15; k; k--)
+      compiler_fence();
+    sc_enter(m, m->sc);
+    if (load_acq(&m->pw) != (uintptr_t)m->p && !wait_unlocked(m, m->p)) store_rlx(&broken, 1);
+  }
+  return NULL;
+}
+
+static void use_visited(const gs_p_info *p, void *arg) {
+  (void)arg;
+  if (strcmp(p->domain, "still") != 0) return;
+  use(still->allp[p->id], 99, 3);
+  taker_uses++;
+}
+
+static void stop_and_use(void) {
+  stop_world("handshake");
+  for (int i = 0; i < NM; i++) {
+    use(still->allp[i], 99, 3);
+    taker_uses++;
+  }
+  start_world();
+}
+
+static void nobody_moves(bool visit) {
+  Player players[NM];
+  pthread_t threads[NM];
+  stop = broken = 0;
+  taker_uses = 0;
+  if (!still) assert_int_equal(gs_domain_new("still", NM, 0, NULL, NULL, &still), GS_OK);
+  watch();
+  for (int i = 0; i < NM; i++) {
+    memset(ms[i], 0, sizeof *ms[i]);
+    ms[i]->p = ms[i]->oldp = &gs_nop;
+    lock(&still->lock);
+    P *p = pidleget(still);
+    unlock(&still->lock);
+    acquirep(ms[i], p);
+    uses[p->id] = (Use){0, 0};
+    players[i] = (Player){.m = ms[i], .id = i + 1};
+    assert_int_equal(pthread_create(&threads[i], NULL, visited_player, &players[i]), 0);
+  }
+  pin(1);
+  int64_t until = os_now() + (SLOW_BUILD ? MS(1500) : MS(3000));
+  do
+    if (visit)
+      assert_int_equal(gs_for_each_p(use_visited, NULL), GS_OK);
+    else
+      stop_and_use();
+  while (!load_rlx(&broken) && os_now() < until);
+  store_rlx(&stop, 1);
+  uint64_t used = taker_uses, counted = 0;
+  for (int i = 0; i < NM; i++) {
+    pthread_join(threads[i], NULL);
+    used += players[i].uses;
+  }
+  for (int i = 0; i < NM; i++) counted += uses[i].count;
+  for (int i = 0; i < NM; i++) {
+    P *p = releasep(ms[i]);
+    lock(&still->lock);
+    pidleput(p);
+    unlock(&still->lock);
+  }
+  alarm(0);
+  print_message("%llu uses, %llu of them in between\n", (unsigned long long)used,
+                (unsigned long long)taker_uses);
+  assert_int_equal(broken, 0);
+  assert_int_equal(counted, used);
+  assert_true(taker_uses > 0);
+}
+
+static void the_world_is_stopped(void **state) {
+  (void)state;
+  nobody_moves(false);
+}
+
+static void every_p_is_visited(void **state) {
+  (void)state;
+  nobody_moves(true);
 }
 
 /* An M that went in and out again between the judgement and the confirmation keeps its P, although
@@ -228,10 +332,9 @@ static int tear_down(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(plain_calls),
-      cmocka_unit_test(fenced_calls),
-      cmocka_unit_test(both_kinds),
-      cmocka_unit_test(another_stretch_is_not_the_same),
+      cmocka_unit_test(plain_calls),          cmocka_unit_test(fenced_calls),
+      cmocka_unit_test(both_kinds),           cmocka_unit_test(another_stretch_is_not_the_same),
+      cmocka_unit_test(the_world_is_stopped), cmocka_unit_test(every_p_is_visited),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
