@@ -72,6 +72,7 @@ static G *steal_work(M *m) {
       }
     }
   }
+  torture_window(); /* work may come now, or a LOCK on this P: whoever brings it sees this M spin */
   return NULL;
 }
 
