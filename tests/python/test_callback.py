@@ -8,7 +8,6 @@ go and take it again; there the green thread is kept on its thread while it wait
 from __future__ import annotations
 
 import contextvars
-import ctypes
 import gc
 import os
 import signal
@@ -20,112 +19,10 @@ import time
 import gosched
 import pytest
 from conftest import in_thread
+from ways import COMPARE, WAYS, Ticker, ffi, libc, shuffled, wait_for
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
-
-DECLARATIONS = """
-void qsort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *));
-int usleep(unsigned usec);
-int abs(int);
-int close(int);
-typedef unsigned long pthread_t;
-int pthread_create(pthread_t *t, void *attr, void *(*fn)(void *), void *arg);
-int pthread_join(pthread_t t, void **out);
-"""
-COMPARE = "int(const void *, const void *)"
-
-libc = gosched.dlopen(None, DECLARATIONS)
-ffi = gosched.ffi(libc)
-
-
-def on_one_thread(threads):
-    assert len(threads) == 1, "a green thread with C code below it has changed threads"
-
-
-class CffiSort:
-    """sort(numbers, inside): qsort, with inside() called in every comparison."""
-
-    def __init__(self, qsort):
-        self.qsort = qsort
-
-    def __call__(self, numbers, inside):
-        threads = set()
-
-        @ffi.callback(COMPARE)
-        def compare(a, b):
-            threads.add(threading.get_native_id())
-            inside()
-            threads.add(threading.get_native_id())
-            x, y = ffi.cast("int *", a)[0], ffi.cast("int *", b)[0]
-            return (x > y) - (x < y)
-
-        array = ffi.new("int[]", numbers)
-        self.qsort(array, len(numbers), 4, compare)
-        on_one_thread(threads)
-        return list(array)
-
-
-class CtypesSort:
-    COMPARE = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int)
-    )
-
-    def __init__(self, library):
-        self.qsort = library.qsort
-        self.qsort.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, self.COMPARE]
-        self.qsort.restype = None
-
-    def __call__(self, numbers, inside):
-        threads = set()
-
-        @self.COMPARE
-        def compare(a, b):
-            threads.add(threading.get_native_id())
-            inside()
-            threads.add(threading.get_native_id())
-            return (a[0] > b[0]) - (a[0] < b[0])
-
-        array = (ctypes.c_int * len(numbers))(*numbers)
-        self.qsort(array, len(numbers), 4, compare)
-        on_one_thread(threads)
-        return list(array)
-
-
-def sqlite_sort(numbers, inside):
-    def here():
-        thread = threading.get_native_id()
-        inside()
-        if threading.get_native_id() != thread:
-            # sqlite would leave its mutex locked, and the next call would wait for ever.
-            print("a green thread that sqlite called has changed threads", file=sys.stderr)
-            os._exit(1)
-
-    def same(x):
-        here()
-        return x
-
-    def collate(a, b):
-        here()
-        return int(a) - int(b)
-
-    db = sqlite3.connect(":memory:", check_same_thread=False)
-    db.create_function("same", 1, same)
-    db.create_collation("by_number", collate)
-    db.execute("create table t (x text)")
-    db.executemany("insert into t values (?)", [(str(n),) for n in numbers])
-    rows = db.execute("select same(x) from t order by x collate by_number").fetchall()
-    db.close()
-    return [int(x) for (x,) in rows]
-
-
-WAYS = {
-    "dlopen": CffiSort(libc.qsort),
-    "cffi": CffiSort(ffi.dlopen(None).qsort),
-    "ctypes": CtypesSort(ctypes.CDLL(None)),
-    "ctypes with the GIL": CtypesSort(ctypes.PyDLL(None)),
-    "sqlite3": sqlite_sort,
-}
 
 
 @pytest.fixture(params=WAYS)
@@ -136,32 +33,6 @@ def sort(request):
 @pytest.fixture(params=WAYS)
 def outer(request):
     return WAYS[request.param]
-
-
-def shuffled(n):
-    return [i * 37 % 101 for i in range(n)]
-
-
-class Ticker:
-    def __init__(self):
-        self.ticks = 0
-        self.stop = False
-        self.green = gosched.go(self.run)
-
-    def run(self):
-        while not self.stop:
-            gosched.sleep(0.001)
-            self.ticks += 1
-
-    def wait(self, n):
-        """Waits until it has ticked n times more."""
-        end = self.ticks + n
-        while self.ticks < end:
-            gosched.sleep(0.001)
-
-    def end(self):
-        self.stop = True
-        self.green.join()
 
 
 class Talk:
@@ -346,9 +217,7 @@ def test_state_and_traces(sort):
     def main():
         seen = []
         g = gosched.go(sort, [2, 1], lambda: (seen.append(g.state), gosched.sleep(0.05)))
-        while not seen:
-            gosched.sleep(0.001)
-        assert g.state == "waiting"
+        wait_for(lambda: seen and g.state == "waiting")
         g.join()
         assert seen[0] in ("syscall", "running")
         assert g.state == "done"
@@ -399,10 +268,11 @@ def test_an_error_in_sqlite():
 
 
 def test_cancelled_in_a_comparator():
-    seen = []
+    seen, inside = [], []
 
     @ffi.callback(COMPARE, onerror=lambda *e: seen.append(e[0]))
     def compare(a, b):
+        inside.append(1)
         gosched.sleep(100)
         return 0
 
@@ -413,7 +283,8 @@ def test_cancelled_in_a_comparator():
 
     def main():
         gs = [gosched.go(body) for _ in range(5)]
-        gosched.sleep(0.005)
+        wait_for(lambda: len(inside) == 5)
+        gosched.sleep(0.002)
         for g in gs:
             assert not g.done()
             g.cancel()
@@ -451,18 +322,23 @@ def test_the_main_green_thread_is_cancelled_in_a_comparator():
 
 
 def test_a_signal_in_a_comparator():
-    seen = []
+    seen, inside = [], []
 
     @ffi.callback(COMPARE, onerror=lambda *e: seen.append(e[0]))
     def compare(a, b):
+        inside.append(1)
         gosched.sleep(100)
         return 0
 
+    main_thread = None
+
     def interrupts():
-        gosched.sleep(0.005)
+        wait_for(lambda: inside and main_thread.state == "waiting")
         os.kill(os.getpid(), signal.SIGINT)
 
     def main():
+        nonlocal main_thread
+        main_thread = gosched.current()
         g = gosched.go(interrupts)
         libc.qsort(ffi.new("int[]", [2, 1]), 2, 4, compare)
         g.join()
@@ -473,129 +349,23 @@ def test_a_signal_in_a_comparator():
 
 
 def test_left_over_in_a_callback_when_run_ends():
-    seen = []
+    seen, inside = [], []
 
     @ffi.callback(COMPARE, onerror=lambda *e: seen.append(e[0]))
     def compare(a, b):
+        inside.append(1)
         gosched.sleep(100)
         return 0
 
     def main():
         gosched.go(libc.qsort, ffi.new("int[]", [2, 1]), 2, 4, compare)
-        gosched.sleep(0.002)
+        wait_for(lambda: inside)
 
     gosched.run(main)
     assert seen == [gosched.Cancelled]
 
 
 # ---- threads -----------------------------------------------------------------------------------
-
-
-def test_threads_outlive_their_callbacks(sort):
-    """A green thread that was kept on a thread does not take that thread along when it ends."""
-
-    def main():
-        def one():
-            gosched.go(sort, [2, 1], lambda: gosched.sleep(0.0001)).join()
-
-        for _ in range(10):
-            one()
-        before = gosched.stats()["threads_created"]
-        for _ in range(50):
-            one()
-        return gosched.stats()["threads_created"] - before
-
-    assert gosched.run(main) <= 25
-
-
-def full():
-    ch = gosched.Chan(1)
-    ch.send(object())
-    return ch
-
-
-def ended():
-    g = gosched.go(int)
-    g.join()
-    return g
-
-
-class Touch:
-    """Enters the scheduler without waiting: `ch` is a channel, `other` a green thread that sleeps,
-    and `old` a list of things that die when they are taken out."""
-
-    def __init__(self, what):
-        self.what = what
-        make = {"free": gosched.Chan, "free full": full, "release": ended}.get(what)
-        self.old = [make() for _ in range(5000)] if make else []
-        self.ch = gosched.Chan(1 << 20)
-        self.other = gosched.go(gosched.sleep, 100)
-
-    def __call__(self):
-        sum(range(500))  # old things should last for a slice
-        if self.old:
-            self.old.pop()
-        elif self.what == "go":
-            gosched.go(int)
-        elif self.what == "Chan":
-            gosched.Chan()
-        elif self.what == "try_send":
-            self.ch.try_send(1)
-        elif self.what == "try_recv":
-            with pytest.raises(gosched.WouldBlock):
-                self.ch.try_recv()
-        elif self.what == "close":
-            self.ch.close()
-        elif self.what == "cancel":
-            self.other.cancel()
-        elif self.what == "yield":
-            gosched.yield_now()
-
-
-@pytest.mark.parametrize(
-    "what",
-    ["free", "free full", "release", "go", "Chan", "try_send", "try_recv", "close", "cancel"]
-    + ["yield"],
-)
-def test_nothing_changes_threads_in_a_callback(sort, what):
-    """Neither a slice that ends nor a turn that is gone, whatever comes first in the callback."""
-
-    def main():
-        touch = Touch(what)
-        ticker = Ticker()
-
-        def inside():
-            before = ticker.ticks
-            end = time.monotonic() + 30
-            while ticker.ticks < before + 2 and time.monotonic() < end:
-                touch()
-
-        for g in [gosched.go(sort, [2, 1], inside) for _ in range(3)]:
-            assert g.result() == [1, 2]
-        ticker.end()
-
-    gosched.run(main)
-
-
-def test_it_moves_again_afterwards():
-    """What kept it on its thread ends with the callback."""
-
-    def main():
-        threads = set()
-
-        def body(i):
-            sqlite_sort([2, 1], lambda: gosched.sleep(0.0001))
-            WAYS["dlopen"]([2, 1], lambda: gosched.sleep(0.0001))
-            for _ in range(200):
-                threads.add((i, threading.get_native_id()))
-                libc.usleep(20)
-                gosched.yield_now()
-
-        while len({i for i, _ in threads}) == len(threads):
-            for g in [gosched.go(body, i) for i in range(20)]:
-                g.result()
-
-    gosched.run(main)
 
 
 def on_c_thread(fn):
