@@ -21,6 +21,11 @@
  * The call that has been called back out of finds its M with another sequence in sc, another P
  * perhaps, fenced perhaps: it takes all of that from the M (call_moved_on in cgocall.c).
  *
+ * Domains with hooks.  C may have taken the language's lock before it calls back, as whatever calls
+ * Python does; a binding then runs on g0 like any other foreign code, without the P.  suspend and
+ * resume stand around the callback, so that nobody waits for a P with the lock in hand; in between
+ * release and switch_in are called as around every foreign call.
+ *
  * On threads that the runtime never saw.  The first callback binds the thread to an extra M with a
  * G of its own, as if the thread's code were inside a foreign call of that G; so every callback,
  * the first one too, takes the same way.  Between callbacks the M is in a call like any other: the
@@ -170,6 +175,30 @@ static inline bool in_foreign_code(const M *m, const char *sp) {
   return sp >= m->g0lo && sp < (m->ncgo ? (char *)m->g0sp : m->g0hi);
 }
 
+/* The foreign code may have taken the language's lock by itself (PyGILState_Ensure).  It is let go
+ * before the callback, which may have to wait for a P: whoever has the P may be waiting for the
+ * lock.  Both hooks run as foreign code does, outside and without a P that they could count on. */
+GS_NOINLINE static void call_back_hooked(M *m, void (*fn)(void *), void *arg) {
+  G *g = m->curg;
+  const Domain *d = g->d;
+  int e = *m->errno_at;
+  void *token = d->ops.suspend ? d->ops.suspend(d->ud, g->data) : NULL;
+  torture_window(); /* the P goes to somebody who gets the lock */
+  *m->errno_at = e;
+  call_back(m, fn, arg);
+  if (!token) return;
+  e = *m->errno_at;
+  d->ops.resume(d->ud, g->data, token);
+  *m->errno_at = e;
+}
+
+static inline void call_back_any(M *m, void (*fn)(void *), void *arg) {
+  if (unlikely(m->curg->hooked))
+    call_back_hooked(m, fn, arg);
+  else
+    call_back(m, fn, arg);
+}
+
 typedef struct {
   Again fn;
   const uintptr_t *a;
@@ -181,13 +210,11 @@ static void repeat(void *p) {
   r->code = r->fn(r->a[0], r->a[1], r->a[2], r->a[3], r->a[4], r->a[5]);
 }
 
-/* Not for domains with hooks: only the binding knows whether the code in between holds the
- * language's lock.  It makes its callbacks by gs_cgocallback itself. */
 GS_NOINLINE int again_on_g(Again fn, const uintptr_t *args) {
   M *m = gs_getm();
-  if (!m || !in_foreign_code(m, __builtin_frame_address(0)) || m->curg->hooked) return refused();
+  if (!m || !in_foreign_code(m, __builtin_frame_address(0))) return refused();
   Repeat r = {fn, args, 0};
-  call_back(m, repeat, &r);
+  call_back_any(m, repeat, &r);
   return r.code;
 }
 
@@ -353,7 +380,7 @@ GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
   M *m = gs_getm();
   if (!m) return from_outside(fn, arg);
   if (likely(in_foreign_code(m, sp))) {
-    call_back(m, fn, arg);
+    call_back_any(m, fn, arg);
     return GS_OK;
   }
   G *g = m->curg;

@@ -173,6 +173,9 @@ int gs_domain_new(const char *name, int procs, size_t stack_size, const gs_domai
   if (ops && ops->size != sizeof *ops)
     return gs_fail(GS_EINVAL, "gs_domain_new: ops->size is %zu, this library has %zu", ops->size,
                    sizeof *ops);
+  if (ops && !ops->suspend != !ops->resume)
+    return gs_fail(GS_EINVAL, "gs_domain_new: ops->%s is NULL, ops->%s is not; both or none",
+                   ops->suspend ? "resume" : "suspend", ops->suspend ? "suspend" : "resume");
   if (stack_size && (stack_size < 16384 || stack_size > ((size_t)1 << 30)))
     return gs_fail(GS_EINVAL,
                    "gs_domain_new: stack_size is %zu; 0 or 16384..1073741824 is accepted",

@@ -95,7 +95,7 @@ G *g_uncounted(Domain *d) {
   G *g = gfree_take(NULL, d);
   if (!g) return NULL;
   store_rlx(&g->extra, 1);
-  g->hooked = d->ops.switch_in || d->ops.release;
+  g->hooked = d->ops.switch_in || d->ops.release || d->ops.suspend;
   g->handle = NULL;
   store_rlx(&g->data, NULL);
   g->locks = g->firm = 0;
@@ -165,7 +165,7 @@ static uint64_t count_birth(P *p) {
 G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   G *g = gfree_take(m, d);
   if (!g) return NULL;
-  g->hooked = d->ops.switch_in || d->ops.release;
+  g->hooked = d->ops.switch_in || d->ops.release || d->ops.suspend;
   g->fn = fn;
   g->arg = arg;
   /* As a thread does, it starts with its maker's floating-point environment: not with that of

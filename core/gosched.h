@@ -15,8 +15,7 @@
  *     gs_entersyscall and gs_exitsyscall, on a stack that is neither the green thread's nor its
  *     thread's (an alternate signal stack, a coroutine of C's own).
  *   - Inside a foreign call (a comparator that qsort calls) a function that may park acts as inside
- *     gs_cgocallback: it works.  In critical and nocallback calls, and on green threads of a domain
- *     with hooks (Python's), it returns GS_EPERM.
+ *     gs_cgocallback: it works.  In critical and nocallback calls it returns GS_EPERM.
  *   - The same names everywhere: fn(arg) is what to run, ud is handed to a callback as it is, out,
  *     result and handle are where results go, i is an index from 0.
  *   - After a function that may park, the green thread can be on another OS thread: do not keep

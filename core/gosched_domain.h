@@ -11,17 +11,24 @@
  *   attach      an M gained a P of the domain and is about to run a green thread of it.  On g0
  *               (the thread's own stack).  Paired with detach.
  *   detach      the M is about to do without (it found nothing to run, or lost its P).  On g0.
- *               No green thread of the domain is on this thread any more.  Must not block for
- *               long.  Here a binding gives up the interpreter lock if it still holds it, and
- *               makes sure that the thread no longer points at the state of the green thread
- *               that ran last.
+ *               No green thread of the domain is on this thread any more, but one may wait in
+ *               foreign frames above (see "Callbacks").  Must not block for long.  Here a binding
+ *               gives up the interpreter lock if it still holds it, and makes sure that the thread
+ *               no longer points at the state of the green thread that ran last.
  *   switch_in   this green thread is about to go on on this thread: make its state current and
  *               hold the lock.  On the green thread's own stack.  Called after every resume
  *               (first run, unpark, return from a foreign call, loss of the P).  It must cope with
- * each of these states of the thread: lock not held; held with the state of the green thread that
- * ran here before; held with its own state already current. release     let the lock go without the
- * P: before a foreign call, and before the green thread waits for a P that it has lost.  On its own
- * stack.  Its state must not be current on any thread afterwards as far as the language can see.
+ *               each of these states of the thread: lock not held; held with the state of the green
+ *               thread that ran here before; held with its own state already current.
+ *   release     let the lock go without the P: before a foreign call, and before the green thread
+ *               waits for a P that it has lost.  On its own stack.  Its state must not be current
+ *               on any thread afterwards as far as the language can see.
+ *   suspend     foreign code of this green thread is about to call back (gs_cgocallback, or a gs_
+ *               function that may park), and may have taken the lock by itself meanwhile (as
+ *               PyGILState_Ensure does).  If this thread holds it: let it go, and return what
+ *               resume needs to restore that; else NULL.  On g0, above the callback.
+ *   resume      the callback has ended; suspend had returned `token`, which is not NULL.  Take the
+ *               lock again as it was held then.  On g0, on the same thread.
  *   may_retake  asked by sysmon, on its own thread, for a green thread that has been outside in
  *               undeclared code for outside_ns nanoseconds without a call into the runtime while
  *               others wait (waiting != 0) or not.  Returns GS_RETAKE_NO, or GS_RETAKE_BLOCKED (it
@@ -30,6 +37,24 @@
  *               the slot that gs_gdata() names: the binding must guard its contents itself,
  *               because the green thread may end meanwhile (the slot is memory that is never
  *               freed).  Must be short.
+ *
+ * Callbacks.  A green thread makes a foreign call, and the foreign code calls back: it parks in
+ * gs_sleep, say.  The hooks are called in this order, all on one thread, since the foreign frames
+ * pin the green thread to it:
+ *
+ *     release                   gs_cgocall: no lock, and soon maybe no P
+ *       (suspend)               the foreign code may have taken the lock: without it again
+ *         switch_in             the callback has a P (it may have waited for it), and the lock
+ *           detach              it parks, and the M has nothing else to do
+ *           attach              its turn has come
+ *         switch_in
+ *         release               the callback ends
+ *       (resume)                with the lock again if suspend says that it was held; no P
+ *     switch_in                 the foreign function has returned
+ *
+ * Callbacks nest: the one in the middle may make a foreign call, from release to switch_in.  Nobody
+ * waits for a P with the lock in hand: an M that has the P may be waiting for the lock.  A domain
+ * without suspend promises that its foreign code never holds the lock where it calls back.
  */
 #ifndef GOSCHED_DOMAIN_H
 #define GOSCHED_DOMAIN_H
@@ -56,6 +81,8 @@ typedef struct gs_domain_ops {
   void (*release)(void *ud, void *gdata);
   int (*may_retake)(void *ud, void *const *gdata, int64_t outside_ns, int waiting);
   unsigned flags; /* GS_DOMAIN_… */
+  void *(*suspend)(void *ud, void *gdata);
+  void (*resume)(void *ud, void *gdata, void *token);
 } gs_domain_ops;
 
 /* A domain with `procs` Ps (1..1024) whose green threads have stacks of stack_size bytes (0: the

@@ -125,7 +125,7 @@ struct gs_g {
   int32_t wake;        /* GS_OK or the error its park returns; the claimer */
   int32_t saved_errno; /* over a switch; owner */
   M *lockedm;          /* locked to this M; owner, read by whoever dequeues it */
-  uint8_t hooked;      /* its domain has switch_in or release; write-once */
+  uint8_t hooked;      /* its domain has switch_in, release or suspend; write-once */
   uint8_t due;         /* stands in the front part of the global queue; domain lock */
   uint8_t system;      /* GS_GO_SYSTEM; its maker, read by all */
   uint8_t main;        /* the G of gs_run */

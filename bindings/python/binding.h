@@ -39,6 +39,7 @@ typedef struct Rec {
   _Atomic int held;  /* 1 while a thread has ts current, or had and has not let go of it yet */
   _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
   int gilstate_base; /* ts->gilstate_counter outside of any callback */
+  int calls;         /* foreign calls under way: its Python code is in a callback of them; GIL */
   int last_errno;    /* of its last foreign call */
   bool pinned;       /* gs_lock_os_thread was called because of a callback */
   bool main;         /* the green thread of run */
@@ -110,8 +111,11 @@ void op_end(Rec *r);
 /* After an operation: true if it must be tried again.  Runs signal handlers after GS_EINTR and may
  * turn *code into RAISED.  shielded: not because the main green thread was cancelled. */
 bool op_again(Rec *r, bool shielded, int *code);
-/* Keeps the green thread on its thread while C frames below it may hold locks of that thread. */
+/* Keeps the green thread on its thread while C frames below it may hold locks of that thread.
+ * Before whatever calls the scheduler; stay_check where there may be no green thread.  Destructors,
+ * which run in the middle of anything, stand between gs_lock_os_thread and gs_unlock_os_thread. */
 void pin_check(Rec *r);
+void stay_check(void);
 
 int green_start(Green *g); /* GS_OK or GS_E…; the started function owns a reference to g */
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads);

@@ -138,6 +138,7 @@ static PyObject *chan_try_send(PyObject *self, PyObject *value) {
   Chan *c = (Chan *)self;
   Node *n = node_new(c, value);
   if (!n) return NULL;
+  stay_check();
   int code = gs_chan_try_send(c->ch, &n);
   if (code == GS_OK) Py_RETURN_NONE;
   raise_code(code, "Chan.try_send");
@@ -151,6 +152,7 @@ PyDoc_STRVAR(try_recv_doc,
 static PyObject *chan_try_recv(PyObject *self, PyObject *ignored) {
   (void)ignored;
   Node *n;
+  stay_check();
   int code = gs_chan_try_recv(((Chan *)self)->ch, &n);
   return code == GS_OK ? node_take(n) : raise_code(code, "Chan.try_recv");
 }
@@ -162,6 +164,7 @@ PyDoc_STRVAR(
     "still be received.  Closing twice does nothing.  Works on any thread.");
 static PyObject *chan_close(PyObject *self, PyObject *ignored) {
   (void)ignored;
+  stay_check();
   int code = gs_chan_close(((Chan *)self)->ch);
   if (code != GS_OK && code != GS_ECLOSED) return raise_code(code, "Chan.close");
   Py_RETURN_NONE;
@@ -199,6 +202,7 @@ static PyObject *chan_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   Chan *c = (Chan *)type->tp_alloc(type, 0);
   if (!c) return NULL;
   c->under_way.next = c->under_way.prev = &c->under_way;
+  stay_check();
   int code = gs_chan_new(sizeof(Node *), (size_t)capacity, &c->ch);
   if (code == GS_OK) return (PyObject *)c;
   if (code == GS_EINVAL)
@@ -217,10 +221,18 @@ static int chan_traverse(PyObject *self, visitproc visit, void *arg) {
 }
 
 /* Only when nobody refers to it, so nobody waits on it: all nodes are in the buffer. */
+/* Also in the middle of C code that has locks of this thread. */
+static bool take_one(gs_chan *ch, Node **n) {
+  gs_lock_os_thread();
+  int code = gs_chan_try_recv(ch, n);
+  gs_unlock_os_thread();
+  return code == GS_OK;
+}
+
 static int chan_clear(PyObject *self) {
   Node *n;
   gs_chan *ch = ((Chan *)self)->ch;
-  while (ch && gs_chan_try_recv(ch, &n) == GS_OK) Py_DECREF(node_take(n));
+  while (ch && take_one(ch, &n)) Py_DECREF(node_take(n));
   return 0;
 }
 
@@ -229,7 +241,9 @@ static void chan_dealloc(PyObject *self) {
   PyObject_GC_UnTrack(self);
   if (c->weakrefs) PyObject_ClearWeakRefs(self);
   chan_clear(self);
+  gs_lock_os_thread();
   gs_chan_free(c->ch);
+  gs_unlock_os_thread();
   Py_TYPE(self)->tp_free(self);
 }
 

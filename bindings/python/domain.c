@@ -14,6 +14,14 @@
  * only after CPython has let go of it.  That wait is for a thread that is on its way to let go and
  * needs nothing for it but the GIL's own switch, so nobody waits in a circle.
  *
+ * Callbacks.  There are two kinds of C code that calls back into Python.  Functions of
+ * gosched.dlopen are foreign calls: the hook release has let the GIL go, CPython takes it again for
+ * the callback with the state that it finds on this thread, and the code runs there on the thread's
+ * own stack, without the turn.  What it waits in is a callback of the scheduler, and the hooks
+ * suspend and resume let the GIL go around it (gosched_domain.h has the order).  Extensions call
+ * back from the green thread's own stack, and nobody is told; but PyGILState_Ensure counts, so
+ * pin_check sees it, and locks the green thread to its thread before it enters the scheduler.
+ *
  * The end of a green thread.  Clearing a thread state runs destructors, which may park; so that is
  * done on the green thread's own stack, with its state current.  Then, under rec_lock, the word of
  * the scheduler and the Rec lose the thread state, and only then is it deleted: sysmon reads thread
@@ -98,6 +106,22 @@ static void hook_release(void *ud, void *gdata) {
   let_go(this_thread());
 }
 
+/* C that a green thread called may have called back into Python, which holds the GIL without the
+ * turn: CPython has taken it with the state that it found on this thread. */
+static void *hook_suspend(void *ud, void *gdata) {
+  (void)ud;
+  (void)gdata;
+  PyThreadState *ts = tstate_held();
+  if (ts) PyEval_SaveThread();
+  return ts;
+}
+
+static void hook_resume(void *ud, void *gdata, void *token) {
+  (void)ud;
+  (void)gdata;
+  tstate_acquire(token);
+}
+
 static void hook_detach(void *ud) {
   (void)ud;
   let_go(this_thread());
@@ -159,6 +183,8 @@ int domain_ready(void) {
       .release = hook_release,
       .may_retake = hook_may_retake,
       .flags = GS_DOMAIN_LOOKS_FOR_SIGNALS,
+      .suspend = hook_suspend,
+      .resume = hook_resume,
   };
   if (tstate_boot() < 0) return -1;
   interp = PyInterpreterState_Get();
@@ -204,6 +230,7 @@ static void green_entry(void *arg) {
   tstate_set_ident(r.ts, green_ident());
   tstate_on_stack(r.ts, (char *)&r, GREEN_STACK - 4096);
   green_run(g);
+  pin_check(&r); /* a thread ends with a green thread that is locked to it */
   g->rec = NULL;
   r.obj = NULL;
   Py_DECREF(g);
@@ -240,6 +267,7 @@ int green_start(Green *g) {
   opts.domain = domain;
   Py_INCREF(g);
   green_link(g);
+  stay_check();
   /* It may have run, and ended, when this returns. */
   int code = gs_go_opts(&opts, green_entry, g, &g->handle);
   if (code != GS_OK) {
@@ -263,9 +291,13 @@ uint64_t green_ident(void) {
 
 /* ---- operations that park ---- */
 
+/* Where it is when it does not wait: in a callback its foreign call is still under way. */
+void op_end(Rec *r) { r->where = r->calls ? state_syscall : state_running; }
+
 /* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may
  * hold locks of this OS thread. */
 void pin_check(Rec *r) {
+  if (r->calls) return; /* the scheduler keeps it there by itself */
   bool inside = r->ts->gilstate_counter > r->gilstate_base;
   if (inside == r->pinned) return;
   r->pinned = inside;
@@ -273,6 +305,13 @@ void pin_check(Rec *r) {
     gs_lock_os_thread();
   else
     gs_unlock_os_thread();
+}
+
+/* Every entry into the scheduler may be the end of a slice, after which the green thread goes on
+ * wherever there is a turn for it. */
+void stay_check(void) {
+  Rec *r = rec_here();
+  if (r) pin_check(r);
 }
 
 /* The main green thread has no handle that the scheduler could cancel: it is woken as by a signal
@@ -287,7 +326,8 @@ Rec *op_begin(const char *what, const char *where) {
   Rec *r = rec_here();
   if (!r) {
     PyErr_Format(exc_Error,
-                 running ? "%s waits, which only a green thread can; this thread runs none"
+                 running ? "%s waits, which only a green thread can; this thread runs none: let "
+                           "one do it, gosched.go(...).result()"
                          : "%s needs a running scheduler: call it inside gosched.run(main)",
                  what);
     return NULL;
@@ -297,8 +337,6 @@ Rec *op_begin(const char *what, const char *where) {
   r->where = where;
   return r;
 }
-
-void op_end(Rec *r) { r->where = state_running; }
 
 bool op_again(Rec *r, bool shielded, int *code) {
   if (*code != GS_EINTR) return false;
@@ -331,7 +369,7 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
     code = gs_join(g->handle, deadline);
     if (shielded && code == GS_ECANCELED) gs_uncancel();
   } while ((shielded && code == GS_ECANCELED) || op_again(r, shielded, &code));
-  r->where = state_running;
+  op_end(r);
   if (shielded && r->obj && r->obj->cancels && r->obj->handle) gs_cancel(r->obj->handle);
   return code;
 }

@@ -263,7 +263,9 @@ static int call_out(const Function *f, Rec *r, void *result, void *const *argv, 
     const char *where = r->where;
     pin_check(r);
     r->where = state_syscall;
+    r->calls++;
     code = gs_ffi_call(f->func, result, argv, e);
+    r->calls--;
     r->where = where;
   } else {
     Py_BEGIN_ALLOW_THREADS code = gs_ffi_call(f->func, result, argv, e);
@@ -278,8 +280,8 @@ static PyObject *give_result(const Function *f, char *result) {
   return f->result_struct ? cffi.from_c_struct(result, f->result) : cffi.from_c(result, f->result);
 }
 
-/* Called from a callback, in the middle of another foreign call: there is no turn to hand on, so
- * this is a plain call of cffi's. */
+/* Called back by a critical function, which keeps the turn and the GIL: the scheduler makes no
+ * foreign calls meanwhile, so this is a plain call of cffi's. */
 static PyObject *call_nested(const Function *f, Rec *r, PyObject *const *args) {
   PyObject *result = PyObject_Vectorcall(f->cdata, args, (size_t)f->nargs, NULL);
   if (result) errno_keep(r, errno_of_cffi());

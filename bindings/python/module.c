@@ -24,10 +24,11 @@ PyObject *raise_code(int code, const char *what) {
     case GS_ENOMEM: return PyErr_NoMemory();
     case GS_EINVAL: PyErr_Format(PyExc_ValueError, "%s: %s", what, gs_strerror(code)); return NULL;
     case GS_EPERM:
-      PyErr_Format(exc_Error,
-                   "%s waits, which is not possible inside a foreign call (in a callback that the "
-                   "called function makes)",
-                   what);
+      PyErr_Format(
+          exc_Error,
+          "%s waits, which is not possible in a callback of a function that gosched.dlopen "
+          "was told is critical: leave it out of critical=[...]",
+          what);
       return NULL;
     default: PyErr_Format(exc_Error, "%s: %s", what, gs_strerror(code)); return NULL;
   }

@@ -157,6 +157,17 @@ void tstate_switch(PyThreadState *ts) {
   PyThreadState_Swap(ts);
 }
 
+/* Up to 3.11 the word is the process's: the state in it is this thread's if it is the one that
+ * belongs to this thread, and then nobody else changes the word. */
+PyThreadState *tstate_held(void) {
+#if VERSION_AT_LEAST(13)
+  return PyThreadState_GetUnchecked();
+#else
+  PyThreadState *ts = _PyThreadState_UncheckedGet();
+  return VERSION_AT_LEAST(12) || ts == PyGILState_GetThisThreadState() ? ts : NULL;
+#endif
+}
+
 bool tstate_detached(const PyThreadState *ts) {
 #if VERSION_AT_LEAST(13)
   return __atomic_load_n(&ts->state, __ATOMIC_RELAXED) == 0; /* _Py_THREAD_DETACHED */

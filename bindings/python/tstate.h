@@ -22,6 +22,8 @@ void tstate_set_ident(PyThreadState *ts, uint64_t ident);
 void tstate_acquire(PyThreadState *ts);
 /* This thread holds the GIL with another thread state current: ts instead. */
 void tstate_switch(PyThreadState *ts);
+/* The thread state with which this thread holds the GIL; NULL: it does not hold it. */
+PyThreadState *tstate_held(void);
 /* Drops the GIL.  The thread state that is current stays the one that a callback from C finds on
  * this thread (PyGILState_Ensure), where this version of CPython allows it. */
 void tstate_release(void);

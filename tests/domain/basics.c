@@ -18,6 +18,13 @@ static void refused(int procs, size_t stack_size, const gs_domain_ops *ops, cons
   }
 }
 
+static void *suspends(void *ud, void *gdata) {
+  (void)gdata;
+  return ud;
+}
+
+static void resumes(void *ud, void *gdata, void *token) { (void)ud, (void)gdata, (void)token; }
+
 static void test_bad_arguments(void **state) {
   (void)state;
   refused(0, 0, &no_hooks, "procs", "0");
@@ -30,6 +37,12 @@ static void test_bad_arguments(void **state) {
   refused(1, 0, &ops, "size", "1");
   ops.size = 0;
   refused(1, 0, &ops, "size", "0");
+  ops = no_hooks;
+  ops.suspend = suspends;
+  refused(1, 0, &ops, "resume", "suspend");
+  ops = no_hooks;
+  ops.resume = resumes;
+  refused(1, 0, &ops, "suspend", "resume");
   assert_int_equal(gs_domain_new("refused", 1, 0, &no_hooks, NULL, NULL), GS_EINVAL);
 }
 

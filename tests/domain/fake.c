@@ -3,8 +3,14 @@
  * The lock is a flag under a mutex, so that one can see who holds it and hand it over on purpose.
  * Hooks run on many threads; everything that only the holder of the lock may touch is plain
  * memory, so that a thread sanitizer notices a second one inside.
+ *
+ * Who waits for the lock without end is taken to be in a deadlock with one who has it and waits for
+ * a P: then the program ends.
  */
 #include "fake.h"
+
+#include <time.h>
+#include <unistd.h>
 
 /* What the domain's word of a thread says. */
 static char is_attached, is_detached;
@@ -12,7 +18,14 @@ static char is_attached, is_detached;
 static void lock_take(fake *vm, fake_state *state) {
   pthread_mutex_lock(&vm->mutex);
   vm->waiters++;
-  while (vm->locked) pthread_cond_wait(&vm->changed, &vm->mutex);
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += PATIENCE / MS(1000);
+  while (vm->locked)
+    if (pthread_cond_timedwait(&vm->changed, &vm->mutex, &end) == ETIMEDOUT) {
+      fprintf(stderr, "deadlock: nobody gives the lock of the interpreter back\n");
+      _exit(1);
+    }
   vm->waiters--;
   vm->locked = 1;
   vm->takings++;
@@ -35,6 +48,12 @@ static int lock_is_mine(fake *vm) { return atomic_load(&vm->holder) == my_tid();
 
 /* ---- hooks ---- */
 
+static void note(fake *vm, char letter) {
+  if (atomic_load(&vm->norder) < 0) return;
+  int i = atomic_fetch_add(&vm->norder, 1);
+  if (i < (int)sizeof vm->order - 1) vm->order[i] = letter;
+}
+
 static void attach(void *ud) {
   fake *vm = ud;
   void **word = gs_mdata(vm->domain);
@@ -44,6 +63,7 @@ static void attach(void *ud) {
     *word = &is_attached;
   }
   CHECK(!lock_is_mine(vm));
+  note(vm, 'a');
   atomic_fetch_add(&vm->attached, 1);
   atomic_fetch_add(&vm->attaches, 1);
 }
@@ -57,6 +77,7 @@ static void detach(void *ud) {
     *word = &is_detached;
   }
   if (lock_is_mine(vm)) lock_give(vm);
+  note(vm, 'd');
   atomic_fetch_sub(&vm->attached, 1);
   atomic_fetch_add(&vm->detaches, 1);
 }
@@ -66,11 +87,18 @@ static void switch_in(void *ud, void *gdata) {
   void **word = gs_mdata(vm->domain);
   CHECK(word != NULL && *word == &is_attached);
   CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  fake_state *state = gdata;
+  if (state != NULL) {
+    CHECK(state->place != FAKE_C_HOLDS); /* suspend comes first */
+    CHECK(state->place == FAKE_INSIDE || !lock_is_mine(vm) || vm->current != state);
+    state->place = FAKE_INSIDE;
+  }
   if (lock_is_mine(vm)) {
     vm->current = gdata;
   } else {
     lock_take(vm, gdata);
   }
+  note(vm, 'i');
   atomic_fetch_add(&vm->switch_ins, 1);
 }
 
@@ -78,11 +106,50 @@ static void release(void *ud, void *gdata) {
   fake *vm = ud;
   CHECK(lock_is_mine(vm));
   CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  fake_state *state = gdata;
+  if (state != NULL) {
+    CHECK_INT(state->place, FAKE_INSIDE);
+    state->place = FAKE_AWAY;
+  }
+  note(vm, 'r'); /* before others may run */
   if (lock_is_mine(vm)) {
     CHECK(vm->current == gdata);
     lock_give(vm);
   }
   atomic_fetch_add(&vm->releases, 1);
+}
+
+/* Both on the thread's own stack, in the middle of foreign code, which may be asked for its errno
+ * afterwards. */
+static void *suspend(void *ud, void *gdata) {
+  fake *vm = ud;
+  fake_state *state = gdata;
+  CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  CHECK(state->place == FAKE_AWAY || state->place == FAKE_C_HOLDS);
+  int held = state->place == FAKE_C_HOLDS;
+  CHECK_INT(lock_is_mine(vm), held);
+  state->place = FAKE_SUSPENDED;
+  note(vm, held ? 'S' : 's');
+  if (held) {
+    CHECK(vm->current == state);
+    lock_give(vm);
+  }
+  errno = 1001;
+  atomic_fetch_add(&vm->suspends, 1);
+  return held ? state : NULL;
+}
+
+static void resume(void *ud, void *gdata, void *token) {
+  fake *vm = ud;
+  fake_state *state = gdata;
+  CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  CHECK(token == state);
+  CHECK_INT(state->place, FAKE_AWAY);
+  lock_take(vm, state);
+  state->place = FAKE_C_HOLDS;
+  note(vm, 'R');
+  errno = 1002;
+  atomic_fetch_add(&vm->resumes, 1);
 }
 
 static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
@@ -102,9 +169,11 @@ void fake_init(fake *vm, const char *name) {
   memset(vm, 0, sizeof *vm);
   /* Here and not in fake_begin: sysmon may ask about a state that is being used again. */
   for (int i = 0; i < FAKE_STATES; i++) vm->states[i].vm = vm;
+  atomic_store(&vm->norder, -1);
   pthread_mutex_init(&vm->mutex, NULL);
   pthread_cond_init(&vm->changed, NULL);
-  const gs_domain_ops ops = {sizeof ops, attach, detach, switch_in, release, may_retake, 0};
+  const gs_domain_ops ops = {sizeof ops, attach, detach,  switch_in, release,
+                             may_retake, 0,      suspend, resume};
   int code = gs_domain_new(name, 1, 0, &ops, vm, &vm->domain);
   if (code != GS_OK) print_error("%s; %s\n", gs_strerror(code), gs_error_detail());
   assert_int_equal(code, GS_OK);
@@ -149,6 +218,7 @@ fake_state *fake_begin(fake *vm) {
   CHECK(used < FAKE_STATES);
   fake_state *state = &vm->states[used % FAKE_STATES];
   atomic_store(&state->unlocked, 0);
+  state->place = FAKE_INSIDE;
   CHECK(lock_is_mine(vm)); /* switch_in came first */
   CHECK(vm->current == NULL);
   CHECK(*gs_gdata() == NULL);
@@ -173,6 +243,20 @@ void fake_check(fake_state *state, const char *after) {
 void fake_count(fake_state *state) {
   fake_check(state, "counting");
   state->vm->guarded++;
+}
+
+void fake_from_c(fake_state *state) {
+  CHECK_INT(state->place, FAKE_AWAY);
+  CHECK(!lock_is_mine(state->vm));
+  lock_take(state->vm, state);
+  state->place = FAKE_C_HOLDS;
+}
+
+void fake_to_c(fake_state *state) {
+  fake_check(state, "C took the lock");
+  CHECK_INT(state->place, FAKE_C_HOLDS);
+  state->place = FAKE_AWAY;
+  lock_give(state->vm);
 }
 
 void fake_unlocked(fake_state *state, int (*fn)(void *), void *arg) {

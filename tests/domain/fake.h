@@ -16,6 +16,14 @@
 
 enum { FAKE_STATES = 4096 };
 
+/* Where a green thread stands, as the hooks tell it. */
+enum {
+  FAKE_INSIDE,    /* in the interpreter, with the lock, or parked there */
+  FAKE_AWAY,      /* in foreign code, or waiting for a P */
+  FAKE_C_HOLDS,   /* foreign code has taken the lock by itself */
+  FAKE_SUSPENDED, /* foreign code calls back */
+};
+
 struct fake;
 
 /* The state of one green thread.  Never freed while the program runs: sysmon may look at one of a
@@ -23,6 +31,7 @@ struct fake;
 typedef struct fake_state {
   struct fake *vm;
   atomic_int unlocked; /* its green thread let the lock go by itself */
+  int place;           /* FAKE_…, where it is; by its own thread, between hooks */
 } fake_state;
 
 typedef struct fake {
@@ -37,7 +46,11 @@ typedef struct fake {
   int64_t guarded;     /* only by the holder: a plain counter that races would spoil */
 
   atomic_int attached; /* threads between attach and detach */
-  atomic_ulong attaches, detaches, switch_ins, releases, questions;
+  atomic_ulong attaches, detaches, switch_ins, releases, suspends, resumes, questions;
+
+  /* What the hooks are called for, in order, if somebody wants to know: a letter for each. */
+  char order[256];
+  atomic_int norder; /* -1: nobody does */
 
   fake_state states[FAKE_STATES];
   atomic_int states_used;
@@ -60,6 +73,11 @@ fake_state *fake_begin(fake *vm); /* first: makes a state and makes it current *
 void fake_end(fake_state *state); /* last */
 void fake_check(fake_state *state, const char *after);
 void fake_count(fake_state *state); /* guarded++, and a check */
+
+/* In foreign code: takes the lock without the turn, as PyGILState_Ensure does, and gives it back.
+ */
+void fake_from_c(fake_state *state);
+void fake_to_c(fake_state *state);
 
 /* Lets the lock go, waits in fn(arg), takes it again; says nothing to the scheduler. */
 void fake_unlocked(fake_state *state, int (*fn)(void *), void *arg);

@@ -35,11 +35,18 @@ def dlopen(
     gosched.ffi for making C data.  Constants, enums and global variables of the declarations are
     attributes too.
 
+    A Python function that C calls back (made by ffi.callback, say) may do all that its caller may:
+    sleep, wait for channels and green threads, call C functions, to any depth.  Others run
+    meanwhile, and it comes back to C on the same thread.  What it raises is reported, and gives C
+    the default result, as cffi does it; that goes for Cancelled too, which the caller then gets in
+    what it waits in next.  On threads that C made itself no green thread runs: there only what
+    never waits works, as on any other thread.
+
     path: as for dlopen(3), e.g. "libsqlite3.so.0"; None: the process itself, libc included.
     cdef: C declarations, as in a header without preprocessor; or a cffi.FFI that has them.
     blocking: names of functions known to block: the turn is handed on as soon as they are called.
     critical: names of short functions that never block: they keep the turn and the GIL, and cost
-    less.  Neither is needed; the scheduler learns.
+    less; what they call back must not wait.  Neither is needed; the scheduler learns.
 
     Raises FFIError: the library cannot be loaded; the declarations are wrong (line and column tell
     where); a name in blocking or critical is not declared.  Names are looked up when first used.
