@@ -308,7 +308,8 @@ GS_NOINLINE void gs_entersyscallblock(void) {
   bracket(true, __builtin_return_address(0), (uintptr_t)__builtin_dwarf_cfa());
 }
 
-GS_NOINLINE void(gs_exitsyscall)(void) { /* not the macro */
+#undef gs_exitsyscall /* the macro is for callers */
+GS_NOINLINE void gs_exitsyscall(void) {
   M *m = gs_getm();
   G *g = m ? m->curg : NULL;
   if (!g || g->bracket != BRACKET_BARE || m->incgo) return;

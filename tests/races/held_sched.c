@@ -641,7 +641,7 @@ static bool main_drains(void) {
 
 static void waits_before_last_ends(void *arg) {
   (void)arg;
-  draining = (Hold){.where = "g_exit", .mine = ends_here, .until = main_drains, .most = SOON};
+  draining = (Hold){.where = "g_end", .mine = ends_here, .until = main_drains, .most = SOON};
   hold(&draining);
   gs_handle_release(go_named("last", set_ran, NULL));
   await(reached(&draining));
