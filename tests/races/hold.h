@@ -15,6 +15,8 @@
 
 #include "runtime.h"
 
+#include <unistd.h>
+
 typedef struct Hold {
   const char *where;   /* the function whose window it is */
   bool (*mine)(void);  /* which thread; NULL: the first that comes */
