@@ -11,6 +11,7 @@ set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(gs_triplet aarch64-linux-gnu)
 set(CMAKE_C_COMPILER ${gs_triplet}-gcc)
 set(CMAKE_ASM_COMPILER ${gs_triplet}-gcc)
+set(CMAKE_CXX_COMPILER ${gs_triplet}-g++)
 
 get_filename_component(gs_root "${CMAKE_CURRENT_LIST_DIR}" DIRECTORY)
 set(GS_SYSROOT "${gs_root}/build/sysroot-arm64" CACHE PATH "Where arm64 packages are unpacked")

@@ -53,7 +53,7 @@ static void edge_before_wait(void *arg) {
   open_pipe();
   hold(&way);
   gs_handle *h = go_named("waits", wait_for_edge, &code);
-  await(held(&way));
+  await(reached(&way));
   CHECK_INT(pthread_create(&t, NULL, edge, NULL), 0);
   pthread_join(t, NULL);
   hold_end(&way);
@@ -77,7 +77,7 @@ static void wait_before_edge(void *arg) {
   open_pipe();
   hold(&look);
   CHECK_INT(pthread_create(&t, NULL, edge, NULL), 0);
-  await(held(&look));
+  await(reached(&look));
   gs_handle *h = go_named("waits", wait_for_edge, &code);
   pthread_join(t, NULL);
   join(h);

@@ -1,5 +1,5 @@
 /* held_spin.c: an M that spins against somebody who makes a green thread runnable and relies on it
- * (proc.c): the M is on its way to stop, and has looked at the queues already.
+ * (proc.c): the M has looked at the queues already, and is about to say that it spins no more.
  *
  * Nobody but that M looks for the new green thread then.  sysmon would find it a few milliseconds
  * later, so it is kept from looking; what is asked here is whether the two sides do without it.
@@ -37,7 +37,9 @@ static bool make_one_spin(Hold *h) {
   hold(h);
   go(do_nothing, NULL);
   await_or_not(held(h), A_WHILE);
-  return held(h);
+  bool there = held(h);
+  if (!there) hold_end(h);
+  return there;
 }
 
 /* Main queues a G while one M is seen to spin, and wakes nobody; then that one stops.  False: it is
@@ -88,12 +90,13 @@ static void submit_while_it_retires(void *arg) {
 /* ---- p_lost ----
  *
  * The same, of an M that has not given its P up: a change of procs takes it away.  The M has found
- * nothing and holds the last of three Ps; it comes to give it up when that is LOCKed, and waits. */
+ * nothing and is about to give up the last of three Ps when that is LOCKed, and dropped.  What
+ * decides is again that it counts itself down before it looks. */
 static bool has_the_last(void) { return gs_getm()->spinning && gs_getm()->p->id == 2; }
 static bool is_locked(void) { return load_acq(&gs_getm()->pw) & PW_LOCK; }
 static bool still_counts(void) { return gs_getm()->spinning; }
 
-static Hold vain = {.where = "steal_work", .mine = has_the_last, .until = is_locked, .most = SOON};
+static Hold vain = {.where = "retire", .mine = has_the_last, .until = is_locked, .most = SOON};
 static Hold lost = {.where = "p_lost", .mine = still_counts, .most = 2 * SOON};
 
 static bool losing(void) {

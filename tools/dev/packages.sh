@@ -33,6 +33,7 @@ test     mandoc         cmd:mandoc
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 git      git            cmd:git
 cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
+cross    g++-aarch64-linux-gnu   cmd:aarch64-linux-gnu-g++
 cross    libc6-dev-arm64-cross   file:/usr/aarch64-linux-gnu/include/stdio.h
 cross    qemu-user      cmd:qemu-aarch64
 bench    golang-go      cmd:go
