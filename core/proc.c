@@ -550,7 +550,7 @@ void ready(M *m, G *g) {
     return;
   }
   M *lm = g->lockedm;
-  if (lm) { /* its M waits in stoplockedm, or is about to */
+  if (lm) {           /* its M waits in stoplockedm, or is about to */
     torture_window(); /* the world may be stopped with this P in hand */
     incidlelocked(-1);
     store_rel(&lm->nextp, p);
