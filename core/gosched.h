@@ -357,7 +357,7 @@ GS_API int gs_try_select(const gs_select_case *cases, size_t n, size_t *chosen);
 
 typedef struct gs_waitq {
   struct gs_waiter *head, *tail;
-  uint32_t lock[2];
+  uint32_t lock[2], forks, unused;
 } gs_waitq;
 
 /* Mutual exclusion.  Who unlocks need not be who locked.  Not recursive: locking it again waits for
@@ -427,11 +427,9 @@ typedef struct gs_sema {
 } gs_sema;
 
 #define GS_SEMA_MAX (1u << 30)
-#define GS_SEMA_INIT(n)     \
-  {                         \
-    2 * (uint32_t)(n), 0, { \
-      NULL, NULL, { 0, 0 }  \
-    }                       \
+#define GS_SEMA_INIT(n)                                \
+  {                                                    \
+    2 * (uint32_t)(n), 0, { NULL, NULL, {0, 0}, 0, 0 } \
   }
 
 GS_API int gs_sema_init(gs_sema *s, uint32_t count); /* GS_EINVAL: count > GS_SEMA_MAX */

@@ -146,6 +146,7 @@ int gs_mutex_try_lock(gs_mutex *x) {
 static QWaiter *unlock_to_waiter(gs_mutex *x) {
   uint32_t s = load_rlx(&x->state), drop;
   QWaiter *w = NULL;
+  flag_empty(x);
   if (!x->q.head || awake(x, s)) goto out;
   w = wq_take(&x->q);
   drop = x->q.head ? 0 : WAITERS | STARVING;

@@ -20,6 +20,11 @@
 /* The lock of the writers' queue guards both. */
 static inline gs_waitq *guard(gs_rwmutex *x) { return &x->writers; }
 
+static void lock_queues(gs_rwmutex *x) {
+  wq_lock(guard(x));
+  wq_forked(&x->readers);
+}
+
 static inline bool cas_state(gs_rwmutex *x, uint32_t *s, uint32_t n) {
   return __atomic_compare_exchange_n(&x->state, s, n, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
@@ -93,7 +98,7 @@ static int take(gs_rwmutex *x, bool write, int64_t deadline, const char *reason)
   gs_waitq *q = write ? &x->writers : &x->readers;
   int r = GS_OK;
   torture_window(); /* it may be released now */
-  wq_lock(guard(x));
+  lock_queues(x);
   if (take_or_flag(x, write)) {
     wq_unlock(guard(x));
   } else {
@@ -135,8 +140,9 @@ int gs_rwmutex_try_rlock(gs_rwmutex *x) {
  * False: nobody waits any more. */
 static bool release_to_waiters(gs_rwmutex *x, bool write) {
   M *m = enter();
-  wq_lock(guard(x));
+  lock_queues(x);
   QWaiter *w = NULL;
+  if (!waiters_flag(x)) settle(x);
   bool waiting = waiters_flag(x) && (load_rlx(&x->state) & ~WAITERS) == (write ? WRITER : READER);
   if (waiting) w = give(x, write);
   wq_unlock(guard(x));

@@ -103,6 +103,7 @@ int gs_sema_release(gs_sema *x, uint32_t n) {
     wq_lock(&x->q);
     bool waiting = x->q.head != NULL;
     QWaiter *w = waiting ? sema_hand_out(x, n) : NULL;
+    if (!waiting) flag_empty(&x->state, &x->q);
     wq_unlock(&x->q);
     wq_wake_all(m, w);
     if (m) leave(m);
@@ -121,6 +122,7 @@ static bool group_is_done(gs_waitgroup *x, uint32_t s) {
   wq_lock(&x->q);
   bool done = x->q.head && cas_word(&x->state, &s, 0);
   if (done) w = wq_take_all(&x->q);
+  if (!done) flag_empty(&x->state, &x->q);
   wq_unlock(&x->q);
   wq_wake_all(m, w);
   if (m) leave(m);

@@ -6,9 +6,10 @@
  * ends by whoever takes its entry off the queue: its waker, or the thread itself at its deadline.
  *
  * Every object keeps a flag in its state word that says whether its queue is empty; both change
- * together, under the queue's lock.  The fast paths look at the state word alone: with the flag set
- * they fail, and the slow path looks again under the lock.  As flag and state are one word, there
- * is no window between "I cannot have it" and "wake me".
+ * together, under the queue's lock, except that a child of fork finds empty queues (wq_forked).
+ * The fast paths look at the state word alone: with the flag set they fail, and the slow path looks
+ * again under the lock.  As flag and state are one word, there is no window between "I cannot have
+ * it" and "wake me".
  *
  * When an object may be freed.  Who wakes a waiter touches the object no more once it has released
  * the queue's lock, and the waiter, stale or not, cannot return before that.  Where there turns out
@@ -33,10 +34,21 @@ typedef struct gs_waiter {
 
 _Static_assert(sizeof(Lock) <= sizeof(((gs_waitq *)0)->lock), "a queue has room for its lock");
 
+/* In a child of fork: whoever waited is not there any more.  Their entries stand on stacks that are
+ * used again, those of threads at least, so none is looked at.  The object's flag is then for the
+ * caller to mend. */
+static inline void wq_forked(gs_waitq *q) {
+  uint32_t forks = load_rlx(&gs_sched.nforks);
+  if (likely(q->forks == forks)) return;
+  q->forks = forks;
+  q->head = q->tail = NULL;
+}
+
 static inline void wq_lock(gs_waitq *q) {
   Lock *l = (Lock *)(void *)q->lock;
   lock_rank(l, RANK_OBJECT);
   lock(l);
+  wq_forked(q);
 }
 static inline void wq_unlock(gs_waitq *q) { unlock((Lock *)(void *)q->lock); }
 
