@@ -425,10 +425,10 @@ static inline G *next_at_hand(M *m, const G *g, bool *fresh) {
   p->fair--;
   fetch_ahead(p, load_rlx(&p->head), p->tail);
   if (!n) return NULL;
-  *fresh = !n->stack;
+  *fresh = !n->sp; /* and no stack: that is in another line of the G */
   if (likely(!n->lockedm) && n->d == g->d) {
     if (*fresh) g_bind_stack(p, n);
-    if (likely(n->stack)) {
+    if (likely(n->sp)) {
       if (!inherit) bump(&p->schedtick);
       return n;
     }
