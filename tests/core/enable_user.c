@@ -139,14 +139,16 @@ static void calls_alone(void *arg) {
     atomic_fetch_add(&h->calls, 1);
 }
 
-/* Main waits in undeclared code: nothing becomes runnable by it. */
+/* Main waits in undeclared code: nothing becomes runnable by it.  A tenth of a second and more, or
+ * it might be the kernel that lets the other thread stand. */
 static bool stands_still(atomic_long *count) {
-  for (int64_t until = gs_now() + PATIENCE; gs_now() < until;) {
+  int still = 0;
+  for (int64_t until = gs_now() + PATIENCE; still < 10 && gs_now() < until;) {
     long before = atomic_load(count);
     for (int i = 0; i < 200; i++) nap(NULL);
-    if (atomic_load(count) == before) return true;
+    still = atomic_load(count) == before ? still + 1 : 0;
   }
-  return false;
+  return still == 10;
 }
 
 static void alone(void *arg) {
