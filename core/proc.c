@@ -550,8 +550,9 @@ void ready(M *m, G *g) {
     return;
   }
   M *lm = g->lockedm;
-  if (lm) {           /* its M waits in stoplockedm, or is about to */
-    torture_window(); /* the world may be stopped with this P in hand */
+  if (lm) { /* its M waits in stoplockedm, or is about to */
+    /* The world may be stopped with this P in hand. */
+    torture_window();
     incidlelocked(-1);
     store_rel(&lm->nextp, p);
     note_wake(&lm->note);

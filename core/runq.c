@@ -89,6 +89,7 @@ static bool put_slow(P *p, G *g, uint32_t head, uint32_t tail) {
   uint32_t n = (tail - head) / 2;
   gs_assert(n == RUNQ_SIZE / 2);
   for (uint32_t i = 0; i < n; i++) batch[i] = load_rlx(&p->runq[(head + i) % RUNQ_SIZE]);
+  torture_window(); /* thieves may take them */
   if (!__atomic_compare_exchange_n(&p->head, &head, head + n, false, __ATOMIC_ACQ_REL,
                                    __ATOMIC_RELAXED))
     return false;
@@ -172,6 +173,7 @@ static uint32_t grab(P *victim, P *thief, uint32_t at, bool take_next) {
        * Taking the partner now would only make them hop from thread to thread: give it a moment,
        * unless it is away in a call. */
       if (p_status(victim) == Prunning) os_sleep_ns(3000);
+      torture_window(); /* the owner may run it, or put another one there */
       if (!CAS(&victim->runnext, next, NULL)) continue;
       store_rlx(&thief->runq[at % RUNQ_SIZE], next);
       return 1;
@@ -180,6 +182,7 @@ static uint32_t grab(P *victim, P *thief, uint32_t at, bool take_next) {
     for (uint32_t i = 0; i < n; i++)
       store_rlx(&thief->runq[(at + i) % RUNQ_SIZE],
                 load_rlx(&victim->runq[(head + i) % RUNQ_SIZE]));
+    torture_window(); /* the owner may take them, and others be put in their place */
     if (__atomic_compare_exchange_n(&victim->head, &head, head + n, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_RELAXED))
       return n;

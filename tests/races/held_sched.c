@@ -28,6 +28,12 @@ static void compute(void *arg) {
   while (!atomic_load(&stop)) os_sleep_ns(20000);
 }
 
+static int until_ran(void *arg) {
+  (void)arg;
+  while (!atomic_load(&ran)) os_sleep_ns(20000);
+  return 0;
+}
+
 static gs_chan *home; /* the main G waits here */
 
 static void tell_main(void *arg) {
@@ -577,12 +583,6 @@ static void nobody_at_the_clock(void *arg) {
 
 static Hold deep;
 
-static int until_ran(void *arg) {
-  (void)arg;
-  while (!atomic_load(&ran)) os_sleep_ns(20000);
-  return 0;
-}
-
 static void block_with_work_behind(void *arg) {
   gs_site site = {.name = "until_ran", .shorts = 1000}; /* known short: it pokes nobody */
   int r;
@@ -647,6 +647,119 @@ static void waits_before_last_ends(void *arg) {
   await(reached(&draining));
 }
 
+static void wait_for_nobody(void *arg) {
+  (void)arg;
+  gs_chan *never = chan_new(0, 0);
+  CHECK_CODE(gs_chan_recv(never, NULL, GS_FOREVER), GS_ECANCELED);
+  CHECK_CODE(gs_chan_free(never), GS_OK);
+}
+
+static void go_when_it_ends(void *arg) {
+  while (!load_sc(&gs_sched.ending)) os_sleep_ns(20000);
+  os_sleep_ns(MS(1)); /* all that are alive have been cancelled */
+  go(wait_for_nobody, arg);
+}
+
+static void born_at_the_end(void *arg) {
+  (void)arg;
+  go(go_when_it_ends, NULL);
+}
+
+/* ---- what goes on after gs_run ---- */
+
+static void leave_a_timer(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_timer_after(MS(30), set_ran, NULL, NULL), GS_OK);
+}
+
+static void due_after_the_end(void *arg) {
+  (void)arg;
+  run_procs(2, leave_a_timer, NULL);
+  await_or_not(atomic_load(&ran), MS(200));
+  CHECK_INT(atomic_load(&ran), 0);
+}
+
+static atomic_int returned, call_over;
+
+static int until_returned(void *arg) {
+  (void)arg;
+  await_or_not(atomic_load(&returned), SOON);
+  atomic_store(&call_over, 1);
+  return 0;
+}
+
+static int nothing(void *arg) {
+  (void)arg;
+  return 0;
+}
+
+static void call_with_main_behind(void *arg) {
+  CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_OK); /* the torture build sends the second away */
+  go(tell_main, arg);
+  CHECK_CODE(gs_cgocall(until_returned, NULL, NULL), GS_OK);
+}
+
+static M *runner_idle;
+static bool only_the_runner_is_behind(void) {
+  M *m = first_idle();
+  return quiet() && m && m != runner_idle && m->inext == runner_idle;
+}
+
+static void *send_the_call_away(void *arg) {
+  await_or_not(only_the_runner_is_behind(), SOON);
+  return go_from_outside(arg);
+}
+
+static void until_the_runner_rests(void *arg) {
+  (void)arg;
+  atomic_store(&ran, 1);
+  await_or_not(first_idle() == runner_idle, SOON);
+}
+
+/* The runner comes to rest first, and the M that takes its place after it. */
+static void main_behind_a_call(void *arg) {
+  int x;
+  home = chan_new(sizeof(int), 0);
+  runner_idle = load_acq(&gs_sched.main_m);
+  go(until_the_runner_rests, NULL);
+  CHECK_CODE(gs_cgocall(until_ran, NULL, NULL), GS_OK);
+  CHECK_CODE(gs_chan_recv(home, &x, GS_FOREVER), GS_OK);
+  (void)arg;
+}
+
+static void call_elsewhere_not_here(void *arg) {
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.procs = 1;
+  cfg.flags = GS_RUN_ABANDON;
+  (void)arg;
+  pthread_t t = elsewhere(send_the_call_away, (void *)(uintptr_t)call_with_main_behind);
+  run_config(&cfg, main_behind_a_call, NULL);
+  CHECK_INT(atomic_load(&call_over), 0);
+  atomic_store(&returned, 1);
+  pthread_join(t, NULL);
+}
+
+/* ---- a P that is taken in undeclared code ---- */
+
+static void compute_with_the_p(void *arg) {
+  (void)arg;
+  gs_sched.test_flags |= TEST_NO_RELIEF;
+  atomic_store(&ran, 1);
+  await_or_not(atomic_load(&phase), MS(100));
+  CHECK_INT(atomic_load(&phase), 0); /* the other one waits for the P */
+}
+
+static void comes_in_without_its_p(void *arg) {
+  (void)arg;
+  gs_chan *c = chan_new(0, 0);
+  go(compute_with_the_p, NULL);
+  gs_sched.test_flags &= ~(unsigned)TEST_NO_RELIEF;
+  await(atomic_load(&ran));
+  CHECK_CODE(gs_chan_try_recv(c, NULL), GS_EWOULDBLOCK);
+  atomic_store(&phase, 1);
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+}
+
 int main(int argc, char **argv) {
   static const HeldTest tests[] = {
       {"queued_from_outside", 1, queued_from_outside},
@@ -666,6 +779,10 @@ int main(int argc, char **argv) {
       {"seat_is_left", 2, seat_is_left},
       {"nobody_at_the_clock", 1, nobody_at_the_clock},
       {"first_p_against_deep_sleep", 1, first_p_against_deep_sleep},
+      {"born_at_the_end", 2, born_at_the_end},
+      {"due_after_the_end", 0, due_after_the_end},
+      {"call_elsewhere_not_here", 0, call_elsewhere_not_here},
+      {"comes_in_without_its_p", 1, comes_in_without_its_p},
       {"last_ends_before_it_waits", 2, last_ends_before_it_waits},
       {"waits_before_last_ends", 2, waits_before_last_ends},
   };

@@ -8,9 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "chan.h"
 #include "netpoll.h"
 
 #define SOON (PATIENCE / 3)
+
+static atomic_int came_back;
+static bool is_back(void) { return atomic_load(&came_back); }
 
 /* ---- who is on its way to park is not lost ----
  *
@@ -152,6 +156,100 @@ static void parks_in_join(void *arg) {
   gs_handle_release(at.h);
 }
 
+/* ---- who gives up leaves nothing behind ---- */
+
+static void recv_in_vain(void *arg) {
+  (void)arg;
+  gs_chan *c = chan_new(sizeof(int), 0);
+  int x;
+  CHECK_CODE(gs_chan_recv(c, &x, gs_now() + US(100)), GS_ETIMEOUT);
+  CHECK(c->receivers.head == NULL);
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+}
+
+static int pair[2];
+
+static void wait_bare(void *arg) {
+  CHECK_CODE(gs_wait(pair[0], (int)(intptr_t)arg, gs_now() + SOON), GS_OK);
+}
+
+/* Two wait for the two directions of a descriptor that is armed for one event at a time. */
+static void both_directions(void *arg) {
+  (void)arg;
+  char rubbish[4096];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+  memset(rubbish, 0, sizeof rubbish);
+  while (write(pair[0], rubbish, sizeof rubbish) > 0) continue;
+  gs_handle *r = go_named("reads", wait_bare, (void *)GS_READ);
+  gs_handle *w = go_named("writes", wait_bare, (void *)GS_WRITE);
+  while (!is_parked(g_named("reads")) || !is_parked(g_named("writes"))) gs_yield();
+  CHECK(write(pair[1], "x", 1) == 1);
+  join(r);
+  while (read(pair[1], rubbish, sizeof rubbish) > 0) continue;
+  join(w);
+  close(pair[0]);
+  close(pair[1]);
+}
+
+/* ---- an edge that is used up by one, and another one that is on its way to wait ---- */
+
+static Hold to_wait;
+
+static void read_one(void *arg) {
+  char c;
+  size_t n;
+  *(int *)arg = gs_read(pair[0], &c, 1, gs_now() + SOON, &n);
+}
+
+static bool second_reads(void) {
+  M *m = gs_getm();
+  return m && m->curg && strcmp(m->curg->name, "second") == 0;
+}
+
+/* One write, one edge, two who read a byte each. */
+static void one_edge_for_two(void *arg) {
+  (void)arg;
+  int code[2] = {-1, -1};
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+  CHECK_CODE(gs_poll_open(pair[0]), GS_OK);
+  gs_handle *a = go_named("first", read_one, &code[0]);
+  while (!is_parked(g_named("first"))) gs_yield();
+  to_wait = (Hold){.where = "pd_wait", .mine = second_reads, .most = SOON};
+  hold(&to_wait);
+  gs_handle *b = go_named("second", read_one, &code[1]);
+  await(reached(&to_wait));
+  CHECK(write(pair[1], "xy", 2) == 2);
+  join(a);
+  hold_end(&to_wait);
+  join(b);
+  CHECK_CODE(code[0], GS_OK);
+  CHECK_CODE(code[1], GS_OK);
+  CHECK_CODE(gs_close(pair[0]), GS_OK);
+  close(pair[1]);
+}
+
+/* ---- two threads make the same part of the table of descriptors ---- */
+
+static void *open_first(void *arg) {
+  CHECK_CODE(gs_poll_open(pair[0]), GS_OK);
+  return arg;
+}
+
+static void table_by_two(void *arg) {
+  pthread_t t;
+  Hold make = {.where = "pd_make", .until = is_back, .most = SOON};
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+  hold(&make);
+  CHECK_INT(pthread_create(&t, NULL, open_first, arg), 0);
+  await(reached(&make));
+  CHECK_CODE(gs_poll_open(pair[1]), GS_OK);
+  atomic_store(&came_back, 1);
+  pthread_join(t, NULL);
+  CHECK_CODE(gs_poll_wait(pair[1], GS_WRITE, gs_now() + SOON), GS_OK);
+  CHECK_CODE(gs_close(pair[0]), GS_OK);
+  CHECK_CODE(gs_close(pair[1]), GS_OK);
+}
+
 /* ---- handles (handle.c) ---- */
 
 static G *ending;
@@ -164,9 +262,6 @@ static bool it_ends(void) {
   return m && m->curg == ending;
 }
 static bool it_has_ended(void) { return it_ends() && gs_handle_done(of_ending); }
-
-static atomic_int came_back;
-static bool is_back(void) { return atomic_load(&came_back); }
 
 /* Ends, and stands between DONE and its last look at those who joined. */
 static gs_handle *begin_an_end(Place *at) {
@@ -498,6 +593,10 @@ int main(int argc, char **argv) {
       {"parks_on_a_mutex", 2, parks_on_a_mutex},
       {"parks_on_a_descriptor", 2, parks_on_a_descriptor},
       {"parks_in_join", 3, parks_in_join},
+      {"recv_in_vain", 1, recv_in_vain},
+      {"both_directions", 2, both_directions},
+      {"one_edge_for_two", 2, one_edge_for_two},
+      {"table_by_two", 2, table_by_two},
       {"joiner_gives_up", 3, joiner_gives_up},
       {"handle_is_released", 2, handle_is_released},
       {"ends_while_cancelled", 2, ends_while_cancelled},
