@@ -140,6 +140,7 @@ class Ticker:
         while not self.stop:
             self.rest()
             self.ticks += 1
+            gosched.yield_now()  # not all that it rests in can be cancelled
 
     def wait(self, n):
         """Waits until it has ticked n times more."""
