@@ -112,7 +112,7 @@ void op_end(Rec *r);
  * turn *code into RAISED.  shielded: not because the main green thread was cancelled. */
 bool op_again(Rec *r, bool shielded, int *code);
 /* Keeps the green thread on its thread while C frames below it may hold locks of that thread.
- * Before whatever calls the scheduler; stay_check where there may be no green thread.  Destructors,
+ * Before whatever enters the scheduler; stay_check where there may be no green thread. Destructors,
  * which run in the middle of anything, stand between gs_lock_os_thread and gs_unlock_os_thread. */
 void pin_check(Rec *r);
 void stay_check(void);

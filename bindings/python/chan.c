@@ -220,7 +220,6 @@ static int chan_traverse(PyObject *self, visitproc visit, void *arg) {
   return 0;
 }
 
-/* Only when nobody refers to it, so nobody waits on it: all nodes are in the buffer. */
 /* Also in the middle of C code that has locks of this thread. */
 static bool take_one(gs_chan *ch, Node **n) {
   gs_lock_os_thread();
@@ -229,6 +228,7 @@ static bool take_one(gs_chan *ch, Node **n) {
   return code == GS_OK;
 }
 
+/* Only when nobody refers to it, so nobody waits on it: all nodes are in the buffer. */
 static int chan_clear(PyObject *self) {
   Node *n;
   gs_chan *ch = ((Chan *)self)->ch;

@@ -215,9 +215,7 @@ static void green_dealloc(PyObject *self) {
   if (PyObject_CallFinalizerFromDealloc(self) < 0) return;
   PyObject_GC_UnTrack(self);
   if (g->weakrefs) PyObject_ClearWeakRefs(self);
-  gs_lock_os_thread(); /* it may die in the middle of C code that has locks of this thread */
   gs_handle_release(g->handle);
-  gs_unlock_os_thread();
   green_clear(g);
   Py_CLEAR(g->name);
   PyObject_GC_Del(self);

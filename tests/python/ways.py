@@ -29,8 +29,25 @@ libc = gosched.dlopen(None, DECLARATIONS)
 ffi = gosched.ffi(libc)
 
 
-def on_one_thread(threads):
-    assert len(threads) == 1, "a green thread with C code below it has changed threads"
+class OneThread:
+    """Calls inside(), and nobody may notice that the thread is another one then.  If it is, there
+    is nothing to go back to: sqlite would leave its mutex locked, CPython the GIL."""
+
+    def __init__(self, inside):
+        self.inside = inside
+        self.thread = 0  # that of the first call
+
+    def check(self):
+        thread = threading.get_native_id()
+        self.thread = self.thread or thread
+        if thread != self.thread:
+            print("a green thread with C code below it has changed threads", file=sys.stderr)
+            os._exit(1)
+
+    def __call__(self):
+        self.check()
+        self.inside()
+        self.check()
 
 
 class CffiSort:
@@ -40,19 +57,16 @@ class CffiSort:
         self.qsort = qsort
 
     def __call__(self, numbers, inside):
-        threads = set()
+        here = OneThread(inside)
 
         @ffi.callback(COMPARE)
         def compare(a, b):
-            threads.add(threading.get_native_id())
-            inside()
-            threads.add(threading.get_native_id())
+            here()
             x, y = ffi.cast("int *", a)[0], ffi.cast("int *", b)[0]
             return (x > y) - (x < y)
 
         array = ffi.new("int[]", numbers)
         self.qsort(array, len(numbers), 4, compare)
-        on_one_thread(threads)
         return list(array)
 
 
@@ -67,29 +81,20 @@ class CtypesSort:
         self.qsort.restype = None
 
     def __call__(self, numbers, inside):
-        threads = set()
+        here = OneThread(inside)
 
         @self.COMPARE
         def compare(a, b):
-            threads.add(threading.get_native_id())
-            inside()
-            threads.add(threading.get_native_id())
+            here()
             return (a[0] > b[0]) - (a[0] < b[0])
 
         array = (ctypes.c_int * len(numbers))(*numbers)
         self.qsort(array, len(numbers), 4, compare)
-        on_one_thread(threads)
         return list(array)
 
 
 def sqlite_sort(numbers, inside):
-    def here():
-        thread = threading.get_native_id()
-        inside()
-        if threading.get_native_id() != thread:
-            # sqlite would leave its mutex locked, and the next call would wait for ever.
-            print("a green thread that sqlite called has changed threads", file=sys.stderr)
-            os._exit(1)
+    here = OneThread(inside)
 
     def same(x):
         here()
@@ -140,6 +145,7 @@ class Ticker:
         while not self.stop:
             self.rest()
             self.ticks += 1
+            gosched.yield_now()  # not all that it rests in can be cancelled
 
     def wait(self, n):
         """Waits until it has ticked n times more."""
