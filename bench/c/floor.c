@@ -82,6 +82,44 @@ static void run_ffi6(const bench_options *options, bench_result *out) {
   run_ffi(options, out, 6, FFI_FN(gsbench_int6));
 }
 
+/* ---- a line of the cache, there and back ----------------------------------------------------- */
+
+/* Two threads on two CPUs that do nothing but wait for each other's word.  What is written by one
+ * green thread and read by another on another CPU cannot go faster. */
+static struct {
+  _Alignas(128) _Atomic uint64_t ball;
+  _Alignas(128) _Atomic uint64_t last; /* the other thread ends there */
+} court;
+
+static void *hit_back(void *arg) {
+  (void)arg;
+  for (uint64_t i = 1;; i += 2) {
+    uint64_t b;
+    while ((b = atomic_load(&court.ball)) < i)
+      if (atomic_load_explicit(&court.last, memory_order_relaxed)) return NULL;
+    atomic_store(&court.ball, i + 1);
+  }
+}
+
+static double loop_line(void *arg, uint64_t n) {
+  static uint64_t at;
+  (void)arg;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < n; i++, at += 2) {
+    atomic_store(&court.ball, at + 1);
+    while (atomic_load(&court.ball) < at + 2) continue;
+  }
+  return (double)(bench_now() - start);
+}
+
+static void run_line(const bench_options *options, bench_result *out) {
+  pthread_t other;
+  if (pthread_create(&other, NULL, hit_back, NULL)) bench_die("no thread for floor.line");
+  bench_loop_row(options, out, loop_line, NULL);
+  atomic_store(&court.last, 1);
+  pthread_join(other, NULL);
+}
+
 /* ---- switching stacks --------------------------------------------------------------------- */
 
 /* The context switch of core/arch, which is linked in here once more, without the scheduler that
@@ -296,6 +334,7 @@ const bench_row bench_rows_floor[] = {
     {"floor.ffi6", "ns", run_ffi6},
     {"floor.switch.two", "ns", run_switch_two},
     {"floor.switch.ring", "ns", run_switch_ring},
+    {"floor.line", "ns", run_line},
     {"floor.sleep.1ms", "us", run_sleep},
     {"floor.wake.backedoff", "us", run_wake_backed_off},
     {"floor.wake.idle", "us", run_wake_idle},

@@ -110,7 +110,12 @@ def switch_rows() -> list[Row]:
         "mutex.eight.w1": (times(0.8, "Go"),),
         "mutex.eight.w2": (times(0.8, "Go"),),
     }
+    line = floor("line there and back", "floor.line")
     floors = {
+        "spawn.join.w2": line,
+        "chan.w2": line,
+        "buffered.w2": line,
+        "mutex.eight.w2": line,
         "yield.two": floor("asm switch", "floor.switch.two"),
         "yield.ring": floor("asm switch", "floor.switch.ring"),
     }
