@@ -28,6 +28,7 @@ static const struct keyword {
     {"_Bool", TK_BOOL},
     {"char", TK_CHAR},
     {"_Complex", TK_COMPLEX},
+    {"__int128", TK_INT128},
     {"__complex__", TK_COMPLEX},
     {"const", TK_CONST},
     {"__const", TK_CONST},

@@ -29,6 +29,7 @@ enum {
   TK_BOOL,
   TK_CHAR,
   TK_COMPLEX,
+  TK_INT128,
   TK_CONST,
   TK_DOUBLE,
   TK_ENUM,

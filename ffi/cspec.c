@@ -136,6 +136,7 @@ enum {
   W_DOUBLE = 1 << 8,
   W_SIGNED = 1 << 9,
   W_UNSIGNED = 1 << 10,
+  W_INT128 = 1 << 11,
 };
 
 static int word_of(int kind) {
@@ -150,12 +151,13 @@ static int word_of(int kind) {
     case TK_DOUBLE: return W_DOUBLE;
     case TK_SIGNED: return W_SIGNED;
     case TK_UNSIGNED: return W_UNSIGNED;
+    case TK_INT128: return W_INT128;
     default: return 0;
   }
 }
 
 /* The type that the words make, or NULL if C knows no such combination. */
-static const gs_type *basic_of(int words) {
+static const gs_type *basic_of(const gs_ffi *ffi, int words) {
   bool is_unsigned = words & W_UNSIGNED;
   int sign = words & (W_SIGNED | W_UNSIGNED);
   if (sign == (W_SIGNED | W_UNSIGNED)) return NULL;
@@ -175,6 +177,8 @@ static const gs_type *basic_of(int words) {
     case W_LONG | W_INT: return &gsf_basics[is_unsigned ? B_ULONG : B_LONG];
     case 2 * W_LONG:
     case 2 * W_LONG | W_INT: return &gsf_basics[is_unsigned ? B_ULLONG : B_LLONG];
+    case W_INT128: /* predefined, see cdecl.c */
+      return gsf_find_decl(ffi, is_unsigned ? "__uint128_t" : "__int128_t")->type;
     default: return NULL;
   }
 }
@@ -265,7 +269,7 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       if (out->type) return gsf_expected(p, "a name");
       bool again = words & word && (word != W_LONG || words & 2 * W_LONG);
       words += word;
-      if (again || !basic_of(words))
+      if (again || !basic_of(p->ffi, words))
         return gsf_expected(p, "a combination of type words that C has");
       gsf_next(p);
     } else if (is_qualifier(p->tok.kind)) {
@@ -286,7 +290,7 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       gsf_next(p);
     }
   }
-  if (words) out->type = basic_of(words);
+  if (words) out->type = basic_of(p->ffi, words);
   out->type = gsf_qualified(&p->ffi->arena, out->type, qualifiers);
   return out->type || gsf_oom(p);
 }

@@ -76,9 +76,10 @@ static bool read_member(gsf_parser *p, const gsf_specifiers *specs, members *lis
   gsf_attributes attributes = specs->attributes;
   if (!gsf_read_attributes(p, &attributes)) return false;
   f.align = attributes.align;
-  if ((attributes.packed && !f.is_bits) || attributes.mode)
+  f.packed = attributes.packed;
+  if (attributes.mode)
     return gsf_fail(p, GS_ETYPE, f.line, f.column,
-                    "attributes packed and mode are not supported for a single member");
+                    "attribute mode is not supported for a member, expected it at a typedef");
   return add_member(p, list, &f);
 }
 

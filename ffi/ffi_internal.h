@@ -88,6 +88,7 @@ struct gs_field {
   const gs_type *type;
   size_t offset;
   unsigned bit_first, bit_width; /* width 0: not a bit-field */
+  bool packed;                   /* by an attribute of its own */
   bool is_bits;                  /* a bit-field, also one of width 0 */
   size_t align;                  /* asked for by an attribute; 0: the type's own */
   int line, column;              /* where it is declared, for errors */

@@ -3,7 +3,8 @@
  * Positions are counted in bits (GSF_MAX_SIZE leaves room).  A bit-field goes directly behind its
  * neighbour unless it would then lie across a boundary of its own type; one of width 0 moves on to
  * the next such boundary.  An unnamed bit-field does not align the struct on amd64, but does on
- * arm64.  packed makes every alignment 1 that no attribute of the member raises again.
+ * arm64.  packed, of the struct or of a member, makes alignments 1 that no attribute of the member
+ * raises again.
  */
 #include "ffi_internal.h"
 
@@ -25,15 +26,15 @@ static uint64_t up(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 static void place_bits(state *s, gs_field *f) {
   const gs_type *c = f->type->canon;
   uint64_t unit = c->size * 8;
+  bool packed = s->packed || f->packed;
   if (f->bit_width == 0) {
     s->bit = up(s->bit, unit);
     if (UNNAMED_BITS_ALIGN && c->align > s->align) s->align = c->align;
   } else {
-    if (!s->packed && s->bit / unit != (s->bit + f->bit_width - 1) / unit)
-      s->bit = up(s->bit, unit);
-    if (!s->packed && (f->name || UNNAMED_BITS_ALIGN) && c->align > s->align) s->align = c->align;
+    if (!packed && s->bit / unit != (s->bit + f->bit_width - 1) / unit) s->bit = up(s->bit, unit);
+    if (!packed && (f->name || UNNAMED_BITS_ALIGN) && c->align > s->align) s->align = c->align;
   }
-  uint64_t home = s->packed ? s->bit / 8 : s->bit / unit * c->size;
+  uint64_t home = packed ? s->bit / 8 : s->bit / unit * c->size;
   f->offset = home;
   f->bit_first = (unsigned)(s->bit - home * 8);
   s->bit += f->bit_width;
@@ -41,7 +42,7 @@ static void place_bits(state *s, gs_field *f) {
 
 static void place(state *s, gs_field *f) {
   const gs_type *c = f->type->canon;
-  size_t align = s->packed ? 1 : gsf_align(f->type);
+  size_t align = s->packed || f->packed ? 1 : gsf_align(f->type);
   if (f->align > align) align = f->align;
   s->bit = up(s->bit, (uint64_t)align * 8);
   f->offset = s->bit / 8;

@@ -27,6 +27,10 @@ postgres postgresql     dir:/usr/lib/postgresql/*/bin
 postgres libpq5         lib:libpq.so.5
 test     libcmocka-dev  pc:cmocka
 test     g++            cmd:c++
+test     libsqlite3-dev file:/usr/include/sqlite3.h
+test     zlib1g-dev     file:/usr/include/zlib.h
+test     libpq-dev      file:/usr/include/postgresql/libpq-fe.h
+test     libcurl4-openssl-dev pc:libcurl
 test     patch          cmd:patch
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
