@@ -8,12 +8,13 @@
 #define SOON (PATIENCE / 3)
 
 static atomic_int ran, phase, asked;
+static gs_chan *c;
 
 /* ---- two compute, one of them asks for a single P ---- */
 
-/* Who asks keeps its P or gets the other's; the other one comes in without. */
+/* Who asks keeps its P or gets the other's; the other one comes in without, but not before: it
+ * would wait for a P, and sysmon would see to it that it gets one. */
 static void ask_or_compute(uint32_t id) {
-  gs_chan *c = chan_new(0, 0);
   if (gs_getm()->p->id == id) {
     CHECK_CODE(gs_set_procs(1), GS_OK);
     atomic_store(&asked, 1);
@@ -22,7 +23,6 @@ static void ask_or_compute(uint32_t id) {
     CHECK_INT(atomic_load(&asked), 1); /* nobody waits until this one has computed enough */
     CHECK_CODE(gs_chan_try_recv(c, NULL), GS_EWOULDBLOCK);
   }
-  CHECK_CODE(gs_chan_free(c), GS_OK);
 }
 
 static void other(void *arg) {
@@ -32,11 +32,13 @@ static void other(void *arg) {
 }
 
 static void shrink(uint32_t id) {
+  c = chan_new(0, 0);
   gs_handle *h = go_named("other", other, &id);
   await(atomic_load(&ran));
   atomic_store(&phase, 1);
   ask_or_compute(id);
   join(h);
+  CHECK_CODE(gs_chan_free(c), GS_OK);
 }
 
 static void first_asks(void *arg) {
@@ -51,7 +53,6 @@ static void last_asks(void *arg) {
 
 /* ---- gs_run ends on the thread of a locked G for which a P is on its way ---- */
 
-static gs_chan *c;
 static M *runner;
 static G *locked;
 
