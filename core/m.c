@@ -557,6 +557,7 @@ void stoplockedm(M *m) {
   incidlelocked(1);
   for (;;) {
     int interrupted = sleep_locked(m);
+    torture_window(); /* it was woken for one reason, and there is another one now */
     note_clear(&m->note);
     P *p = load_acq(&m->nextp);
     if (p) {
