@@ -3,6 +3,7 @@
 option(GS_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(GS_DEBUG "Asserts, and checks of every state transition" OFF)
 option(GS_TORTURE "Shrink every queue and force hand-offs, migrations and rare paths" OFF)
+option(GS_FUZZ "Build the fuzz targets for libFuzzer; wants clang" OFF)
 option(GS_COVERAGE "Count executed lines (gcov)" OFF)
 option(GS_WERROR "Treat warnings as errors" OFF)
 set(GS_SANITIZE "" CACHE STRING "What -fsanitize= gets, e.g. address,undefined")

@@ -40,6 +40,9 @@ cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
 cross    g++-aarch64-linux-gnu   cmd:aarch64-linux-gnu-g++
 cross    libc6-dev-arm64-cross   file:/usr/aarch64-linux-gnu/include/stdio.h
 cross    qemu-user      cmd:qemu-aarch64
+fuzz     clang          cmd:clang
+fuzz     libclang-rt-14-dev dir:/usr/lib/llvm-*/lib/clang/*/lib/linux
+fuzz     llvm           cmd:llvm-cov
 bench    golang-go      cmd:go
 bench    cargo          cmd:cargo
 lint     shellcheck     cmd:shellcheck
