@@ -19,6 +19,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import weakref
 
@@ -365,7 +366,9 @@ def test_thread_locals_die_with_their_green_thread():
         gs = [gosched.go(body) for _ in range(20)]
         for g in gs:
             g.join()
-        gosched.sleep(0.02)
+        end = time.monotonic() + 60  # it dies after the function has ended
+        while len(died) < 20 and time.monotonic() < end:
+            gosched.sleep(0.005)
         return len(died)
 
     assert gosched.run(main) == 20
