@@ -76,11 +76,12 @@ end)
 
 case("sleepers wake in the order of their time", function()
   local order, gs = {}, {}
-  for i = 5, 1, -1 do
-    gs[#gs + 1] = gosched.go(function() gosched.sleep(0.03 * i) order[#order + 1] = i end)
+  -- Far apart: a busy machine may let the last one fall asleep much later than the first.
+  for i = 3, 1, -1 do
+    gs[#gs + 1] = gosched.go(function() gosched.sleep(0.3 * i) order[#order + 1] = i end)
   end
   for _, g in ipairs(gs) do g:join() end
-  check.equal(table.concat(order, " "), "1 2 3 4 5")
+  check.equal(table.concat(order, " "), "1 2 3")
 end)
 
 case("yield lets others run", function()
@@ -160,10 +161,11 @@ case("a __gc metamethod cannot wait", function()
     print "skipped: this Lua, older than 5.4.4, does not tell that a __gc metamethod runs"
     return
   end
+  local never = gosched.go(function() gosched.sleep(1000) end)
   for _, wait in ipairs {
     function() gosched.sleep(0.001) end,
     function() gosched.yield() end,
-    function() gosched.go(function() end):join() end,
+    function() never:join() end,
   } do
     setmetatable({}, {__gc = function()
       local ok, err = pcall(wait)
@@ -174,6 +176,8 @@ case("a __gc metamethod cannot wait", function()
   collectgarbage()
   check.equal(#errors, 3)
   for i = 1, 3 do check.truth(errors[i]:find "a __gc metamethod cannot wait", errors[i]) end
+  never:cancel()
+  pcall(never.join, never)
 end)
 
 case("an error nobody joins is told on stderr", function()
