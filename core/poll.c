@@ -238,8 +238,10 @@ void poll_break(int64_t when) {
     note_wake(&gs_sched.poll_note);
 }
 
+/* curg: the next G, which has left the ring already. */
 void poll_ensure(M *m, int64_t when) {
-  if (load_rlx(&gs_sched.poller) == NULL && p_has_work(m->p) && when - os_now() < SYSMON_NS)
+  if (load_rlx(&gs_sched.poller) == NULL && (m->curg || m->nextg || p_has_work(m->p)) &&
+      when - os_now() < SYSMON_NS)
     start_poller();
 }
 

@@ -117,6 +117,38 @@ static void test_wake_against_deep_sleep(void **state) {
   run_procs(1, wake_against_deep_sleep, NULL);
 }
 
+/* A G that parks for a moment, and the only other one goes on and computes: somebody has to watch
+ * the clock (poll_ensure), and it must not be sysmon, which looks every 10 ms and is kept out here. */
+static void nap(void *arg) {
+  CHECK_CODE(gs_sleep(MS(2)), GS_OK);
+  atomic_store((atomic_int *)arg, 1);
+}
+
+static void compute_while_another_naps(void *arg) {
+  (void)arg;
+  for (int i = 0; i < 20; i++) {
+    atomic_int awake = 0;
+    gs_sleep(MS(1)); /* the other M sleeps, and does not watch */
+    lock(&gs_sched.retake_mu);
+    gs_handle *h = go_named("naps", nap, &awake);
+    gs_yield();
+    int64_t until = gs_now() + PATIENCE / 4;
+    bool watched = false;
+    while (!watched && gs_now() < until)
+      watched = load_sc(&gs_sched.poller) || timers_next() == INT64_MAX /* it was watched */;
+    CHECK(watched);
+    unlock(&gs_sched.retake_mu);
+    join(h);
+    if (checks_failed()) return;
+  }
+}
+
+static void test_somebody_watches(void **state) {
+  (void)state;
+  run_procs(1, compute_while_another_naps, NULL);
+  run_procs(2, compute_while_another_naps, NULL);
+}
+
 int main(int argc, char **argv) {
   (void)argc;
   (void)argv;
@@ -127,6 +159,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_timer_against_poller),
       cmocka_unit_test(test_cancel_against_park),
       cmocka_unit_test(test_wake_against_deep_sleep),
+      cmocka_unit_test(test_somebody_watches),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
