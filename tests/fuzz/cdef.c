@@ -13,12 +13,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(x)                                                        \
-  do {                                                                    \
-    if (!(x)) {                                                           \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x);     \
-      abort();                                                            \
-    }                                                                     \
+#define REQUIRE(x)                                                    \
+  do {                                                                \
+    if (!(x)) {                                                       \
+      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #x); \
+      abort();                                                        \
+    }                                                                 \
   } while (0)
 
 static void look_at(const gs_type *t, int depth);
@@ -28,8 +28,8 @@ static void look_at_members(const gs_type *t, int depth) {
   for (size_t i = 0; (f = gs_type_field(t, i)) != NULL; i++) {
     const gs_type *of = gs_field_type(f);
     unsigned first = 0, bits = gs_field_bits(f, &first);
-    size_t end = bits ? gs_field_offset(f) + (first + bits + 7) / 8
-                      : gs_field_offset(f) + gs_type_size(of);
+    size_t end =
+        bits ? gs_field_offset(f) + (first + bits + 7) / 8 : gs_field_offset(f) + gs_type_size(of);
     REQUIRE(end <= gs_type_size(t));
     if (gs_field_name(f)) REQUIRE(*gs_field_name(f));
     look_at(of, depth + 1);

@@ -118,7 +118,8 @@ static void test_wake_against_deep_sleep(void **state) {
 }
 
 /* A G that parks for a moment, and the only other one goes on and computes: somebody has to watch
- * the clock (poll_ensure), and it must not be sysmon, which looks every 10 ms and is kept out here. */
+ * the clock (poll_ensure), and it must not be sysmon, which looks every 10 ms and is kept out here.
+ */
 static void nap(void *arg) {
   CHECK_CODE(gs_sleep(MS(2)), GS_OK);
   atomic_store((atomic_int *)arg, 1);
@@ -128,8 +129,8 @@ static void compute_while_another_naps(void *arg) {
   (void)arg;
   for (int i = 0; i < 20; i++) {
     atomic_int awake = 0;
-    gs_sleep(MS(1)); /* the other M sleeps, and does not watch */
-    lock(&gs_sched.retake_mu);
+    gs_sleep(MS(1));                      /* the other M sleeps, and does not watch */
+    fork_lock(&gs_sched.retake_mu, true); /* main may come back on another thread */
     gs_handle *h = go_named("naps", nap, &awake);
     gs_yield();
     int64_t until = gs_now() + PATIENCE / 4;
@@ -137,7 +138,7 @@ static void compute_while_another_naps(void *arg) {
     while (!watched && gs_now() < until)
       watched = load_sc(&gs_sched.poller) || timers_next() == INT64_MAX /* it was watched */;
     CHECK(watched);
-    unlock(&gs_sched.retake_mu);
+    fork_lock(&gs_sched.retake_mu, false);
     join(h);
     if (checks_failed()) return;
   }
@@ -155,10 +156,8 @@ int main(int argc, char **argv) {
   /* Or sysmon would mend what goes wrong here, by taking the P of who waits for it in vain. */
   gs_sched.test_flags = TEST_NO_RELIEF | TEST_NO_QUEUED;
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_submit_against_retire),
-      cmocka_unit_test(test_timer_against_poller),
-      cmocka_unit_test(test_cancel_against_park),
-      cmocka_unit_test(test_wake_against_deep_sleep),
+      cmocka_unit_test(test_submit_against_retire), cmocka_unit_test(test_timer_against_poller),
+      cmocka_unit_test(test_cancel_against_park),   cmocka_unit_test(test_wake_against_deep_sleep),
       cmocka_unit_test(test_somebody_watches),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
