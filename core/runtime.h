@@ -230,6 +230,11 @@ struct gs_p {
     uint32_t how;    /* STW_… */
     uint32_t status; /* P… to go back to */
   } stop;
+  /* The latest call of a site that is not known to be short, with work behind it: whose, which and
+   * since when.  Owner, before it publishes that sc; read by sysmon. */
+  M *unsure_m;
+  uint64_t unsure_sc;
+  int64_t unsure_when;
 } GS_ALIGNED(GS_LINE);
 
 /* ---- M -----------------------------------------------------------------------------------------

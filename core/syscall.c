@@ -30,7 +30,7 @@ gs_site gs_sites[NSITES];
 void entersyscall(M *m, G *g, gs_site *site) {
   P *p = m->p;
   uint32_t fenced = SC_FENCE_NOW;
-  bool poke = false;
+  bool poke = false, unsure = false;
 #if GS_TORTURE
   g->callseq++; /* here, so that it goes on whatever becomes of the call */
 #endif
@@ -42,7 +42,7 @@ void entersyscall(M *m, G *g, gs_site *site) {
     }
     fenced = SC_FENCED;
   } else if (unlikely(load_rlx(&site->shorts) < SHORT_RUN)) {
-    poke = p_has_work(p) && load_rlx(&gs_sched.sysmon_slow);
+    if ((unsure = p_has_work(p))) poke = load_rlx(&gs_sched.sysmon_slow);
   }
 #if GS_TORTURE
   if ((g->callseq & 3) == 0) {
@@ -55,6 +55,11 @@ void entersyscall(M *m, G *g, gs_site *site) {
   m->oldp = p;
   m->p = &gs_nop;
   uint64_t sc = sc_next(m->sc, SC_CALL | fenced);
+  if (unlikely(unsure)) {
+    store_rlx(&p->unsure_m, m);
+    store_rlx(&p->unsure_sc, sc);
+    store_rlx(&p->unsure_when, os_now());
+  }
   store_rel(&m->sc, sc); /* all that we wrote to the P is before this */
   compiler_fence();
   torture_window(); /* the P may be taken from here on */

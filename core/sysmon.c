@@ -11,11 +11,12 @@
  * outside with work behind it, the next comes RELOOK_NS later.
  *
  * Who need not wait for that.  An M that enters a call of a site not known to be short, with work
- * queued, pokes it and names the call; sysmon takes the P at once if it finds the M in that very
- * call.  Whoever queues a G that no P is free for wakes a sysmon that would look only after a
- * millisecond or more (SLOW_ALL), once: it then looks every millisecond for HOT_NS.  So a call of a
- * site known to be short that turns long, and code that blocks without having declared anything,
- * are found within a millisecond, whatever sysmon did before.
+ * queued, names the call and the time; sysmon takes the P at its first look if that call has lasted
+ * UNSURE_NS by then.  If sysmon would not look soon it is poked, and takes the P at once if it
+ * finds the M in that very call.  Whoever queues a G that no P is free for wakes a sysmon that
+ * would look only after a millisecond or more (SLOW_ALL), once: it then looks every millisecond for
+ * HOT_NS.  So a call of a site known to be short that turns long, and code that blocks without
+ * having declared anything, are found within a millisecond, whatever sysmon did before.
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
@@ -60,8 +61,9 @@
   50000 /* between the first sight of a stretch with work behind it and the next \
          */
 #define RELOOKS 2
+#define UNSURE_NS 10000
 #define HOT_NS 20000000
-#define BUDGET_PERMILLE 50
+#define BUDGET_PERMILLE 45 /* so that the overdraft of the last look stays within 5 % */
 #define BURST_NS 5000000
 #define SLOW_NS 100000 /* a pause longer than this is worth a poke */
 #define BATCH 64
@@ -175,6 +177,10 @@ static bool first_sight(P *p, M *m, uint64_t sc, int64_t now) {
   p->seen.cpu = -1;
   if (user && p->d->ops.may_retake) return true;
   if (!user && m == sm.poke_m && sc == sm.poke_sc) return true;
+  if (!user && load_rlx(&p->unsure_m) == m && load_rlx(&p->unsure_sc) == sc) {
+    p->seen.when = load_rlx(&p->unsure_when);
+    if (now - p->seen.when >= UNSURE_NS) return true;
+  }
   if (!p_has_work(p)) return false;
   if (!user || p->d == &gs_native) sm.suspect = true;
   if (user && p->d == &gs_native) p->seen.cpu = os_thread_cputime_of(load_rlx(&m->tid));
