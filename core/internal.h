@@ -201,6 +201,8 @@ void m_uncount(void);  /* sched.lock held */
 void m_put_free(M *m); /* not counted any more */
 bool m_dismiss(void);  /* ends an idle M, if there is one */
 void m_stillborn(M *m, int err);
+void m_ordered(int by);
+bool m_needless(M *m);
 void m_thread_init(M *m);
 int m_new_thread(M *m); /* 0 or errno */
 void acquirep(M *m, P *p);

@@ -157,13 +157,27 @@ M *m_make(int32_t id) {
   return m;
 }
 
+/* sched.lock is held. */
+static void note_most(void) {
+  Sched *s = &gs_sched;
+  uint32_t n = s->nm - s->nordered;
+  if (n > s->nm_max) store_rlx(&s->nm_max, n);
+}
+
 /* Counts an M that is about to be made.  sched.lock is held.  False: there may be no more. */
 static bool m_count(void) {
   Sched *s = &gs_sched;
   if (s->nm >= s->max_threads) return false;
   store_rlx(&s->nm, s->nm + 1);
-  if (s->nm > s->nm_max) store_rlx(&s->nm_max, s->nm);
+  note_most();
   return true;
+}
+
+void m_ordered(int by) {
+  lock(&gs_sched.lock);
+  gs_sched.nordered += (uint32_t)by;
+  note_most();
+  unlock(&gs_sched.lock);
 }
 
 /* sched.lock is held. */
@@ -404,6 +418,30 @@ bool startm_call(G *g) {
   if (!counted || !(m = m_struct())) return false;
   m->callg = g;
   m_order(m);
+  return true;
+}
+
+/* m was ordered for a call and has no thread yet.  By now another one may be idle, and waking that
+ * is cheaper, in time and in memory, than making one: of a wave of calls that are longer than it
+ * takes to make their threads, the first have come back before the last have theirs.  True: that
+ * one makes the call. */
+bool m_needless(M *m) {
+  Sched *s = &gs_sched;
+  lock(&s->lock);
+  M *other = s->midle;
+  if (other && other->runner) other = other->inext;
+  if (other) {
+    mdrop(other);
+    s->nordered--;
+    store_rlx(&s->nm, s->nm - 1);
+  }
+  unlock(&s->lock);
+  if (!other) return false;
+  G *g = m->callg;
+  m->callg = NULL;
+  m_put_free(m);
+  store_rel(&other->callg, g);
+  note_wake(&other->note);
   return true;
 }
 

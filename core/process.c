@@ -114,6 +114,7 @@ static void forget_ms(M *me) {
   s->mextra = NULL; /* forgotten with the others, so their Gs are not used again */
   s->nm = me && !me->extrag ? 1 : 0;
   s->nmidlelocked = 0;
+  s->nordered = 0;
   s->nrelieved = me && me->relief ? 1 : 0;
   if (me) me->own = 0; /* the process's first thread: not to be ended for want of work */
   s->nextra = me && me->extrag ? 1 : 0;

@@ -361,10 +361,11 @@ struct gs_domain {
 
 typedef struct gs_sched {
   Lock lock;
-  M *midle;        /* LIFO; lock */
-  uint32_t nmidle; /* lock; read by all */
-  uint32_t nm;     /* Ms that exist, or are being made; lock */
-  uint32_t nm_max; /* lock */
+  M *midle;          /* LIFO; lock */
+  uint32_t nmidle;   /* lock; read by all */
+  uint32_t nm;       /* Ms that exist, or are being made; lock */
+  uint32_t nm_max;   /* the most at once that had a thread; lock */
+  uint32_t nordered; /* of nm, those for which the template thread has yet to make one; lock */
   /* For who asks whether anybody still runs: nm - nmidle - nmidlelocked Ms do.  An M that waits in
    * the poller, or is in a foreign call, counts as running. */
   int32_t nmidlelocked; /* Ms that wait for a P for their locked G; see incidlelocked; lock */

@@ -128,7 +128,9 @@ static void *template_main(void *arg) {
       continue;
     }
     m->freelink = NULL;
+    if (m->callg && m_needless(m)) continue;
     int err = start_patiently(m);
+    m_ordered(-1);
     if (err)
       m_stillborn(m, err);
     else
@@ -158,6 +160,7 @@ void template_forked(void) {
 
 void m_order(M *m) {
   if (unlikely(load_rlx(&gs_sched.no_sysmon))) process_revive();
+  m_ordered(1);
   lock(&tmpl.lock);
   m->freelink = NULL;
   if (tmpl.tail)
