@@ -739,6 +739,14 @@ GS_API size_t gs_deadlock_report(char *buf, size_t n);
  * declared; -1: it will not any more.  Any thread, not in signal handlers. */
 GS_API void gs_expect_wakeup(int delta);
 
+/* Where the caller is: return addresses, its own first, then its caller's, up to n of them in pcs
+ * (room for n).  In a callback the walk goes on through the foreign frames into the green thread,
+ * to any depth.  skip (0..): so many frames less at the beginning.  dladdr and addr2line know their
+ * names.  Returns how many there are in pcs.
+ * Errors: GS_EINVAL (skip or n negative, or pcs NULL and n not 0).  Any thread, any stack; may
+ * allocate the first time, so not in signal handlers before that; does not park. */
+GS_API int gs_callers(int skip, void **pcs, int n);
+
 /* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
 GS_API void gs_dump(int fd);
 
