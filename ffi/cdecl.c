@@ -122,6 +122,11 @@ static const char *word_for(gs_decl_kind what) {
   }
 }
 
+/* A typedef's type goes by the typedef's name, which says nothing here. */
+static const char *spelling(const gs_decl *d) {
+  return d->what == GS_DECL_TYPEDEF ? d->type->canon->name : d->type->name;
+}
+
 static bool remember(gsf_parser *p, const gs_decl *d, const gsf_declarator *at) {
   gs_decl *old = gsf_find_decl(p->ffi, d->name);
   if (!old || old->predefined) return gsf_add_decl(p->ffi, d) || gsf_oom(p);
@@ -129,8 +134,7 @@ static bool remember(gsf_parser *p, const gs_decl *d, const gsf_declarator *at) 
     return gsf_fail(p, GS_EDECL, at->line, at->column,
                     "found '%.50s' as %s '%.50s', expected what it is declared as before: "
                     "%s '%.50s'",
-                    d->name, word_for(d->what), d->type->name, word_for(old->what),
-                    old->type->name);
+                    d->name, word_for(d->what), spelling(d), word_for(old->what), spelling(old));
   bool renames = strcmp(d->symbol, d->name) != 0 && strcmp(d->symbol, old->symbol) != 0;
   return !renames || gsf_rename(p->ffi, old, d->symbol) || gsf_oom(p);
 }
