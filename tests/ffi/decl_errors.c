@@ -119,7 +119,9 @@ static const struct row {
     {"int known_function(char);", GS_EDECL, 1, 5, "expected what it is declared as before"},
     {"typedef int known_function;", GS_EDECL, 1, 13, "a function 'char(int)'"},
     {"extern long known_variable;", GS_EDECL, 1, 13, "a variable 'int'"},
-    {"typedef long known_type;", GS_EDECL, 1, 14, "the type 'known_type'"},
+    {"typedef long known_type;", GS_EDECL, 1, 14,
+     "found 'known_type' as the type 'long', expected what it is declared as before: the type "
+     "'int'"},
     {"char known_function(int) __asm__(\"other\"); char known_function(int) __asm__(\"third\");",
      GS_EDECL, 1, 49, "declared as before"},
 };
