@@ -9,7 +9,7 @@
 #include "gosched.h"
 #include "harness.h"
 
-enum { RING = 1000, BURST = 100000, BUFFER = 128, SLEEP_NS = 1000000, SLEEPS_PER_SAMPLE = 12 };
+enum { RING = 1000, BURST = 1000000, BUFFER = 128, SLEEP_NS = 1000000, SLEEPS_PER_SAMPLE = 12 };
 
 /* ---- yield -------------------------------------------------------------------------------- */
 

@@ -11,7 +11,7 @@ import (
 
 const (
 	ringMembers     = 1000
-	burst           = 100000
+	burst           = 1000000
 	buffer          = 128
 	napTime         = time.Millisecond
 	sleepsPerSample = 12

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
-const BURST: u64 = 100_000;
+const BURST: u64 = 1_000_000;
+const SLEEPERS: u64 = 100_000;
 const FIB: u64 = 27;
 const NAP: Duration = Duration::from_millis(100);
 
@@ -144,7 +145,7 @@ fn sleeps(options: &Options, found: &mut Found) {
         found.samples.push(block_on_task(&runtime, async {
             let start = Instant::now();
             let all: Vec<_> =
-                (0..BURST).map(|_| tokio::spawn(tokio::time::sleep(NAP))).collect();
+                (0..SLEEPERS).map(|_| tokio::spawn(tokio::time::sleep(NAP))).collect();
             for one in all {
                 one.await.expect("a sleeper");
             }
