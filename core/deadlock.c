@@ -121,6 +121,7 @@ static char *write_report(size_t n) {
   say(&t, "all green threads are asleep - deadlock!  %zu of them:\n", n);
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (load_rlx(&g->status) == Gwaiting) say_g(&t, g, &seen);
+  if (seen.told == PLACES_MOST) say(&t, "  (after %d places none is told any more)\n", PLACES_MOST);
   return t.s;
 }
 

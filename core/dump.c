@@ -135,4 +135,5 @@ UNCHECKED void gs_dump(int fd) {
   Places seen;
   seen.n = seen.told = 0;
   for (const G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g, &seen);
+  if (seen.told == PLACES_MOST) put(fd, "  (after %d places none is told any more)\n", PLACES_MOST);
 }

@@ -9,8 +9,9 @@
  * That expectation is also why a green thread begins and ends as a call does.  gs_arch_begin leaves
  * with a jmp, so that the predictor still expects what the one that was left would return to; and
  * when the new one's first function returns, gs_arch_start loads the next stack itself and returns
- * there, or begins another fresh one by a jmp.  A green thread that runs to its end and is followed by the one that it interrupted, which
- * is what a join is, thus costs no missed return, where all returns of the joiner would miss.
+ * there, or begins another fresh one by a jmp.  A green thread that runs to its end and is followed
+ * by the one that it interrupted, which is what a join is, thus costs no missed return, where all
+ * returns of the joiner would miss.
  *
  * A saved stack, from its sp upwards:  mxcsr|fcw, r15, r14, r13, r12, rbx, rbp, return address.
  *
@@ -24,14 +25,8 @@
 
         .text
 
-/* void gs_arch_switch(void **save_sp, void *load_sp) */
-        .globl  gs_arch_switch
-        .hidden gs_arch_switch
-        .type   gs_arch_switch, @function
-        .p2align 4
-gs_arch_switch:
-        .cfi_startproc
-        endbr64
+/* What a called function must preserve, pushed. */
+        .macro  save_registers
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset rbp, 0
@@ -52,6 +47,17 @@ gs_arch_switch:
         .cfi_rel_offset r15, 0
         subq    $8, %rsp
         .cfi_adjust_cfa_offset 8
+        .endm
+
+/* void gs_arch_switch(void **save_sp, void *load_sp) */
+        .globl  gs_arch_switch
+        .hidden gs_arch_switch
+        .type   gs_arch_switch, @function
+        .p2align 4
+gs_arch_switch:
+        .cfi_startproc
+        endbr64
+        save_registers
         .cfi_remember_state
         stmxcsr (%rsp)
         fnstcw  4(%rsp)
@@ -103,26 +109,7 @@ gs_arch_switch:
 gs_arch_begin:
         .cfi_startproc
         endbr64
-        pushq   %rbp
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbp, 0
-        pushq   %rbx
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset rbx, 0
-        pushq   %r12
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r12, 0
-        pushq   %r13
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r13, 0
-        pushq   %r14
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r14, 0
-        pushq   %r15
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset r15, 0
-        subq    $8, %rsp
-        .cfi_adjust_cfa_offset 8
+        save_registers
         stmxcsr (%rsp)
         fnstcw  4(%rsp)
         movq    %rsp, (%rdi)
@@ -144,8 +131,9 @@ gs_arch_begin:
         .size   gs_arch_begin, .-gs_arch_begin
 
 /* Where a fresh stack starts: r12 has the entry function, which returns the sp of the stack to go
- * to, at its end, plus 1 if that one is fresh.  Nobody called us, and unwinders must stop here (also those of pthread_exit, which
- * runs on a green thread's stack when an interpreter ends its threads). */
+ * to, at its end, plus 1 if that one is fresh.  Nobody called us, and unwinders must stop here (also
+ * those of pthread_exit, which runs on a green thread's stack when an interpreter ends its
+ * threads). */
         .globl  gs_arch_start
         .hidden gs_arch_start
         .type   gs_arch_start, @function

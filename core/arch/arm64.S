@@ -123,10 +123,9 @@ gs_arch_switch:
         .cfi_endproc
         .size   gs_arch_switch, .-gs_arch_switch
 
-/* Where a fresh stack starts: x19 has the entry function, which returns the sp of the stack to go to,
- * at its end: see amd64.S.  Nobody called us, and unwinders must
- * stop here (also those of pthread_exit, which runs on a green thread's stack when an interpreter
- * ends its threads). */
+/* Where a fresh stack starts: x19 has the entry function, which returns the sp of the stack to go
+ * to, at its end: see amd64.S.  Nobody called us, and unwinders must stop here (also those of
+ * pthread_exit, which runs on a green thread's stack when an interpreter ends its threads). */
         .globl  gs_arch_start
         .hidden gs_arch_start
         .type   gs_arch_start, %function
