@@ -637,6 +637,7 @@ static void through_a_storm(void *arg) {
   gs_handle_release(h);
   atomic_store(&storm_over, 1);
   pthread_join(t, NULL);
+  signal(SIGUSR1, SIG_IGN); /* drops one that is still under way: the old action may be to end */
   sigaction(SIGUSR1, &old, NULL);
 }
 
