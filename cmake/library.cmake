@@ -25,7 +25,8 @@ endif()
 file(GLOB core_sources CONFIGURE_DEPENDS core/*.c)
 file(GLOB os_sources CONFIGURE_DEPENDS core/os/*.c)
 file(GLOB arch_sources CONFIGURE_DEPENDS core/arch/${GS_ARCH}*.S core/arch/${GS_ARCH}*.c)
-file(GLOB ffi_sources CONFIGURE_DEPENDS ffi/*.c ffi/arch/${GS_ARCH}*.S)
+file(GLOB ffi_sources CONFIGURE_DEPENDS ffi/*.c ffi/arch/${GS_ARCH}*.S
+     ffi/arch/${GS_ARCH}*.c)
 foreach(file IN LISTS os_sources)
   get_filename_component(name "${file}" NAME)
   if(name MATCHES "${os_files}")
@@ -100,7 +101,9 @@ set_target_properties(
 # when the program that loaded it (as an extension of some language) calls dlclose.
 target_link_options(gosched_shared PRIVATE
                     "LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/gosched.map"
-                    "LINKER:-z,relro,-z,now,-z,nodelete")
+                    "LINKER:-z,relro,-z,now,-z,nodelete"
+                    # Its own functions are called directly, not by the table for other libraries.
+                    LINKER:-Bsymbolic-functions)
 if(NOT GS_SANITIZE)
   target_link_options(gosched_shared PRIVATE "LINKER:-z,defs")
 endif()

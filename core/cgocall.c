@@ -78,7 +78,34 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
 #define TO_USER (SC_STEP + SC_USER - SC_CALL)
 #define ONE_DEEP 0x10001u /* of incgo_ncgo: both are 1 */
 
-GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *result) {
+#if GS_CHECKED
+/* The watchdog: a function that is marked critical and is not short holds everybody up, since its P
+ * stays with it.  Time alone would not tell, because the kernel may have let other threads run
+ * meanwhile: it has computed for too long, or it has waited for something. */
+#define SHORT_NS 1000000
+
+typedef struct {
+  int64_t began, cpu;
+  uint64_t waits;
+} Watch;
+
+static Watch watch_begin(void) { return (Watch){gs_now(), os_thread_cputime(), os_thread_waits()}; }
+
+static void watch_end(const Watch *w, gs_site *site) {
+  int64_t took = gs_now() - w->began;
+  if (likely(took < SHORT_NS)) return;
+  bool waited = os_thread_waits() != w->waits;
+  if ((!waited && os_thread_cputime() - w->cpu < SHORT_NS) || add_rlx(&site->retakes, 1) != 0)
+    return;
+  gs_log(1,
+         "a critical call of %s %s for %lld us: only what is short and never waits may be critical",
+         site->name ? site->name : "a function", waited ? "waited" : "computed",
+         (long long)(took / 1000));
+}
+#endif
+
+GS_NOINLINE static int call_critical(M *m, gs_site *site, int (*fn)(void *), void *arg,
+                                     int *result) {
   P *p = m->p;
   G *g = m->curg;
   m->p = &gs_nop;
@@ -86,8 +113,17 @@ GS_NOINLINE static int call_critical(M *m, int (*fn)(void *), void *arg, int *re
   store_rlx(&m->incgo, 1);
   count_one(&m->ncgocall);
   count_one(&m->nplaincall);
+#if GS_CHECKED
+  Watch w = watch_begin();
+#endif
   int r = CALL_ON_G0(m, fn, arg);
   g->call_errno = *m->errno_at;
+#if GS_CHECKED
+  watch_end(&w, site);
+  *m->errno_at = g->call_errno;
+#else
+  (void)site;
+#endif
   store_rlx(&m->incgo, 0);
   os_preempt_ext_exit(m);
   m->p = p;
@@ -102,7 +138,7 @@ GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, in
   if (unlikely(!fn)) return GS_EINVAL;
   if (m && m->incgo) return as_callback(gs_cgocall_site, site, fn, arg, result);
   if (!m || !m->curg) return call_in_place(fn, arg, result);
-  if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, fn, arg, result);
+  if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, site, fn, arg, result);
   m = enter();
   return m ? call_general(m, site, fn, arg, result) : refused();
 }
@@ -113,6 +149,31 @@ GS_NOINLINE GS_COLD static int call_lost(M *m, uint64_t old, gs_site *site, int 
   sc_enter(m, m->sc);
   return call_general(enter_slow(m, old), site, fn, arg, result);
 }
+
+/* ---- calls with words ---- */
+
+typedef struct {
+  int (*fn)(void *, void *, void *);
+  void *a, *b, *c;
+  int *saved_errno;
+} Words;
+
+/* On the thread's own stack. */
+static int run_words(void *arg) {
+  const Words *w = arg;
+  errno = 0;
+  int r = w->fn(w->a, w->b, w->c);
+  *w->saved_errno = errno;
+  return r;
+}
+
+GS_NOINLINE static int words_slow(gs_site *site, int (*fn)(void *, void *, void *), void *a,
+                                  void *b, void *c, int *saved_errno) {
+  Words w = {fn, a, b, c, saved_errno};
+  return fn ? gs_cgocall_site(site, run_words, &w, NULL) : GS_EINVAL;
+}
+
+/* ---- the end of the fast path ---- */
 
 /* The function has returned and USER is published, but one of three things has happened: callbacks
  * have run meanwhile, through exitsyscall and entersyscall (m->p says so); the P is not the M's any
@@ -143,36 +204,78 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
  * m->p stays, unlike in entersyscall: enter() looks at the mode first.
  *
  * errno needs no care: the same thread goes on, and nothing here changes it. */
-static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*fn)(void *),
-                                                           void *arg, int *result) {
-  M *m = gs_getm();
-  if (unlikely(!m || !fn)) return call_slow(site, fn, arg, result);
-  uint64_t s = m->sc;
-  if (unlikely(((s - SC_USER) & (SC_STEP - 1)) != 0 || m->incgo_ncgo != 0 || load_rlx(&m->attn) ||
-               !site_is_short(site) || !GS_FAST_CALLS))
-    return call_slow(site, fn, arg, result);
-  G *g = m->curg;
+
+/* May the call go this way?  *s is sc as it is. */
+static inline __attribute__((always_inline)) bool fast_call(const M *m, const gs_site *site,
+                                                            uint64_t *s) {
+  *s = m->sc;
+  return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 &&
+                !load_rlx(&m->attn) && site_is_short(site) && GS_FAST_CALLS) &&
+         likely(!m->curg->hooked);
+}
+
+/* false: CALL is published, but the P is gone or LOCKed (call_lost). */
+static inline __attribute__((always_inline)) bool fast_begin(M *m, gs_site *site, uint64_t s) {
   P *p = m->p;
-  if (unlikely(g->hooked)) return call_slow(site, fn, arg, result);
-  store_rlx(&g->site, site);
+  store_rlx(&m->curg->site, site);
   store_rel(&m->sc, s + TO_CALL);
   compiler_fence();
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return call_lost(m, s, site, fn, arg, result);
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return false;
   m->oldp = p;
   os_preempt_ext_enter(m);
   store_rlx(&m->incgo_ncgo, ONE_DEEP);
   count_one(&m->ncgocall);
-  int r = CALL_ON_G0(m, fn, arg);
+  return true;
+}
+
+/* false: end_slow is needed. */
+static inline __attribute__((always_inline)) bool fast_end(M *m) {
   store_rlx(&m->incgo_ncgo, 0);
   os_preempt_ext_exit(m);
   store_rel(&m->sc, m->sc + TO_USER);
   compiler_fence();
-  p = m->p;
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p || load_rlx(&p->preempt)))
-    return end_slow(m, result, r);
+  const P *p = m->p;
+  return likely(load_acq(&m->pw) == (uintptr_t)p && !load_rlx(&p->preempt));
+}
+
+static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*fn)(void *),
+                                                           void *arg, int *result) {
+  M *m = gs_getm();
+  uint64_t s;
+  if (unlikely(!m || !fn) || !fast_call(m, site, &s)) return call_slow(site, fn, arg, result);
+  if (!fast_begin(m, site, s)) return call_lost(m, s, site, fn, arg, result);
+  int r = CALL_ON_G0(m, fn, arg);
+  if (!fast_end(m)) return end_slow(m, result, r);
   if (result) *result = r;
   return GS_OK;
 }
+
+#ifdef GS_ARCH_CALL_HERE
+GS_NOINLINE GS_COLD static int words_lost(M *m, uint64_t old, gs_site *site, const Words *w) {
+  return call_lost(m, old, site, run_words, (void *)w, NULL);
+}
+
+int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                     int *saved_errno) {
+  M *m = gs_getm();
+  uint64_t s;
+  if (unlikely(!m || !fn) || !fast_call(m, site, &s))
+    return words_slow(site, fn, a, b, c, saved_errno);
+  if (!fast_begin(m, site, s)) {
+    Words w = {fn, a, b, c, saved_errno};
+    return words_lost(m, s, site, &w);
+  }
+  *m->errno_at = 0;
+  int r = gs_arch_call3_here(fn, a, b, c, below(m->g0sp));
+  *saved_errno = *m->errno_at;
+  return fast_end(m) ? GS_OK : end_slow(m, NULL, r);
+}
+#else
+int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                     int *saved_errno) {
+  return words_slow(site, fn, a, b, c, saved_errno);
+}
+#endif
 
 int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   if (!site) site = site_of((const void *)(uintptr_t)fn);

@@ -201,7 +201,8 @@ GS_API void gs_unlock_os_thread(void);
 
 enum {
   GS_SITE_BLOCKING = 1,   /* known to block: the P is handed off at entry when work is waiting */
-  GS_SITE_CRITICAL = 2,   /* a short leaf: no entersyscall, only the stack switch.  Never blocks */
+  GS_SITE_CRITICAL = 2,   /* a short leaf: no entersyscall, only the stack switch.  Never blocks;
+                             builds with checks warn (gs_set_logger) of one that took 1 ms */
   GS_SITE_NOCALLBACK = 4, /* never calls back: gs_ functions that park are refused inside */
 };
 
@@ -214,7 +215,8 @@ typedef struct gs_site {
   /* ---- */
   unsigned score;   /* >0: known long (decremented by short returns); atomic, sysmon and callers */
   unsigned shorts;  /* run of short calls, saturating; atomic, callers */
-  uint64_t retakes; /* how often sysmon took the P from a call of this site; atomic, sysmon */
+  uint64_t retakes; /* how often sysmon took the P from a call of this site, or a critical one was
+                       not short (only builds with checks look); atomic, sysmon and callers */
 } gs_site;
 
 /* Calls fn(arg) on the M's system stack between entersyscall and exitsyscall: while it blocks,
@@ -228,6 +230,12 @@ GS_API int gs_cgocall(int (*fn)(void *), void *arg, int *result);
 
 /* gs_cgocall of a known site, which carries hints and learns.  site may be NULL. */
 GS_API int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result);
+
+/* gs_cgocall_site for code that makes very many short calls, as gs_ffi_call does: fn gets three
+ * words, begins with errno 0, and what it leaves there is written to *saved_errno.  site and
+ * saved_errno may not be NULL; what fn returns is not kept.  Errors: as gs_cgocall. */
+GS_API int gs_cgocall_words(gs_site *site, int (*fn)(void *a, void *b, void *c), void *a, void *b,
+                            void *c, int *saved_errno);
 
 /* gs_cgocall that gs_cancel can interrupt: while fn runs, gs_cancel (and the end of gs_run) calls
  * unblock(uarg), which makes fn return (an interrupt function of the library, a byte into a pipe).

@@ -50,6 +50,7 @@ bool os_guard(void *page, size_t bytes);
 void os_decommit(void *lo, size_t bytes);
 size_t os_pagesize(void);
 int64_t os_thread_cputime(void);
+uint64_t os_thread_waits(void); /* how often this thread has given up its processor to wait */
 int64_t os_thread_cputime_of(uint32_t tid); /* -1: there is no such thread */
 bool os_thread_asleep(uint32_t tid);        /* it waits in the kernel; false also if unknown */
 void os_secure_env(const char *name, const char **value);

@@ -19,65 +19,6 @@
 #include "ffi_internal.h"
 
 #define WORD 8u
-#define LARGEST 256u   /* from here on the ABIs look at the size only */
-#define PATIENCE 10000 /* members looked at: unions of unions can have very many */
-
-/* What is in one eightbyte: nothing, floats only, or an integer among it. */
-enum { NOTHING, FLOATS, INTEGER };
-
-typedef struct survey {
-  unsigned char word[LARGEST / WORD];
-  const gs_type *only; /* the one scalar type there is; NULL: none yet, or several */
-  bool several;
-  bool odd; /* a member is not at a multiple of its alignment, or has more than that */
-  unsigned looked;
-  bool long_double;
-} survey;
-
-static void look(survey *s, const gs_type *t, size_t at);
-
-static void look_scalar(survey *s, const gs_type *c, size_t at) {
-  if (at % c->align) s->odd = true;
-  if (c == &gsf_basics[B_LDOUBLE]) s->long_double = true;
-  if (!s->only && !s->several) s->only = c;
-  if (s->only != c) {
-    s->only = NULL;
-    s->several = true;
-  }
-  unsigned char what = c->kind == GS_KIND_FLOAT ? FLOATS : INTEGER;
-  for (size_t w = at / WORD; w <= (at + c->size - 1) / WORD; w++)
-    if (what > s->word[w]) s->word[w] = what;
-}
-
-static void look_bits(survey *s, const gs_field *f, size_t at) {
-  if (f->bit_width == 0) return;
-  size_t first = (at + f->offset) * 8 + f->bit_first;
-  for (size_t w = first / (WORD * 8); w <= (first + f->bit_width - 1) / (WORD * 8); w++)
-    s->word[w] = INTEGER;
-  s->only = NULL;
-  s->several = true;
-}
-
-static void look(survey *s, const gs_type *t, size_t at) {
-  const gs_type *c = t->canon;
-  if (s->looked++ >= PATIENCE) return;
-  if (gsf_align(t) > c->align) s->odd = true;
-  if (c->kind == GS_KIND_ARRAY) {
-    for (size_t i = 0; i < c->length && c->target->canon->size; i++)
-      look(s, c->target, at + i * c->target->canon->size);
-  } else if (c->kind == GS_KIND_STRUCT) {
-    for (size_t i = 0; i < c->length; i++) {
-      const gs_field *f = &c->fields[i];
-      if (f->align > f->type->canon->align) s->odd = true;
-      if (f->is_bits)
-        look_bits(s, f, at);
-      else
-        look(s, f->type, at + f->offset);
-    }
-  } else {
-    look_scalar(s, c, at);
-  }
-}
 
 static ffi_type *unsigned_of(size_t size) {
   return size >= 8   ? &ffi_type_uint64
@@ -86,8 +27,9 @@ static ffi_type *unsigned_of(size_t size) {
                      : &ffi_type_uint8;
 }
 
-/* Fills `elements` (room for LARGEST and the end) with the words of a struct of that size. */
-static void words(const survey *s, size_t size, ffi_type **elements) {
+/* Fills `elements` (room for GSF_SURVEY_LARGEST and the end) with the words of a struct of that
+ * size. */
+static void words(const gsf_survey *s, size_t size, ffi_type **elements) {
   size_t n = 0;
   if (s->only && s->only->kind == GS_KIND_FLOAT && size % s->only->size == 0) {
     for (; n < size / s->only->size; n++) elements[n] = s->only->ffi;
@@ -95,10 +37,10 @@ static void words(const survey *s, size_t size, ffi_type **elements) {
     return;
   }
   size_t used = (size + WORD - 1) / WORD;
-  while (used > 1 && s->word[used - 1] == NOTHING) used--;
+  while (used > 1 && s->word[used - 1] == GSF_NOTHING) used--;
   for (size_t w = 0; w < used; w++) {
     size_t left = size - w * WORD < WORD ? size - w * WORD : WORD;
-    if (s->word[w] == FLOATS) {
+    if (s->word[w] == GSF_FLOATS) {
       elements[n++] = left >= sizeof(double) ? &ffi_type_double : &ffi_type_float;
       continue;
     }
@@ -120,15 +62,15 @@ static int struct_form(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type
   gs_type *c = (gs_type *)t->canon; /* its libffi form is made once, by the declaring thread */
   if (c->flags & GS_TYPE_FLEXIBLE) return refuse(err, t, role, "ends in an array without a size");
   if (c->size == 0) return refuse(err, t, role, "has no members to pass by value");
-  ffi_type *elements[LARGEST + 1] = {&ffi_type_uint8, NULL};
-  if (c->size <= LARGEST) {
-    survey s = {.only = NULL};
-    look(&s, c, 0);
-    if (s.odd || c->flags & GS_TYPE_PACKED)
+  ffi_type *elements[GSF_SURVEY_LARGEST + 1] = {&ffi_type_uint8, NULL};
+  if (c->size <= GSF_SURVEY_LARGEST) {
+    gsf_survey s;
+    gsf_look(&s, c);
+    if (s.misplaced || s.overaligned || c->flags & GS_TYPE_PACKED)
       return refuse(err, t, role, "has packed or over-aligned members: not supported by value");
     if (s.long_double && s.several && c->size <= 2 * sizeof(long double) && c->size <= 16)
       return refuse(err, t, role, "is a union with a long double: not supported by value");
-    if (s.looked > PATIENCE) return refuse(err, t, role, "has too many members to pass by value");
+    if (s.gave_up) return refuse(err, t, role, "has too many members to pass by value");
     if (s.only == &gsf_basics[B_LDOUBLE] && c->size == sizeof(long double)) {
       *out = c->ffi = &ffi_type_longdouble;
       return GS_OK;

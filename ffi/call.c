@@ -1,8 +1,8 @@
 /* call.c: prepared functions, and calling them.
  *
- * Preparing turns a signature into libffi's ffi_cif once, and finds out whether the call needs
- * libffi at all (registers.c); calling is then one small struct on the caller's stack, and
- * gs_cgocall_site, which runs perform() on the thread's own full-size stack.
+ * Preparing turns a signature into a plan once (plan.c), or into libffi's ffi_cif if there is none
+ * for it; calling is then gs_cgocall_words with the thunk, or gs_cgocall_site with perform(), on
+ * the thread's own full-size stack.
  * errno is cleared, and read again, there: on the thread that makes the call, directly around it,
  * because the green thread may come back on another one.
  *
@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "ffi_internal.h"
+#include "plan.h"
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
@@ -43,14 +44,13 @@ static int check(const char *name, void *addr, const gs_type *ret, const gs_type
   return GS_OK;
 }
 
-/* Fills the types of f and libffi's forms of them. */
-static int describe(gs_func *f, const gs_type *const *args, ffi_type **forms, gs_ffi_error *err) {
+/* For libffi: its forms of the types, and its own description of the call. */
+static int describe(gs_func *f, ffi_type **forms, gs_ffi_error *err) {
   ffi_type *result;
   int e = gsf_ffi_type(f->ffi, f->ret, "the result", &result, err);
   for (size_t i = 0; i < f->nargs && e == GS_OK; i++) {
     char role[32];
     snprintf(role, sizeof(role), "argument %zu", i + 1);
-    f->args[i] = i < f->nfixed ? args[i] : gsf_promoted(args[i]);
     e = gsf_ffi_type(f->ffi, f->args[i], role, &forms[i], err);
   }
   if (e != GS_OK) return e;
@@ -60,9 +60,10 @@ static int describe(gs_func *f, const gs_type *const *args, ffi_type **forms, gs
                      : ffi_prep_cif(&f->cif, FFI_DEFAULT_ABI, (unsigned)f->nargs, result, forms);
   if (s != FFI_OK) return gsf_error(err, GS_ETYPE, "libffi cannot call '%.100s'", gs_func_name(f));
   const gs_type *c = f->ret->canon;
-  if (c->kind != GS_KIND_STRUCT && c->kind != GS_KIND_FLOAT && c->size < sizeof(ffi_arg))
+  if (c->kind != GS_KIND_STRUCT && c->kind != GS_KIND_FLOAT && c->kind != GS_KIND_COMPLEX &&
+      c->size < sizeof(ffi_arg))
     f->widened = (unsigned char)c->size;
-  return gsf_registers_plan(f, err);
+  return GS_OK;
 }
 
 static void link_into(gs_func *f, gs_func **list) {
@@ -91,7 +92,9 @@ int gsf_func_make(gs_ffi *ffi, gs_func **list, const char *name, void *addr, con
   f->nfixed = nfixed;
   f->variadic = variadic;
   f->ffi = ffi;
-  e = describe(f, args, (ffi_type **)(f->args + nargs), err);
+  for (size_t i = 0; i < nargs; i++) f->args[i] = i < nfixed ? args[i] : gsf_promoted(args[i]);
+  e = gsf_plan_make(f, err);
+  if (e == GS_OK && !f->plan) e = describe(f, (ffi_type **)(f->args + nargs), err);
   if (e != GS_OK) {
     gsf_site_release(site);
     free(f);
@@ -116,6 +119,7 @@ void gs_func_free(gs_func *func) {
   *func->link = func->next;
   if (func->next) func->next->link = func->link;
   gsf_site_release(func->site);
+  free(func->plan);
   free(func);
 }
 
@@ -168,15 +172,7 @@ typedef struct call {
   int saved_errno;
 } call;
 
-/* Both run on the thread's own stack, as a foreign call. */
-static int perform_registers(void *arg) {
-  call *c = arg;
-  errno = 0;
-  gsf_registers_call(c->func, c->ret, c->args);
-  c->saved_errno = errno;
-  return 0;
-}
-
+/* Runs on the thread's own stack, as a foreign call. */
 static int perform(void *arg) {
   call *c = arg;
   errno = 0;
@@ -193,24 +189,54 @@ static void narrow(void *ret, ffi_arg value, unsigned size) {
   }
 }
 
-int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
-  if (!func || (!args && func->nargs)) return GS_EINVAL;
-  union {
-    ffi_arg integer;
-    long double floating; /* an unwanted one must still be taken off the processor's stack */
-  } room;
+/* What a result is put into that is not wanted, or not in this size.  Also one that nobody wants
+ * must be taken off the processor's stack. */
+typedef union spare {
+  ffi_arg integer;
+  uint64_t words[2];
+  long double floating[2];
+} spare;
+
+/* libffi finds room by itself for a large result that nobody wants. */
+static int call_libffi(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
+  spare other;
   call c = {.func = func, .ret = ret, .args = (void **)args};
-  if (func->registers) {
-    int err = gs_cgocall_site(func->site, perform_registers, &c, NULL);
-    if (err == GS_OK && saved_errno) *saved_errno = c.saved_errno;
-    return err;
-  }
-  if (func->widened || (!ret && func->ret->canon->size <= sizeof(room))) c.ret = &room;
+  if (func->widened || (!ret && func->ret->canon->size <= sizeof(other))) c.ret = &other;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
   if (e != GS_OK) return e;
-  if (func->widened && ret) narrow(ret, room.integer, func->widened);
+  if (func->widened && ret) narrow(ret, other.integer, func->widened);
   if (saved_errno) *saved_errno = c.saved_errno;
   return GS_OK;
+}
+
+static inline int call_planned(const gs_func *func, void *ret, void *const *args,
+                               int *saved_errno) {
+  return gs_cgocall_words(func->site, func->thunk, (void *)args, ret, func->plan->steps,
+                          saved_errno);
+}
+
+/* By libffi, or with a result or an errno that nobody wants, or not in the size that it has. */
+__attribute__((noinline)) static int call_general(const gs_func *func, void *ret, void *const *args,
+                                                  int *saved_errno) {
+  spare other;
+  int unwanted;
+  size_t size = func->ret->canon->size;
+  if (!func->plan) return call_libffi(func, ret, args, saved_errno);
+  void *to = func->room ? &other : ret;
+  if (!ret) to = size > sizeof(other) ? malloc(size) : &other;
+  if (!to) return GS_ENOMEM;
+  int e = call_planned(func, to, args, saved_errno ? saved_errno : &unwanted);
+  if (e == GS_OK && func->room && ret) memcpy(ret, &other, size);
+  if (to != ret && to != &other) free(to);
+  return e;
+}
+
+/* The fast path leaves nothing to be done after the call. */
+int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
+  if (!func || (!args && func->nargs)) return GS_EINVAL;
+  if (!func->plan || !ret || !saved_errno || func->room)
+    return call_general(func, ret, args, saved_errno);
+  return call_planned(func, ret, args, saved_errno);
 }
 
 typedef struct errand {
@@ -228,7 +254,8 @@ static int run_errand(void *arg) {
  * meanwhile; where the thread is on its full-size stack already, the call is refused and is made
  * in place. */
 void gsf_on_big_stack(void (*fn)(void *), void *arg) {
-  static gs_site site = {.name = "gs_ffi", .flags = GS_SITE_CRITICAL};
+  /* Not short, on purpose: the watchdog that tells of such calls has told already. */
+  static gs_site site = {.name = "gs_ffi", .flags = GS_SITE_CRITICAL, .retakes = 1};
   errand e = {fn, arg};
   if (gs_cgocall_site(&site, run_errand, &e, NULL) != GS_OK) fn(arg);
 }

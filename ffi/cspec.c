@@ -137,6 +137,7 @@ enum {
   W_SIGNED = 1 << 9,
   W_UNSIGNED = 1 << 10,
   W_INT128 = 1 << 11,
+  W_COMPLEX = 1 << 12,
 };
 
 static int word_of(int kind) {
@@ -152,6 +153,7 @@ static int word_of(int kind) {
     case TK_SIGNED: return W_SIGNED;
     case TK_UNSIGNED: return W_UNSIGNED;
     case TK_INT128: return W_INT128;
+    case TK_COMPLEX: return W_COMPLEX;
     default: return 0;
   }
 }
@@ -168,6 +170,11 @@ static const gs_type *basic_of(const gs_ffi *ffi, int words) {
     case W_FLOAT: return sign ? NULL : &gsf_basics[B_FLOAT];
     case W_DOUBLE: return sign ? NULL : &gsf_basics[B_DOUBLE];
     case W_LONG | W_DOUBLE: return sign ? NULL : &gsf_basics[B_LDOUBLE];
+    case W_COMPLEX: /* alone, as compilers have it: of double */
+    case W_COMPLEX | W_DOUBLE: return sign ? NULL : &gsf_basics[B_COMPLEX_DOUBLE];
+    case W_COMPLEX | W_FLOAT: return sign ? NULL : &gsf_basics[B_COMPLEX_FLOAT];
+    case W_COMPLEX | W_LONG: /* on the way to the next */
+    case W_COMPLEX | W_LONG | W_DOUBLE: return sign ? NULL : &gsf_basics[B_COMPLEX_LDOUBLE];
     case W_CHAR: return &gsf_basics[is_unsigned ? B_UCHAR : sign ? B_SCHAR : B_CHAR];
     case W_SHORT:
     case W_SHORT | W_INT: return &gsf_basics[is_unsigned ? B_USHORT : B_SHORT];
@@ -208,8 +215,7 @@ bool gsf_starts_type(gsf_parser *p, const gsf_token *t) {
     case TK_UNION:
     case TK_ENUM:
     case TK_EXTENSION:
-    case TK_STORAGE:
-    case TK_COMPLEX: return true;
+    case TK_STORAGE: return true;
     default: return word_of(t->kind) || is_qualifier(t->kind) || typedef_of(p, t);
   }
 }
@@ -278,8 +284,6 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       if (!gsf_read_attributes(p, &out->attributes)) return false;
     } else if (p->tok.kind == TK_ALIGNAS) {
       if (!read_alignas(p, &out->attributes)) return false;
-    } else if (p->tok.kind == TK_COMPLEX) {
-      return gsf_fail(p, GS_ETYPE, p->tok.line, p->tok.column, "complex types are not supported");
     } else if (words || out->type) {
       break;
     } else if (p->tok.kind == TK_STRUCT || p->tok.kind == TK_UNION || p->tok.kind == TK_ENUM) {
@@ -290,6 +294,7 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       gsf_next(p);
     }
   }
+  if (words == (W_COMPLEX | W_LONG)) return gsf_expected(p, "'double'");
   if (words) out->type = basic_of(p->ffi, words);
   out->type = gsf_qualified(&p->ffi->arena, out->type, qualifiers);
   return out->type || gsf_oom(p);

@@ -3,14 +3,14 @@
  *   arena.c    memory that goes away together, or back to a mark
  *   types.c    gs_type: the built-in ones, derived ones, how they are spelled and compared
  *   layout.c   sizes and offsets of structs and unions
- *   abi.c      a gs_type as libffi wants to see it
+ *   survey.c   what is in the words of a struct      abi.c  a gs_type as libffi wants to see it
  *   decls.c    gs_ffi: the names it knows, and taking a failed cdef back
  *   clex.c     characters to tokens        cexpr.c  constant expressions
  *   cspec.c    declaration specifiers: struct, union, enum, attributes and the words for types
  *   cdecl.c    declarators and declarations: what gs_ffi_cdef does
  *   site.c     call sites, which must outlive the functions that use them
  *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
- *   registers.c, arch/   calls that need no libffi
+ *   plan.c, arch/   calls that need no libffi
  *
  * Types are made once and then only read, except that a struct gets its members when it is defined
  * and its libffi form when it is first passed by value; both happen on the one thread that declares
@@ -61,7 +61,6 @@ int gsf_nomem(gs_ffi_error *err);
   ((size_t)PTRDIFF_MAX / 16) /* of one type: positions in bits cannot overflow \
                               */
 #define GSF_MAX_ARGS 255
-#define GSF_MAX_MOVES 16 /* more arguments than any ABI has registers for */
 
 typedef enum gsf_basic {
   B_VOID,
@@ -80,6 +79,9 @@ typedef enum gsf_basic {
   B_FLOAT,
   B_DOUBLE,
   B_LDOUBLE,
+  B_COMPLEX_FLOAT,
+  B_COMPLEX_DOUBLE,
+  B_COMPLEX_LDOUBLE,
   B_COUNT
 } gsf_basic;
 
@@ -104,7 +106,7 @@ struct gs_type {
   const char *name;   /* as C spells it without a name … */
   size_t hole;        /* … and where in it the name would stand */
   const gs_type *canon;
-  const gs_type *target;  /* pointer, array: of what; function: its result */
+  const gs_type *target;  /* pointer, array, complex: of what; function: its result */
   size_t length;          /* array: elements; struct: members; function: parameters */
   gs_field *fields;       /* struct */
   const gs_type **params; /* function */
@@ -147,6 +149,27 @@ const gs_type *gsf_promoted(const gs_type *t);
  * asks for (0: nothing).  Errors: GS_ETYPE (*bad is the member at fault). */
 int gsf_layout(gs_type *t, gs_field *fields, size_t n, size_t align, bool packed, size_t *bad);
 void gsf_unlayout(gs_type *t); /* incomplete again */
+
+/* ---- survey.c -------------------------------------------------------------------------------- */
+
+#define GSF_SURVEY_LARGEST 256u /* bytes: from here on the ABIs look at the size only */
+
+/* What is in one eightbyte: nothing, floats only, or an integer among it. */
+enum { GSF_NOTHING, GSF_FLOATS, GSF_INTEGER };
+
+typedef struct gsf_survey {
+  unsigned char word[GSF_SURVEY_LARGEST / 8];
+  const gs_type *only; /* the one scalar type there is; NULL: none, or several */
+  bool several;
+  bool misplaced;   /* a member is not at a multiple of its alignment */
+  bool overaligned; /* a member has more than its type's alignment */
+  bool long_double; /* among them */
+  bool gave_up;     /* there are too many members */
+  unsigned looked;
+} gsf_survey;
+
+/* t of a complete type of at most GSF_SURVEY_LARGEST bytes. */
+void gsf_look(gsf_survey *s, const gs_type *t);
 
 /* ---- abi.c ----------------------------------------------------------------------------------- */
 
@@ -228,19 +251,21 @@ void gsf_site_release(gs_site *site);
 
 /* ---- call.c, library.c ----------------------------------------------------------------------- */
 
+typedef struct gsf_plan gsf_plan; /* see plan.h */
+
 struct gs_func {
-  gs_site *site;
   void (*fn)(void);
-  ffi_cif cif;
+  gsf_plan *plan;                       /* NULL: by libffi */
+  int (*thunk)(void *, void *, void *); /* what makes a planned call */
+  size_t room; /* a planned result's size, if it is written in more bytes than it has; or 0 */
+  gs_site *site;
+  ffi_cif cif; /* without a plan */
   const gs_type *ret;
   const gs_type **args; /* behind this struct, and libffi's forms behind them */
   size_t nargs;         /* with this shape's variadic ones */
   size_t nfixed;
   bool variadic;
-  unsigned char widened;   /* libffi widens the result: its true size, 1..7; 0: it does not */
-  unsigned char registers; /* 0: by libffi; 1: integer registers alone; 2: vector registers too */
-  unsigned char back;      /* how the result comes out of its register */
-  unsigned char moves[GSF_MAX_MOVES]; /* how each argument goes into its register */
+  unsigned char widened; /* libffi widens the result: its true size, 1..7; 0: it does not */
   gs_ffi *ffi;
   gs_func *next, **link; /* in the ffi's list, or a shape in its function's */
   gs_func *shapes;
@@ -255,12 +280,11 @@ int gsf_func_make(gs_ffi *ffi, gs_func **list, const char *name, void *addr, con
 void gsf_on_big_stack(void (*fn)(void *), void *arg);
 void gsf_libs_free(gs_ffi *ffi);
 
-/* ---- registers.c ----------------------------------------------------------------------------- */
+/* ---- plan.c ---------------------------------------------------------------------------------- */
 
-/* Decides whether f's calls go through registers.c.  Errors: GS_EINVAL (GOSCHED_FFI). */
-int gsf_registers_plan(gs_func *f, gs_ffi_error *err);
-/* Calls f, whose plan says so; ret of the result's own size, NULL: not wanted. */
-void gsf_registers_call(const gs_func *f, void *ret, void *const *args);
+/* Gives f a plan, if its calls can do without libffi.  Errors: GS_EINVAL (GOSCHED_FFI), GS_ENOMEM.
+ */
+int gsf_plan_make(gs_func *f, gs_ffi_error *err);
 
 /* ---- cdecl.c --------------------------------------------------------------------------------- */
 

@@ -46,6 +46,7 @@ typedef enum gs_kind {
   GS_KIND_STRUCT,   /* struct or union by value */
   GS_KIND_ARRAY,    /* only as a member, a variable or what a pointer points to */
   GS_KIND_FUNCTION, /* only as what a pointer points to, or of a declaration */
+  GS_KIND_COMPLEX,  /* two values of gs_type_target, which is GS_KIND_FLOAT: real, imaginary */
 } gs_kind;
 
 /* What else is known of a type, as bits. */
@@ -116,7 +117,8 @@ GS_API int gs_func_variadic_shape(gs_func *func, const gs_type *const *extra, si
                                   gs_func **out, gs_ffi_error *err);
 
 /* Built-in types, for bindings that parse elsewhere: "int8" … "uint64", "bool", "float", "double",
- * "longdouble", "pointer", "void".  Static; NULL for an unknown name. */
+ * "longdouble", "complexfloat", "complexdouble", "complexlongdouble", "pointer", "void".  Static;
+ * NULL for an unknown name. */
 GS_API const gs_type *gs_type_builtin(const char *name);
 
 /* A struct type from its n members in order (layout by the C ABI; no bit-fields).  Owned by ffi.
@@ -128,9 +130,9 @@ GS_API int gs_type_struct(gs_ffi *ffi, const gs_type *const *members, size_t n, 
  * arguments (args).  nfixed < nargs: a variadic call of this shape,
  * whose arguments from nfixed on are promoted as in gs_func_variadic_shape; nfixed is at least 1.
  * name is copied, shown in traces; site_flags are GS_SITE_….  Freed by gs_func_free or with ffi.
- * If all arguments and the result are integers, pointers, float or double and fit into registers
- * (amd64: 6 integers and 8 floats; arm64: 8 and 8), its calls do without libffi; GOSCHED_FFI=libffi
- * in the environment sends all calls through libffi (auto: the default; anything else is refused).
+ * Nearly all signatures are called without libffi (docs/design.md says which are not);
+ * GOSCHED_FFI=libffi in the environment sends all calls through libffi (auto: the default; anything
+ * else is refused), which cannot pass structs with packed or over-aligned members by value.
  * Errors: GS_EINVAL, GS_ETYPE, GS_ENOMEM. */
 GS_API int gs_func_prepare(gs_ffi *ffi, const char *name, void *addr, const gs_type *ret,
                            const gs_type *const *args, size_t nargs, size_t nfixed,
@@ -140,11 +142,12 @@ GS_API void gs_func_free(gs_func *func);
 /* Calls it: as a foreign call on the system stack if a green thread calls (it may come back on
  * another OS thread), in place if not.
  *   ret          room for the result, of the size of the return type (integers narrower than int
- *                are stored in their own size); may be NULL for void
+ *                are stored in their own size); NULL: not wanted
  *   args         one pointer per argument to a value of the argument's C type
  *   saved_errno  errno as the function left it (NULL: not wanted); errno is 0 before the call
  * Inside another foreign call it acts as inside gs_cgocallback.
- * Errors: GS_EINVAL (func or args NULL), GS_EPERM (as gs_cgocall). */
+ * Errors: GS_EINVAL (func or args NULL), GS_EPERM (as gs_cgocall), GS_ENOMEM (for a large result
+ * that is not wanted). */
 GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
 
 /* Looking at a prepared function and at types. */
@@ -158,7 +161,8 @@ GS_API unsigned gs_type_flags(const gs_type *type); /* GS_TYPE_… */
 GS_API size_t gs_type_size(const gs_type *type);    /* 0: void, incomplete, a function */
 GS_API size_t gs_type_align(const gs_type *type);
 GS_API const char *gs_type_name(const gs_type *type); /* as declared, e.g. "const char *" */
-/* What a pointer points to, an array consists of, a function returns; else NULL. */
+/* What a pointer points to, an array or a complex number consists of, a function returns; else
+ * NULL. */
 GS_API const gs_type *gs_type_target(const gs_type *type);
 GS_API size_t gs_type_length(const gs_type *type); /* elements, members or parameters; else 0 */
 GS_API const gs_type *gs_type_param(const gs_type *type, size_t i); /* of a function, or NULL */

@@ -26,6 +26,16 @@
          .canon = &gsf_basics[b],           \
          .ffi = &(libffi)}
 
+#define COMPLEX(b, component, ctype, text, libffi) \
+  [b] = {.kind = GS_KIND_COMPLEX,                  \
+         .size = 2 * sizeof(ctype),                \
+         .align = _Alignof(ctype),                 \
+         .name = (text),                           \
+         .hole = sizeof(text) - 1,                 \
+         .canon = &gsf_basics[b],                  \
+         .target = &gsf_basics[component],         \
+         .ffi = &(libffi)}
+
 #define CHAR_IS_SIGNED ((char)-1 < 0)
 #define CHAR_KIND (CHAR_IS_SIGNED ? GS_KIND_INT : GS_KIND_UINT)
 #if defined(__CHAR_UNSIGNED__)
@@ -56,6 +66,10 @@ const gs_type gsf_basics[B_COUNT] = {
     BASIC(B_FLOAT, GS_KIND_FLOAT, 0, float, "float", ffi_type_float),
     BASIC(B_DOUBLE, GS_KIND_FLOAT, 0, double, "double", ffi_type_double),
     BASIC(B_LDOUBLE, GS_KIND_FLOAT, 0, long double, "long double", ffi_type_longdouble),
+    COMPLEX(B_COMPLEX_FLOAT, B_FLOAT, float, "float _Complex", ffi_type_complex_float),
+    COMPLEX(B_COMPLEX_DOUBLE, B_DOUBLE, double, "double _Complex", ffi_type_complex_double),
+    COMPLEX(B_COMPLEX_LDOUBLE, B_LDOUBLE, long double, "long double _Complex",
+            ffi_type_complex_longdouble),
 };
 
 static const gs_type void_pointer = {.kind = GS_KIND_POINTER,
@@ -73,13 +87,23 @@ const gs_type *gs_type_builtin(const char *name) {
     const char *name;
     const gs_type *type;
   } table[] = {
-      {"int8", &gsf_basics[B_SCHAR]},    {"uint8", &gsf_basics[B_UCHAR]},
-      {"int16", &gsf_basics[B_SHORT]},   {"uint16", &gsf_basics[B_USHORT]},
-      {"int32", &gsf_basics[B_INT]},     {"uint32", &gsf_basics[B_UINT]},
-      {"int64", &gsf_basics[B_LLONG]},   {"uint64", &gsf_basics[B_ULLONG]},
-      {"bool", &gsf_basics[B_BOOL]},     {"float", &gsf_basics[B_FLOAT]},
-      {"double", &gsf_basics[B_DOUBLE]}, {"longdouble", &gsf_basics[B_LDOUBLE]},
-      {"pointer", &void_pointer},        {"void", &gsf_basics[B_VOID]},
+      {"int8", &gsf_basics[B_SCHAR]},
+      {"uint8", &gsf_basics[B_UCHAR]},
+      {"int16", &gsf_basics[B_SHORT]},
+      {"uint16", &gsf_basics[B_USHORT]},
+      {"int32", &gsf_basics[B_INT]},
+      {"uint32", &gsf_basics[B_UINT]},
+      {"int64", &gsf_basics[B_LLONG]},
+      {"uint64", &gsf_basics[B_ULLONG]},
+      {"bool", &gsf_basics[B_BOOL]},
+      {"float", &gsf_basics[B_FLOAT]},
+      {"double", &gsf_basics[B_DOUBLE]},
+      {"longdouble", &gsf_basics[B_LDOUBLE]},
+      {"pointer", &void_pointer},
+      {"void", &gsf_basics[B_VOID]},
+      {"complexfloat", &gsf_basics[B_COMPLEX_FLOAT]},
+      {"complexdouble", &gsf_basics[B_COMPLEX_DOUBLE]},
+      {"complexlongdouble", &gsf_basics[B_COMPLEX_LDOUBLE]},
   };
   for (size_t i = 0; name && i < sizeof(table) / sizeof(table[0]); i++)
     if (strcmp(name, table[i].name) == 0) return table[i].type;

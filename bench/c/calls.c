@@ -32,8 +32,9 @@ static double loop_cgocall_site(void *arg, uint64_t n) {
 
 static double loop_ffi(void *arg, uint64_t n) {
   const gs_func *func = arg;
-  int values[6] = {1, 2, 3, 4, 5, 6};
-  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
+  int values[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  void *args[8] = {&values[0], &values[1], &values[2], &values[3],
+                   &values[4], &values[5], &values[6], &values[7]};
   int ret, saved_errno;
   int64_t start = bench_now();
   for (uint64_t i = 0; i < n; i++) {
@@ -57,7 +58,8 @@ static gs_func *prepare(const char *name) {
       "int gsbench_int0(void);"
       "int gsbench_int1(int a);"
       "int gsbench_int4(int a, int b, int c, int d);"
-      "int gsbench_int6(int a, int b, int c, int d, int e, int f);";
+      "int gsbench_int6(int a, int b, int c, int d, int e, int f);"
+      "int gsbench_int8(int a, int b, int c, int d, int e, int f, int g, int h);";
   gs_ffi_error error = {0};
   gs_ffi *ffi = gs_ffi_new();
   gs_lib *library = NULL;
@@ -75,9 +77,10 @@ static gs_func *prepare(const char *name) {
 
 static void body_ffi(bench_green *g) {
   gs_func *func = prepare(g->arg);
-  int values[6] = {1, 2, 3, 4, 5, 6};
-  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
-  static const int sums[7] = {0, 1, 3, 6, 10, 15, 21};
+  int values[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  void *args[8] = {&values[0], &values[1], &values[2], &values[3],
+                   &values[4], &values[5], &values[6], &values[7]};
+  static const int sums[9] = {0, 1, 3, 6, 10, 15, 21, 28, 36};
   int ret = -1, saved_errno;
   bench_check("gs_ffi_call", gs_ffi_call(func, &ret, args, &saved_errno));
   if (ret != sums[gs_func_nargs(func)]) {
@@ -186,6 +189,10 @@ static void run_ffi6(const bench_options *options, bench_result *out) {
   run_ffi(options, out, "gsbench_int6");
 }
 
+static void run_ffi8(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, "gsbench_int8");
+}
+
 const bench_row bench_rows_calls[] = {
     {"call.nosite", "ns", run_cgocall},
     {"call.site", "ns", run_cgocall_site},
@@ -194,6 +201,7 @@ const bench_row bench_rows_calls[] = {
     {"call.ffi1", "ns", run_ffi1},
     {"call.ffi4", "ns", run_ffi4},
     {"call.ffi6", "ns", run_ffi6},
+    {"call.ffi8", "ns", run_ffi8},
     {"callback", "ns", run_callback},
     {"callback.foreign", "ns", run_callback_foreign},
     {NULL, NULL, NULL},

@@ -34,16 +34,38 @@ static void run_call(const bench_options *options, bench_result *out) {
   bench_loop_row(options, out, loop_call, NULL);
 }
 
+/* With as many ints as the functions that are called by declaration have. */
+#define LOOP_INTS(name, type, function, ...)                                \
+  static double loop_##name(void *arg, uint64_t n) {                        \
+    int(*volatile called) type = function;                                  \
+    (void)arg;                                                              \
+    int64_t start = bench_now();                                            \
+    for (uint64_t i = 0; i < n; i++) {                                      \
+      called(__VA_ARGS__);                                                  \
+    }                                                                       \
+    return (double)(bench_now() - start);                                   \
+  }                                                                         \
+  static void run_##name(const bench_options *options, bench_result *out) { \
+    bench_loop_row(options, out, loop_##name, NULL);                        \
+  }
+
+LOOP_INTS(int0, (void), gsbench_int0)
+LOOP_INTS(int1, (int), gsbench_int1, 1)
+LOOP_INTS(int4, (int, int, int, int), gsbench_int4, 1, 2, 3, 4)
+LOOP_INTS(int6, (int, int, int, int, int, int), gsbench_int6, 1, 2, 3, 4, 5, 6)
+LOOP_INTS(int8, (int, int, int, int, int, int, int, int), gsbench_int8, 1, 2, 3, 4, 5, 6, 7, 8)
+
 struct prepared {
   ffi_cif cif;
-  ffi_type *types[6];
+  ffi_type *types[8];
   void (*function)(void);
 };
 
 static double loop_ffi(void *arg, uint64_t n) {
   struct prepared *prepared = arg;
-  int values[6] = {1, 2, 3, 4, 5, 6};
-  void *args[6] = {&values[0], &values[1], &values[2], &values[3], &values[4], &values[5]};
+  int values[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  void *args[8] = {&values[0], &values[1], &values[2], &values[3],
+                   &values[4], &values[5], &values[6], &values[7]};
   ffi_arg ret;
   int64_t start = bench_now();
   for (uint64_t i = 0; i < n; i++) {
@@ -80,6 +102,10 @@ static void run_ffi4(const bench_options *options, bench_result *out) {
 
 static void run_ffi6(const bench_options *options, bench_result *out) {
   run_ffi(options, out, 6, FFI_FN(gsbench_int6));
+}
+
+static void run_ffi8(const bench_options *options, bench_result *out) {
+  run_ffi(options, out, 8, FFI_FN(gsbench_int8));
 }
 
 /* ---- a line of the cache, there and back ----------------------------------------------------- */
@@ -328,10 +354,16 @@ static void run_pthreads_10000(const bench_options *options, bench_result *out) 
 
 const bench_row bench_rows_floor[] = {
     {"floor.call", "ns", run_call},
+    {"floor.int0", "ns", run_int0},
+    {"floor.int1", "ns", run_int1},
+    {"floor.int4", "ns", run_int4},
+    {"floor.int6", "ns", run_int6},
+    {"floor.int8", "ns", run_int8},
     {"floor.ffi0", "ns", run_ffi0},
     {"floor.ffi1", "ns", run_ffi1},
     {"floor.ffi4", "ns", run_ffi4},
     {"floor.ffi6", "ns", run_ffi6},
+    {"floor.ffi8", "ns", run_ffi8},
     {"floor.switch.two", "ns", run_switch_two},
     {"floor.switch.ring", "ns", run_switch_ring},
     {"floor.line", "ns", run_line},

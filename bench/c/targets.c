@@ -21,4 +21,8 @@ int gsbench_int4(int a, int b, int c, int d) { return a + b + c + d; }
 
 int gsbench_int6(int a, int b, int c, int d, int e, int f) { return a + b + c + d + e + f; }
 
+int gsbench_int8(int a, int b, int c, int d, int e, int f, int g, int h) {
+  return a + b + c + d + e + f + g + h;
+}
+
 int gsbench_add(int a, int b) { return a + b; }

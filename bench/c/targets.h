@@ -12,7 +12,8 @@ int gsbench_nap(void *usec);                  /* usleep(*(unsigned *)usec); retu
 int gsbench_int0(void);                       /* returns 0 */
 int gsbench_int1(int a);                      /* returns a */
 int gsbench_int4(int a, int b, int c, int d); /* returns their sum */
-int gsbench_int6(int a, int b, int c, int d, int e, int f); /* returns their sum */
-int gsbench_add(int a, int b);                              /* returns their sum */
+int gsbench_int6(int a, int b, int c, int d, int e, int f);               /* returns their sum */
+int gsbench_int8(int a, int b, int c, int d, int e, int f, int g, int h); /* the same */
+int gsbench_add(int a, int b);                                            /* returns their sum */
 
 #endif

@@ -56,6 +56,11 @@ def go(row: str) -> Side:
     return Side("Go", "go", row)
 
 
+def purego(row: str) -> Side:
+    """Go's without cgo."""
+    return Side("purego", "purego", row)
+
+
 def tokio(row: str) -> Side:
     """Tokio's side."""
     return Side("Tokio", "rust", row)
@@ -86,10 +91,11 @@ def call_rows() -> list[Row]:
             (times(0.5, "Go"),),
         ),
     ]
-    for n in (0, 1, 4, 6):
-        goals = (plus(8, "ffi_call"), *((times(0.3, "Go"),) if n == 4 else ()))
-        bare = floor("ffi_call", f"floor.ffi{n}")
-        rows.append(Row(f"call.ffi{n}", c(f"call.ffi{n}"), bare, (go(f"call.int{n}"),), goals))
+    for n in (0, 1, 4, 6, 8):
+        others = (floor("ffi_call", f"floor.ffi{n}"), go(f"call.int{n}"), purego(f"call.int{n}"))
+        goals = (times(0.3, "Go"), plus(12, "indirect call"))
+        indirect = floor("indirect call", f"floor.int{n}")
+        rows.append(Row(f"call.ffi{n}", c(f"call.ffi{n}"), indirect, others, goals))
     return rows
 
 

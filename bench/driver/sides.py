@@ -47,7 +47,9 @@ class Programs:
             if program == "c":
                 self._commands[program] = self._build_c()
             elif program == "go":
-                self._commands[program] = self._build_go()
+                self._commands[program] = self._build_go(BENCH / "go")
+            elif program == "purego":
+                self._commands[program] = self._build_purego()
             elif program == "rust":
                 self._commands[program] = self._build_rust()
             else:
@@ -89,11 +91,11 @@ class Programs:
         problem = build_problem([cmake, "--build", str(self.build), "--target", "bench"])
         return problem or [str(self.directory / "gsbench")]
 
-    def _build_go(self) -> list[str] | str:
+    def _build_go(self, sources: Path) -> list[str] | str:
         go = shutil.which("go")
         if go is None:
             return "go is not on PATH (Debian: golang)"
-        program = self.directory / "go" / "gobench"
+        program = self.directory / "go" / f"{sources.name}bench"
         environment = {
             **self.environment,
             "CGO_ENABLED": "1",
@@ -103,9 +105,16 @@ class Programs:
             "GOWORK": "off",
         }
         problem = build_problem(
-            [go, "build", "-o", str(program), "."], directory=BENCH / "go", environment=environment
+            [go, "build", "-o", str(program), "."], directory=sources, environment=environment
         )
         return problem or [str(program)]
+
+    def _build_purego(self) -> list[str] | str:
+        # The module apart from Go's, so that those rows need nothing from the network.
+        module = self.directory / "purego"
+        shutil.copytree(BENCH / "purego", module, dirs_exist_ok=True)
+        shutil.copy(BENCH / "go" / "harness.go", module)
+        return self._build_go(module)
 
     def _build_rust(self) -> list[str] | str:
         cargo = shutil.which("cargo")

@@ -104,16 +104,6 @@ func threads() int {
 	return n
 }
 
-func rows() map[string]row {
-	all := map[string]row{}
-	for _, table := range []map[string]row{callRows, switchRows, syncRows, handoffRows, blockRows, echoRows, manyRows, watchRows} {
-		for name, row := range table {
-			all[name] = row
-		}
-	}
-	return all
-}
-
 func list(all map[string]row) {
 	names := make([]string, 0, len(all))
 	for name := range all {

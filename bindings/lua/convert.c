@@ -200,6 +200,7 @@ static lua_Number read_number(const void *from, size_t size) {
 const char *gsl_unsupported(const gs_type *type) {
   switch (gs_type_kind(type)) {
     case GS_KIND_STRUCT: return "is passed by value, which Lua cannot express; use a pointer to it";
+    case GS_KIND_COMPLEX: return "is complex, which Lua cannot express; use a pointer to it";
     case GS_KIND_ARRAY: return "is an array, not a single value";
     case GS_KIND_FUNCTION: return "is a function, not a value";
     default: return NULL;

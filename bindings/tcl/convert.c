@@ -26,6 +26,7 @@ static int mismatch(Tcl_Interp *interp, Tcl_Obj *value, const gs_type *type, int
 const char *gst_unsupported(const gs_type *type) {
   switch (gs_type_kind(type)) {
     case GS_KIND_STRUCT: return "is passed by value, which Tcl cannot express; use a pointer to it";
+    case GS_KIND_COMPLEX: return "is complex, which Tcl cannot express; use a pointer to it";
     case GS_KIND_ARRAY: return "is an array, not a single value";
     case GS_KIND_FUNCTION: return "is a function, not a value";
     default: return NULL;

@@ -17,23 +17,41 @@ static inline void *gs_arch_getm(void) {
  * function that this stands in has rbp for its frame, which asking for the frame's address makes
  * sure of; and as in amd64.S it says that it is a signal frame, for gdb, and has a personality. */
 #define GS_ARCH_CALL_HERE 1
+#define GS_ARCH_CALL_ON(sp)                        \
+  ".cfi_signal_frame\n\t"                          \
+  ".cfi_personality 0x1b, gs_arch_personality\n\t" \
+  "movq %%rsp, %[saved]\n\t"                       \
+  "movq %%rsp, (" sp                               \
+  ")\n\t"                                          \
+  "movq " sp                                       \
+  ", %%rsp\n\t"                                    \
+  "call *%%rax\n\t"                                \
+  "movq %[saved], %%rsp"
+#define GS_ARCH_CALL_SPOILS                                                                   \
+  "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
+      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)",   \
+      "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "memory", "cc"
+
 static inline __attribute__((always_inline)) int gs_arch_call_here(int (*fn)(void *), void *arg,
                                                                    void *sp) {
   int r;
   void *saved;
-  __asm__ volatile(
-      ".cfi_signal_frame\n\t"
-      ".cfi_personality 0x1b, gs_arch_personality\n\t"
-      "movq %%rsp, %[saved]\n\t"
-      "movq %%rsp, (%[sp])\n\t"
-      "movq %[sp], %%rsp\n\t"
-      "call *%%rax\n\t"
-      "movq %[saved], %%rsp"
-      : "=a"(r), [saved] "=&b"(saved), "+D"(arg), [sp] "+S"(sp)
-      : "0"(fn), "r"(__builtin_frame_address(0))
-      : "rcx", "rdx", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
-        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st",
-        "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "memory", "cc");
+  __asm__ volatile(GS_ARCH_CALL_ON("%[sp]")
+                   : "=a"(r), [saved] "=&b"(saved), "+D"(arg), [sp] "+S"(sp)
+                   : "0"(fn), "r"(__builtin_frame_address(0))
+                   : "rcx", "rdx", "r8", GS_ARCH_CALL_SPOILS);
+  return r;
+}
+
+/* The same for fn(a, b, c). */
+static inline __attribute__((always_inline)) int gs_arch_call3_here(
+    int (*fn)(void *, void *, void *), void *a, void *b, void *c, void *sp) {
+  int r;
+  void *saved;
+  __asm__ volatile(GS_ARCH_CALL_ON("%[sp]")
+                   : "=a"(r), [saved] "=&b"(saved), "+D"(a), "+S"(b), "+d"(c), [sp] "+c"(sp)
+                   : "0"(fn), "r"(__builtin_frame_address(0))
+                   : "r8", GS_ARCH_CALL_SPOILS);
   return r;
 }
 #endif

@@ -63,6 +63,12 @@ int64_t os_thread_cputime(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+uint64_t os_thread_waits(void) {
+  struct rusage u;
+  getrusage(RUSAGE_THREAD, &u);
+  return (uint64_t)u.ru_nvcsw;
+}
+
 /* The clock of another thread, as pthread_getcpuclockid makes its number, but from the tid: the
  * thread may have ended, and a pthread_t must not be used then.  -1: it has. */
 int64_t os_thread_cputime_of(uint32_t tid) {

@@ -7,6 +7,10 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { PROCS = 2 };
 
@@ -280,6 +284,110 @@ static void test_critical_calls(void **state) {
   run_procs(PROCS, critical_calls, NULL);
 }
 
+/* ---- the watchdog for critical calls ---- */
+
+static unsigned warnings;
+static char warned_of[256];
+
+static void note_warning(int level, const char *text, void *ud) {
+  (void)ud;
+  if (level > 1) return;
+  warnings++;
+  snprintf(warned_of, sizeof(warned_of), "%s", text);
+}
+
+static int sleep_5_ms(void *arg) {
+  (void)arg;
+  usleep(5000);
+  errno = EDOM;
+  return 1;
+}
+
+static int compute_5_ms(void *arg) {
+  struct timespec t;
+  int64_t began, now;
+  (void)arg;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  began = now = t.tv_sec * 1000000000 + t.tv_nsec;
+  while (now - began < 5000000) {
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    now = t.tv_sec * 1000000000 + t.tv_nsec;
+  }
+  return 2;
+}
+
+static int at_once(void *arg) {
+  (void)arg;
+  return 3;
+}
+
+static void not_short(void *arg) {
+  static gs_site sleeper = {.name = "sleeper", .flags = GS_SITE_CRITICAL};
+  static gs_site thinker = {.name = "thinker", .flags = GS_SITE_CRITICAL};
+  static gs_site leaf = {.name = "leaf", .flags = GS_SITE_CRITICAL};
+  int result = 0;
+  (void)arg;
+  for (int i = 0; i < 3; i++) CHECK_CODE(gs_cgocall_site(&sleeper, sleep_5_ms, NULL, &result), 0);
+  CHECK(gs_errno() == EDOM);
+#if GS_DEBUG || GS_TORTURE
+  CHECK(warnings == 1 && strstr(warned_of, "critical call of sleeper waited for "));
+  CHECK(sleeper.retakes == 3);
+  CHECK_CODE(gs_cgocall_site(&thinker, compute_5_ms, NULL, &result), 0);
+  CHECK(warnings == 2 && strstr(warned_of, "critical call of thinker computed for "));
+#else
+  CHECK_CODE(gs_cgocall_site(&thinker, compute_5_ms, NULL, &result), 0);
+  CHECK(warnings == 0);
+#endif
+  CHECK(result == 2);
+  CHECK_CODE(gs_cgocall_site(&leaf, at_once, NULL, &result), 0);
+  CHECK(leaf.retakes == 0);
+}
+
+static void test_critical_watchdog(void **state) {
+  (void)state;
+  gs_set_logger(note_warning, NULL);
+  run_procs(1, not_short, NULL);
+  gs_set_logger(NULL, NULL);
+}
+
+/* ---- three words and errno ---- */
+
+static int add_words(void *a, void *b, void *c) {
+  if (errno != 0) return -1;
+  *(uintptr_t *)a = (uintptr_t)b + (uintptr_t)c;
+  errno = ERANGE;
+  return 0;
+}
+
+static int add_words_slowly(void *a, void *b, void *c) {
+  usleep(2000);
+  return add_words(a, b, c);
+}
+
+static void words(void *arg) {
+  static gs_site site = {.name = "words"}, slow = {.name = "slow words", .flags = GS_SITE_BLOCKING};
+  uintptr_t sum;
+  int e;
+  for (uintptr_t i = 0; i < 100; i++) {
+    bool blocks = arg && i % 10 == 0;
+    e = sum = 0;
+    errno = EDOM;
+    CHECK_CODE(gs_cgocall_words(blocks ? &slow : &site, blocks ? add_words_slowly : add_words, &sum,
+                                (void *)i, (void *)(i * i), &e),
+               GS_OK);
+    CHECK(sum == i + i * i && e == ERANGE);
+  }
+  CHECK_CODE(gs_cgocall_words(&site, NULL, NULL, NULL, NULL, &e), GS_EINVAL);
+}
+
+static void test_words(void **state) {
+  (void)state;
+  words(NULL); /* in place */
+  run_procs(1, words, NULL);
+  int blocking = 1;
+  run_procs(PROCS, words, &blocking);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_in_place),
@@ -289,6 +397,8 @@ int main(void) {
       cmocka_unit_test(test_calls_have_a_large_stack),
       cmocka_unit_test(test_short_calls_make_no_threads),
       cmocka_unit_test(test_critical_calls),
+      cmocka_unit_test(test_critical_watchdog),
+      cmocka_unit_test(test_words),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,7 @@ static const struct row {
     {"extern;", GS_EDECL, 1, 7, "found ';', expected a type name"},
     {"int;", GS_EDECL, 1, 4, "found ';', expected a name"},
     {"typedef int;", GS_EDECL, 1, 12, "expected a name"},
-    {"double _Complex x;", GS_ETYPE, 1, 8, "complex types are not supported"},
+    {"long _Complex x;", GS_EDECL, 1, 15, "expected 'double'"},
     {"void f(static int x);", GS_EDECL, 1, 8, "found 'static', expected a type name"},
     {"extern \"C++\" int x;", GS_EDECL, 1, 8, "expected \"C\""},
     {"extern \"C\" { int x;", GS_EDECL, 1, 20, "expected '}'"},

@@ -126,6 +126,17 @@ def test_structs_by_value(libc, both):
     assert both(divide) == (3, 2, -3, -2)
 
 
+def test_complex_numbers(both):
+    lib = gosched.dlopen(
+        "libm.so.6", "double _Complex csqrt(double _Complex); float _Complex conjf(float _Complex);"
+    )
+
+    def roots():
+        return lib.csqrt(-4), lib.csqrt(3 + 4j), lib.conjf(1.5 - 2j)
+
+    assert both(roots) == (2j, 2 + 1j, 1.5 + 2j)
+
+
 def test_structs_by_pointer(libc, both):
     ffi = gosched.ffi(libc)
 

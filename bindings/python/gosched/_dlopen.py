@@ -338,7 +338,7 @@ def _number(ffi: cffi.FFI, ctype: Any, role: str) -> str:
     if ctype.cname in fixed:
         return fixed[ctype.cname]
     if "complex" in ctype.cname.lower():
-        raise FFIError(f"{role} is complex ({ctype.cname}), which is not supported")
+        return "complexfloat" if "float" in ctype.cname else "complexdouble"
     bits = 8 * ffi.sizeof(ctype)
     if ctype.cname == "char":
         return "int8" if int(ffi.cast("int", ffi.cast("signed char", -1))) < 0 else "uint8"
