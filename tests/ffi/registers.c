@@ -131,16 +131,18 @@ static void test_widening(void **state) {
   gs_ffi *ffi = gs_ffi_new();
   static const char *const names[] = {"int8", "int16", "int32", "uint8", "uint16", "uint32"};
   int64_t minus = -2;
+  void *args[] = {&minus, &minus, &minus};
   for (int way = 0; way < 2; way++)
-    for (size_t i = 0; i < COUNT(names); i++) {
-      const gs_type *t = gs_type_builtin(names[i]);
-      gs_func *f =
-          prepare(ffi, way ? "libffi" : "auto", ADDRESS(note), gs_type_builtin("void"), &t, 1);
-      assert_int_equal(gs_ffi_call(f, NULL, (void *[]){&minus}, NULL), GS_OK);
-      uint32_t expected = i < 3 ? (uint32_t)-2 : (uint32_t)low((uint64_t)-2, 1u << (i - 3));
-      assert_int_equal((uint32_t)found[0], expected);
-      gs_func_free(f);
-    }
+    for (size_t i = 0; i < COUNT(names); i++)
+      for (size_t n = 1; n <= COUNT(args); n++) {
+        const gs_type *t = gs_type_builtin(names[i]), *types[] = {t, t, t};
+        gs_func *f =
+            prepare(ffi, way ? "libffi" : "auto", ADDRESS(note), gs_type_builtin("void"), types, n);
+        assert_int_equal(gs_ffi_call(f, NULL, args, NULL), GS_OK);
+        uint32_t expected = i < 3 ? (uint32_t)-2 : (uint32_t)low((uint64_t)-2, 1u << (i - 3));
+        for (size_t k = 0; k < n; k++) assert_int_equal((uint32_t)found[k], expected);
+        gs_func_free(f);
+      }
   gs_ffi_free(ffi);
 }
 
