@@ -231,9 +231,10 @@ GS_API int gs_cgocall(int (*fn)(void *), void *arg, int *result);
 /* gs_cgocall of a known site, which carries hints and learns.  site may be NULL. */
 GS_API int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result);
 
-/* gs_cgocall_site for code that makes very many short calls, as gs_ffi_call does: fn gets three
- * words, begins with errno 0, and what it leaves there is written to *saved_errno.  site and
- * saved_errno may not be NULL; what fn returns is not kept.  Errors: as gs_cgocall. */
+/* gs_cgocall_site for code that makes very many short calls, as gs_ffi_call does: calls fn(a, b, c)
+ * with errno 0, and what fn leaves there is written to *saved_errno.  site and saved_errno may not
+ * be NULL; what fn returns is not kept.  On the stacks and threads, and with the errors, of
+ * gs_cgocall. */
 GS_API int gs_cgocall_words(gs_site *site, int (*fn)(void *a, void *b, void *c), void *a, void *b,
                             void *c, int *saved_errno);
 
