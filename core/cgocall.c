@@ -182,7 +182,7 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
   int e = *m->errno_at;
   G *g = m->curg;
   P *p = m->oldp;
-  if (m->p == p && load_acq(&m->pw) == (uintptr_t)p) {
+  if (m->p == p && load_acq(&m->pw) == (uintptr_t)p && !g->released) {
     m = enter();
   } else {
     bump(&m->nplaincall);
@@ -210,8 +210,7 @@ static inline __attribute__((always_inline)) bool fast_call(const M *m, const gs
                                                             uint64_t *s) {
   *s = m->sc;
   return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 &&
-                !load_rlx(&m->attn) && site_is_short(site) && GS_FAST_CALLS) &&
-         likely(!m->curg->hooked);
+                !load_rlx(&m->attn) && site_is_short(site) && GS_FAST_CALLS);
 }
 
 /* false: CALL is published, but the P is gone or LOCKed (call_lost). */
@@ -242,7 +241,8 @@ static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*
                                                            void *arg, int *result) {
   M *m = gs_getm();
   uint64_t s;
-  if (unlikely(!m || !fn) || !fast_call(m, site, &s)) return call_slow(site, fn, arg, result);
+  if (unlikely(!m || !fn) || !fast_call(m, site, &s) || unlikely(m->curg->hooked))
+    return call_slow(site, fn, arg, result);
   if (!fast_begin(m, site, s)) return call_lost(m, s, site, fn, arg, result);
   int r = CALL_ON_G0(m, fn, arg);
   if (!fast_end(m)) return end_slow(m, result, r);
@@ -255,12 +255,47 @@ GS_NOINLINE GS_COLD static int words_lost(M *m, uint64_t old, gs_site *site, con
   return call_lost(m, old, site, run_words, (void *)w, NULL);
 }
 
+/* The same where the language's lock has to be let go before the call and taken after it.  Both
+ * hooks run in user code, with the P, which may be lost there as in any user code; sysmon keeps off
+ * meanwhile (inhook, see hook_switch_in). */
+GS_NOINLINE static int words_hooked(M *m, G *g, gs_site *site, const Words *w) {
+  const Domain *d = g->d;
+  store_rlx(&m->inhook, 1);
+  d->ops.release(d->ud, g->data);
+  g->released = 1;
+  uint64_t s = m->sc;
+  bool begun = fast_begin(m, site, s);
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
+  if (unlikely(!begun)) return words_lost(m, s, site, w);
+  *m->errno_at = 0;
+  int r = gs_arch_call3_here(w->fn, w->a, w->b, w->c, below(m->g0sp));
+  int e = *w->saved_errno = *m->errno_at;
+  store_rlx(&m->inhook, 1);
+  bool ended = fast_end(m);
+  if (unlikely(!ended)) {
+    store_rel(&m->inhook, 0);
+    return end_slow(m, NULL, r);
+  }
+  g->released = 0;
+  d->ops.switch_in(d->ud, g->data);
+  store_rel(&m->sc, m->sc + SC_STEP); /* sysmon's patience begins anew */
+  store_rel(&m->inhook, 0);
+  *m->errno_at = e;
+  return GS_OK;
+}
+
 int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
                      int *saved_errno) {
   M *m = gs_getm();
   uint64_t s;
   if (unlikely(!m || !fn) || !fast_call(m, site, &s))
     return words_slow(site, fn, a, b, c, saved_errno);
+  G *g = m->curg;
+  if (unlikely(g->hooked)) {
+    Words w = {fn, a, b, c, saved_errno};
+    if (g->d->ops.release && g->d->ops.switch_in) return words_hooked(m, g, site, &w);
+    return words_slow(site, fn, a, b, c, saved_errno);
+  }
   if (!fast_begin(m, site, s)) {
     Words w = {fn, a, b, c, saved_errno};
     return words_lost(m, s, site, &w);

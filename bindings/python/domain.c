@@ -70,28 +70,39 @@ static Thread *this_thread(void) {
 /* ---- the hooks --------------------------------------------------------------------------------
  */
 
+/* `cur` is read by sysmon, under rec_lock, and the thread that clears a state takes that lock after
+ * it has stored here; `held` of a Rec goes to another thread with the green thread, through the
+ * scheduler.  So nothing stronger than release is needed. */
+static inline void set_cur(Thread *t, Rec *r) {
+  atomic_store_explicit(&t->cur, r, memory_order_release);
+}
+
+static inline Rec *get_cur(Thread *t) {
+  return atomic_load_explicit(&t->cur, memory_order_relaxed);
+}
+
 static void let_go(Thread *t) {
-  Rec *old = t->cur;
+  Rec *old = get_cur(t);
   if (!old) return;
-  t->cur = NULL;
+  set_cur(t, NULL);
   tstate_release();
   atomic_store_explicit(&old->held, 0, memory_order_release);
 }
 
 static void make_current(Rec *r) {
   Thread *t = this_thread();
-  Rec *old = t->cur;
+  Rec *old = get_cur(t);
   if (old == r) return;
   while (atomic_load_explicit(&r->held, memory_order_acquire)) sched_yield();
-  t->cur = NULL;
+  set_cur(t, NULL);
   if (old) {
     tstate_switch(r->ts);
     atomic_store_explicit(&old->held, 0, memory_order_release);
   } else {
     tstate_acquire(r->ts);
   }
-  r->held = 1;
-  t->cur = r;
+  atomic_store_explicit(&r->held, 1, memory_order_relaxed);
+  set_cur(t, r);
 }
 
 /* The first time there is no Rec yet: green_entry makes it current by itself. */

@@ -4,7 +4,8 @@
  * the cffi type of every argument and of the result, and the same types in the words of
  * gosched_ffi.h.  A call converts the arguments with cffi's own converters, calls through
  * gs_ffi_call, and converts the result back.  So what is accepted and what comes out is what cffi
- * does, and while the function blocks, other green threads run.
+ * does (number.h takes plain numbers off its hands), and while the function blocks, other green
+ * threads run.
  *
  * cffi exports its converters to the modules that it generates: a table of functions in the capsule
  * _cffi_backend._C_API, whose order is part of the contract with modules compiled long ago
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "number.h"
 #include "tstate.h"
 
 /* ---- cffi's converters -------------------------------------------------------------------------
@@ -178,6 +180,7 @@ typedef struct {
   PyObject *ct;  /* cffi's type */
   size_t offset; /* of the value in the call's frame */
   bool pointer;  /* converted as an array may be */
+  Number number;
 } Arg;
 
 typedef struct {
@@ -187,6 +190,7 @@ typedef struct {
   PyObject *name, *signature, *cdata;
   PyObject *result; /* cffi's type; NULL: void */
   bool result_struct;
+  Number result_number;
   size_t frame; /* bytes for the result and all arguments */
   Py_ssize_t nargs;
   PyObject *weakrefs;
@@ -201,6 +205,7 @@ typedef struct Temp {
 } Temp;
 
 static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
+  if (a->number && number_to_c(a->number, value, to)) return 0;
   if (Py_TYPE(value) == &FunctionType) value = ((Function *)value)->cdata;
   if (!a->pointer) return cffi.to_c(to, a->ct, value);
   Py_ssize_t size = cffi.prepare_pointer(a->ct, value, (char **)(void *)to);
@@ -276,6 +281,7 @@ static int call_out(const Function *f, Rec *r, void *result, void *const *argv, 
 }
 
 static PyObject *give_result(const Function *f, char *result) {
+  if (f->result_number) return number_from_c(f->result_number, result);
   if (!f->result) Py_RETURN_NONE;
   return f->result_struct ? cffi.from_c_struct(result, f->result) : cffi.from_c(result, f->result);
 }
@@ -327,8 +333,8 @@ static PyObject *function_call(PyObject *self, PyObject *const *args, size_t nar
     raise_code(code, gs_func_name(f->func));
   }
 done:
-  free_temps(temps);
-  PyMem_Free(large);
+  if (temps) free_temps(temps);
+  if (large) PyMem_Free(large);
   return result;
 }
 
@@ -394,10 +400,12 @@ static int prepare(Function *f, void *address, PyObject *result, PyObject *specs
   if (!ret || !list) goto done;
   place(&f->frame, gs_type_size(ret) + 1);
   f->result_struct = gs_type_kind(ret) == GS_KIND_STRUCT;
+  if (f->result) f->result_number = number_kind(f->result, ret);
   for (Py_ssize_t i = 0; i < f->nargs; i++) {
     if (!(list[i] = type_of(f->lib, PyTuple_GET_ITEM(specs, i)))) goto done;
     f->args[i].offset = place(&f->frame, gs_type_size(list[i]));
     f->args[i].pointer = gs_type_kind(list[i]) == GS_KIND_POINTER;
+    f->args[i].number = number_kind(f->args[i].ct, list[i]);
   }
   const char *name = PyUnicode_AsUTF8(f->name);
   if (!name) goto done;
