@@ -260,6 +260,49 @@ static void test_hogs_and_a_guest(void **state) {
   fake_assert_quiet(&vm);
 }
 
+/* Two loops of short calls, each of which waits for the other to have had turns: sysmon asks the
+ * one that has the P to give way, and it does so at the end of a call, with the lock let go. */
+typedef struct shorts {
+  atomic_int turns[2], next;
+} shorts;
+
+static int leaf(void *a, void *b, void *c) {
+  (void)a, (void)b, (void)c;
+  return 0;
+}
+
+static void call_shortly(void *arg) {
+  static gs_site site = {.name = "leaf"};
+  shorts *x = arg;
+  fake_state *s = fake_begin(&vm);
+  int me = atomic_fetch_add(&x->next, 1), e = 0;
+  for (int seen = 0; atomic_load(&x->turns[1 - me]) < 20;) {
+    int now = atomic_load(&x->turns[1 - me]);
+    if (now != seen || atomic_load(&x->turns[me]) == 0) atomic_fetch_add(&x->turns[me], 1);
+    seen = now;
+    CHECK_CODE(gs_cgocall_words(&site, leaf, NULL, NULL, NULL, &e), GS_OK);
+    fake_check(s, "a short call");
+  }
+  atomic_fetch_add(&x->turns[me], 20);
+  fake_end(s);
+}
+
+static void short_calls(void *arg) {
+  (void)arg;
+  shorts x = {0};
+  fake_state *s = fake_begin(&vm);
+  gs_handle *one = go_named("one", call_shortly, &x), *two = go_named("two", call_shortly, &x);
+  join(one);
+  join(two);
+  fake_end(s);
+}
+
+static void test_short_calls_give_way(void **state) {
+  (void)state;
+  fake_run(&vm, PROCS, short_calls, NULL);
+  fake_assert_quiet(&vm);
+}
+
 int main(void) {
   fake_init(&vm, "fake");
   const struct CMUnitTest tests[] = {
@@ -269,6 +312,7 @@ int main(void) {
       cmocka_unit_test(test_many_extensions_that_unlock),
       cmocka_unit_test(test_hog),
       cmocka_unit_test(test_hogs_and_a_guest),
+      cmocka_unit_test(test_short_calls_give_way),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

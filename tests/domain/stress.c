@@ -6,6 +6,7 @@
  */
 #include "fake.h"
 
+#include <stdbool.h>
 #include <time.h>
 
 enum { PROCS = 2, VMS = 3, WORKERS = 16, OPS = 400 };
@@ -34,6 +35,24 @@ static int sleep_100_us(void *arg) {
   (void)arg;
   struct timespec t = {0, 100000};
   return nanosleep(&t, NULL);
+}
+
+/* Calls as those of gs_ffi_call: short ones, and now and then one that parks in a callback. */
+static int words(void *parks, void *b, void *c) {
+  if (parks) gs_yield();
+  *(int *)b = *(int *)c + 1;
+  errno = EDOM;
+  return 0;
+}
+
+static void call_with_words(worker *w) {
+  static gs_site site = {.name = "words"};
+  for (int i = 0; i < 40; i++) {
+    int from = i, to = 0, e = 0;
+    bool parks = random_next(&w->seed) % 64 == 0;
+    CHECK_CODE(gs_cgocall_words(&site, words, parks ? w : NULL, &to, &from, &e), GS_OK);
+    CHECK(to == i + 1 && e == EDOM);
+  }
 }
 
 static void count(worker *w, fake_state *s) {
@@ -77,7 +96,7 @@ static const char *do_something(worker *w, fake_state *s) {
     case 0:
     case 1:
     case 2: CHECK_CODE(gs_cgocall(sleep_100_us, NULL, NULL), GS_OK); return "a blocking call";
-    case 3:
+    case 3: call_with_words(w); return "calls with words";
     case 4:
     case 5: CHECK_CODE(gs_cgocall(nothing, NULL, NULL), GS_OK); return "a short call";
     case 6:

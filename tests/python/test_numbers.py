@@ -7,11 +7,10 @@ was given, under a declaration of its own for each type.
 from __future__ import annotations
 
 import cffi
+import gosched
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-import gosched
 
 FORMATS = {
     "signed char": b"%hhd",
@@ -32,7 +31,9 @@ FORMATS = {
     "_Bool": b"%d",
     "char": b"%c",
 }
-DECLARATION = "enum e {{ ZERO, ONE }}; int snprintf(char *to, size_t size, const char *f, {} value);"
+DECLARATION = (
+    "enum e {{ ZERO, ONE }}; int snprintf(char *to, size_t size, const char *f, {} value);"
+)
 
 
 class Index:
@@ -46,8 +47,14 @@ class Sub(int):
 
 VALUES = (
     st.integers(-(2**70), 2**70)
-    | st.sampled_from([sign * 2**bits + d for bits in (7, 8, 15, 16, 31, 32, 63, 64)
-                       for sign in (-1, 1) for d in (-1, 0, 1)])
+    | st.sampled_from(
+        [
+            sign * 2**bits + d
+            for bits in (7, 8, 15, 16, 31, 32, 63, 64)
+            for sign in (-1, 1)
+            for d in (-1, 0, 1)
+        ]
+    )
     | st.booleans()
     | st.floats()
     | st.sampled_from([None, "1", b"x", Index(), Sub(5), 1j, [1], "ONE"])
