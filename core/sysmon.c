@@ -20,7 +20,9 @@
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
- * a burst of BURST_NS is allowed first.
+ * a burst of BURST_NS is allowed first.  Looks that found undeclared code blocking are free: a
+ * thousand green threads that each go to sleep in the kernel are a thousand hand-offs, which nobody
+ * else can make.
  *
  * The rules of retake, for a P whose M is outside and has been in the same stretch (the same sc) at
  * the last look, or was poked about:
@@ -75,6 +77,8 @@ static struct {
   int idle;       /* looks in vain */
   int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
+  int64_t before; /* what the look before cost */
+  bool found;     /* the last look took a P from undeclared code that blocks */
   int64_t hot;   /* until then at most WAITING_DELAY_NS between looks */
   int relooks;   /* in a row */
   bool suspect;  /* an M was seen outside for the first time, with work behind it */
@@ -231,7 +235,10 @@ static int take_and_hand_off(Retake *r, int n) {
     if (!r[i].taken) continue;
     got++;
     add_rlx((r[i].sc & SC_MODE) == SC_CALL ? &gs_sched.nretake : &gs_sched.nretake_user, 1);
-    if (r[i].relief == RELIEF_HOG) add_rlx(&gs_sched.nhogs, 1);
+    if (r[i].relief == RELIEF_HOG)
+      add_rlx(&gs_sched.nhogs, 1);
+    else if ((r[i].sc & SC_MODE) == SC_USER)
+      sm.found = true;
     handoffp(r[i].p);
   }
   incidlelocked(1);
@@ -289,9 +296,15 @@ static bool backup(int64_t now) {
 
 /* ---- how long to pause ---- */
 
+/* What was spent on finding out that undeclared code blocks is not charged: the budget is against
+ * looking in vain, and there is a thread switch for each such look.  (Calls are: they can name
+ * themselves.) */
 static void account(int64_t now) {
-  int64_t cpu = os_thread_cputime();
-  sm.bucket += (now - sm.last_now) * BUDGET_PERMILLE / 1000 - (cpu - sm.last_cpu);
+  int64_t cpu = os_thread_cputime(), spent = cpu - sm.last_cpu;
+  sm.bucket += (now - sm.last_now) * BUDGET_PERMILLE / 1000 - spent;
+  if (sm.found) sm.bucket += spent + sm.before;
+  sm.before = sm.found ? 0 : spent;
+  sm.found = false;
   if (sm.bucket > BURST_NS) sm.bucket = BURST_NS;
   sm.last_now = now;
   sm.last_cpu = cpu;
