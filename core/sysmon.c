@@ -79,11 +79,11 @@ static struct {
   int64_t last_now, last_cpu;
   int64_t before; /* what the look before cost */
   bool found;     /* the last look took a P from undeclared code that blocks */
-  int64_t hot;   /* until then at most WAITING_DELAY_NS between looks */
-  int relooks;   /* in a row */
-  bool suspect;  /* an M was seen outside for the first time, with work behind it */
-  int64_t pless; /* pless_running at this look, -1: not counted yet */
-  M *poke_m;     /* the poke being served */
+  int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
+  int relooks;    /* in a row */
+  bool suspect;   /* an M was seen outside for the first time, with work behind it */
+  int64_t pless;  /* pless_running at this look, -1: not counted yet */
+  M *poke_m;      /* the poke being served */
   uint64_t poke_sc;
   uint64_t ticks; /* of all Ps at the last look */
 } sm;

@@ -5,6 +5,8 @@
  *   tstate.c    all that depends on how this version of CPython keeps its thread states
  *   green.c     GreenThread: join, result, cancel
  *   chan.c      Chan
+ *   select.c    select, and the cases of Chan
+ *   sync.c      Mutex, RLock, Condition, Semaphore, Event, WaitGroup
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
@@ -60,6 +62,7 @@ struct Green {
   Green *next, *prev; /* the list of those that have not ended */
   uint64_t id;
   int cancels;    /* requests to stop that nobody has taken back */
+  int shields;    /* it is in so many blocks that requests do not reach into */
   bool finished;  /* result or exc is final */
   bool retrieved; /* somebody joined it, or its error was reported */
 };
@@ -119,6 +122,7 @@ void stay_check(void);
 
 int green_start(Green *g); /* GS_OK or GS_E…; the started function owns a reference to g */
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads);
+bool domain_running(void);         /* gosched.run is under way, and takes green threads; GIL */
 PyObject *domain_after_fork(void); /* in the child, once CPython has looked after itself */
 uint64_t green_ident(void); /* what _thread.get_ident should say here; 0: what it always says */
 
@@ -141,5 +145,7 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
 
 int chan_init(PyObject *module);
 int function_init(PyObject *module);
+int sync_init(PyObject *module);
+int select_init(PyObject *module);
 
 #endif

@@ -10,20 +10,8 @@
  */
 #include <stddef.h>
 
+#include "chan.h"
 #include "tstate.h"
-
-typedef struct Node {
-  struct Node *next, *prev;
-  PyObject *value; /* owned */
-} Node;
-
-typedef struct {
-  PyObject_HEAD gs_chan *ch;
-  Node under_way; /* the list's anchor */
-  PyObject *weakrefs;
-} Chan;
-
-static PyTypeObject ChanType;
 
 /* ---- nodes ------------------------------------------------------------------------------------
  */
@@ -32,7 +20,7 @@ static PyTypeObject ChanType;
 static Node *spare; /* GIL */
 static int nspare;
 
-static Node *node_new(Chan *c, PyObject *value) {
+Node *node_new(Chan *c, PyObject *value) {
   Node *n = spare;
   if (n) {
     spare = n->next;
@@ -50,7 +38,7 @@ static Node *node_new(Chan *c, PyObject *value) {
 }
 
 /* Takes the node apart and gives its object. */
-static PyObject *node_take(Node *n) {
+PyObject *node_take(Node *n) {
   PyObject *value = n->value;
   n->prev->next = n->next;
   n->next->prev = n->prev;
@@ -254,6 +242,8 @@ static PyMethodDef chan_methods[] = {
     {"try_send", chan_try_send, METH_O, try_send_doc},
     {"try_recv", chan_try_recv, METH_NOARGS, try_recv_doc},
     {"close", chan_close, METH_NOARGS, close_doc},
+    {"recv_case", case_recv, METH_NOARGS, recv_case_doc},
+    {"send_case", case_send, METH_O, send_case_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "Chan[T], for type annotations."},
     {NULL, NULL, 0, NULL},
 };
@@ -273,7 +263,7 @@ PyDoc_STRVAR(
     "capacity: how many objects wait in it before send waits; 0: send waits for a receiver.\n"
     "len(ch) is the number buffered now; `for value in ch` receives until it is closed.");
 
-static PyTypeObject ChanType = {
+PyTypeObject ChanType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched.Chan",
     .tp_doc = chan_doc,
     .tp_basicsize = sizeof(Chan),

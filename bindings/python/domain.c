@@ -328,7 +328,7 @@ void stay_check(void) {
 /* The main green thread has no handle that the scheduler could cancel: it is woken as by a signal
  * and finds the request itself. */
 static bool main_cancelled(const Rec *r) {
-  if (!r->main || !r->obj || r->obj->cancels == 0) return false;
+  if (!r->main || !r->obj || r->obj->cancels == 0 || r->obj->shields) return false;
   raise_code(GS_ECANCELED, NULL);
   return true;
 }
@@ -381,7 +381,8 @@ int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
     if (shielded && code == GS_ECANCELED) gs_uncancel();
   } while ((shielded && code == GS_ECANCELED) || op_again(r, shielded, &code));
   op_end(r);
-  if (shielded && r->obj && r->obj->cancels && r->obj->handle) gs_cancel(r->obj->handle);
+  if (shielded && r->obj && r->obj->cancels && !r->obj->shields && r->obj->handle)
+    gs_cancel(r->obj->handle);
   return code;
 }
 
@@ -442,6 +443,8 @@ static PyObject *run_result(Run *run, int code) {
   }
   return run->result;
 }
+
+bool domain_running(void) { return running && !ending; }
 
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   if (rec_here()) {

@@ -114,6 +114,7 @@ void green_forked(const Green *mine) {
 void green_cancel(Green *g) {
   if (g->finished) return;
   g->cancels++;
+  if (g->shields) return; /* told when it leaves the block */
   stay_check();
   if (g->handle)
     gs_cancel(g->handle);
@@ -294,19 +295,59 @@ static PyObject *green_cancel_(PyObject *self, PyObject *ignored) {
   Py_RETURN_NONE;
 }
 
+/* The calling green thread; NULL with an exception. */
+static Green *myself(PyObject *self) {
+  const Rec *r = rec_here();
+  if (r && (PyObject *)r->obj == self) return r->obj;
+  PyErr_SetString(exc_Error, "only the green thread itself can do that");
+  return NULL;
+}
+
 PyDoc_STRVAR(uncancel_doc,
              "_uncancel()\n--\n\n"
              "Takes one request of the calling green thread back; gives how many are left.");
 static PyObject *green_uncancel(PyObject *self, PyObject *ignored) {
   (void)ignored;
-  Green *g = (Green *)self;
-  const Rec *r = rec_here();
-  if (!r || r->obj != g) {
-    PyErr_SetString(exc_Error, "only the green thread itself can take a request to stop back");
-    return NULL;
-  }
+  Green *g = myself(self);
+  if (!g) return NULL;
   if (g->cancels > 0 && --g->cancels == 0 && g->handle) gs_uncancel();
   return PyLong_FromLong(g->cancels);
+}
+
+PyDoc_STRVAR(
+    shield_doc,
+    "_shield(on)\n--\n\n"
+    "From now on (in one more block, if on) requests to stop the calling green thread wait\n"
+    "until the block is left.");
+static PyObject *green_shield(PyObject *self, PyObject *on) {
+  Green *g = myself(self);
+  if (!g) return NULL;
+  if (PyObject_IsTrue(on)) {
+    if (g->shields++ == 0 && g->handle) gs_uncancel();
+  } else if (--g->shields == 0 && g->cancels) {
+    stay_check();
+    if (g->handle)
+      gs_cancel(g->handle);
+    else
+      gs_notify();
+  }
+  Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    expire_doc,
+    "_expire(scope)\n--\n\n"
+    "If scope._open is true: makes scope._expired true and cancels, at once for everybody.");
+static PyObject *green_expire(PyObject *self, PyObject *scope) {
+  PyObject *open = PyObject_GetAttrString(scope, "_open");
+  if (!open) return NULL;
+  int is_open = open == Py_True; /* a plain bool, so nothing runs in between */
+  Py_DECREF(open);
+  if (is_open) {
+    if (PyObject_SetAttrString(scope, "_expired", Py_True) < 0) return NULL;
+    green_cancel((Green *)self);
+  }
+  Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(wait_doc,
@@ -374,6 +415,8 @@ static PyMethodDef green_methods[] = {
     {"done", green_done, METH_NOARGS, done_doc},
     {"_uncancel", green_uncancel, METH_NOARGS, uncancel_doc},
     {"_wait", green_wait_, METH_O, wait_doc},
+    {"_shield", green_shield, METH_O, shield_doc},
+    {"_expire", green_expire, METH_O, expire_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, "GreenThread[T], for annotations."},
     {NULL, NULL, 0, NULL},
 };

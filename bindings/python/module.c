@@ -264,6 +264,60 @@ static PyObject *mod_yield(PyObject *self, PyObject *ignored) {
   Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(wait_doc,
+             "_wait_fd(fd, read, write, timeout)\n--\n\n"
+             "Waits until fd is ready; gives (readable, writable).");
+static PyObject *mod_wait_fd(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+  (void)self;
+  int64_t deadline;
+  if (nargs != 4) {
+    PyErr_SetString(PyExc_TypeError, "_wait_fd(fd, read, write, timeout)");
+    return NULL;
+  }
+  int fd = PyObject_AsFileDescriptor(args[0]);
+  int read = PyObject_IsTrue(args[1]), write = PyObject_IsTrue(args[2]), ready = 0, code;
+  if (fd < 0 || read < 0 || write < 0 || parse_timeout(args[3], &deadline) < 0) return NULL;
+  if (!read && !write) {
+    PyErr_SetString(PyExc_ValueError,
+                    "gosched.wait: read and write are both false; wait for what?");
+    return NULL;
+  }
+  Rec *r = op_begin("gosched.wait", state_waiting);
+  if (!r) return NULL;
+  do code = gs_wait_ready(fd, (read ? GS_READ : 0) | (write ? GS_WRITE : 0), deadline, &ready);
+  while (op_again(r, false, &code));
+  op_end(r);
+  if (code == GS_OK)
+    return Py_BuildValue("NN", PyBool_FromLong(ready & GS_READ), PyBool_FromLong(ready & GS_WRITE));
+  if (code == GS_ESYS) {
+    errno = gs_errno();
+    return PyErr_SetFromErrno(PyExc_OSError);
+  }
+  return raise_code(code, "gosched.wait");
+}
+
+/* Every green thread but the main one can be anywhere after it has waited. */
+static PyObject *mod_os_thread(PyObject *self, PyObject *on) {
+  (void)self;
+  if (!rec_here()) {
+    PyErr_SetString(exc_Error,
+                    "gosched.os_thread needs a green thread: use it inside "
+                    "gosched.run(main)");
+    return NULL;
+  }
+  if (PyObject_IsTrue(on))
+    gs_lock_os_thread();
+  else
+    gs_unlock_os_thread();
+  Py_RETURN_NONE;
+}
+
+static PyObject *mod_running(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  return PyBool_FromLong(domain_running());
+}
+
 PyDoc_STRVAR(current_doc, "current()\n--\n\nThe GreenThread that runs here; None where none does.");
 static PyObject *mod_current(PyObject *self, PyObject *ignored) {
   (void)self;
@@ -381,6 +435,9 @@ static PyMethodDef methods[] = {
     {"_spawn", FAST(mod_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
     {"sleep", mod_sleep, METH_O, sleep_doc},
     {"yield_now", mod_yield, METH_NOARGS, yield_doc},
+    {"_wait_fd", FAST(mod_wait_fd), METH_FASTCALL, wait_doc},
+    {"_os_thread", mod_os_thread, METH_O, "Stay on this OS thread, once more; or once less."},
+    {"_running", mod_running, METH_NOARGS, "True while gosched.run is under way."},
     {"current", mod_current, METH_NOARGS, current_doc},
     {"get_ident", mod_get_ident, METH_NOARGS,
      "Of a green thread its own number, elsewhere what _thread.get_ident says."},
@@ -405,7 +462,7 @@ PyMODINIT_FUNC PyInit__gosched(void) {
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
   if (add_exceptions(module) < 0 || green_init(module) < 0 || chan_init(module) < 0 ||
-      function_init(module) < 0 ||
+      select_init(module) < 0 || sync_init(module) < 0 || function_init(module) < 0 ||
       PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
     Py_DECREF(module);
     return NULL;

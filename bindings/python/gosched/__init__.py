@@ -13,8 +13,11 @@ A green thread costs kilobytes, and there can be hundreds of thousands.  They ru
 threads do.  When one of them blocks in C - in a function of a library opened by `dlopen`, in
 `time.sleep`, in sqlite3, in any extension that releases the GIL - the others go on.
 
-Starting and ending      run, go, current, GreenThread, TaskGroup, Cancelled
-Waiting                  sleep, yield_now, Chan
+Starting and ending      run, go, current, GreenThread, TaskGroup, map, as_completed, Executor
+Waiting                  sleep, yield_now, Chan, select, wait
+Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
+Stopping                 timeout, shield, Cancelled
+Threads                  os_thread
 Foreign functions        dlopen, ffi, errno, dlclose
 Seeing inside            stats, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
@@ -33,6 +36,10 @@ In a child of os.fork the green thread that forked goes on; all others count as 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gosched._executor import Executor
 
 from gosched import _gosched, _inside, _run
 from gosched._dlopen import Library, dlclose, dlopen, ffi
@@ -42,19 +49,28 @@ from gosched._gosched import (
     Closed,
     Deadlock,
     Error,
+    Event,
     FFIError,
     GreenThread,
+    Mutex,
+    RLock,
+    Semaphore,
+    WaitGroup,
     WouldBlock,
     current,
     errno,
     go,
+    select,
     sleep,
     stats,
     version,
     yield_now,
 )
 from gosched._inside import dump, trace
+from gosched._many import as_completed, map
 from gosched._run import ExceptHookArgs, run
+from gosched._scopes import os_thread, shield, timeout
+from gosched._sync import Condition, wait
 from gosched._taskgroup import TaskGroup
 
 __version__ = version
@@ -62,14 +78,22 @@ __all__ = [
     "Cancelled",
     "Chan",
     "Closed",
+    "Condition",
     "Deadlock",
     "Error",
+    "Event",
     "ExceptHookArgs",
+    "Executor",
     "FFIError",
     "GreenThread",
     "Library",
+    "Mutex",
+    "RLock",
+    "Semaphore",
     "TaskGroup",
+    "WaitGroup",
     "WouldBlock",
+    "as_completed",
     "current",
     "dlclose",
     "dlopen",
@@ -78,15 +102,32 @@ __all__ = [
     "excepthook",
     "ffi",
     "go",
+    "map",
+    "os_thread",
     "run",
+    "select",
+    "shield",
     "sleep",
     "stats",
+    "timeout",
     "trace",
+    "wait",
     "yield_now",
 ]
 
 os.register_at_fork(after_in_child=_gosched._after_fork)
 excepthook = _run.excepthook
+
+
+def __getattr__(name: str) -> Any:
+    """Executor is imported when it is wanted: concurrent.futures takes a while."""
+    if name != "Executor":
+        raise AttributeError(f"module 'gosched' has no attribute {name!r}")
+    from gosched import _executor
+
+    return _executor.Executor
+
+
 _report = _run.report
 
 del _inside, _run, annotations, os
