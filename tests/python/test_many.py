@@ -103,12 +103,18 @@ def test_map_arguments():
 
 def test_as_completed():
     def main():
-        greens = [gosched.go(gosched.sleep, t) for t in (0.03, 0.01, 0.02)]
+        events = [gosched.Event() for _ in range(3)]
+        greens = [gosched.go(e.wait) for e in events]
         failed = gosched.go(lambda: 1 / 0)
         failed.join()
-        order = list(gosched.as_completed([*greens, failed, failed]))
+        order = []
+        for green in gosched.as_completed([*greens, failed, failed]):
+            order.append(green)
+            if len(order) <= 3:
+                events[(1, 2, 0)[len(order) - 1]].set()
         assert order == [failed, greens[1], greens[2], greens[0]]
         assert list(gosched.as_completed([])) == []
+        assert list(gosched.as_completed(reversed(greens))) == greens[::-1]
 
     gosched.run(main)
 

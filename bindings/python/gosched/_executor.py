@@ -62,11 +62,18 @@ class _Service:
         if problem:
             raise problem[0]
 
-    def leave(self) -> None:
+    def leave(self) -> threading.Thread | None:
+        """Returns the thread that does it, if it cannot be done here."""
         if _gosched.current() is None:
             self._leave()
-        else:  # it may be one of those that the end of the run waits for
-            threading.Thread(target=self._leave, name="gosched-executor-end").start()
+            return None
+        # This green thread may be one of those that the end of the run waits for.
+        leaver = threading.Thread(target=self._leave, name="gosched-executor-end")
+        try:
+            leaver.start()
+        except RuntimeError:  # the program ends, and no more threads are made
+            return None
+        return leaver
 
     def _leave(self) -> None:
         with self._lock:
@@ -107,6 +114,7 @@ class _Work:
         self.pending: dict[Future[Any], GreenThread[None]] = {}  # by lock
         self.shut = False  # by lock
         self.left = True  # the service has been left, or was not entered; by lock
+        self.leaver: threading.Thread | None = None
         self.ended = threading.Condition(self.lock)
         _works.add(self)
 
@@ -114,6 +122,10 @@ class _Work:
         with self.lock:
             while self.pending:
                 self.ended.wait()
+            leaver, self.leaver = self.leaver, None
+        # So that gosched.run may be called now.
+        if leaver is not None and _gosched.current() is None:
+            leaver.join()
 
     def done(self, future: Future[Any]) -> None:
         """Its green thread has ended, or was cancelled before it began."""
@@ -124,9 +136,9 @@ class _Work:
             self.pending.pop(future, None)
             if self.shut and not self.pending:
                 leave, self.left = not self.left, True
+            if leave:
+                self.leaver = _service.leave()
             self.ended.notify_all()
-        if leave:
-            _service.leave()
 
 
 def _call(

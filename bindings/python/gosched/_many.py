@@ -76,14 +76,14 @@ def as_completed(
     timeout: seconds from the call for all of them, or None.  Raises TimeoutError when it is over;
     they run on.
     """
-    waiting = set(greens)
+    waiting = dict.fromkeys(greens)  # each once, in order
     deadline = None if timeout is None else time.monotonic() + timeout
     return _as_completed(waiting, deadline)
 
 
 def _as_completed(waiting: set[GreenThread[T]], deadline: float | None) -> Iterator[GreenThread[T]]:
     for green in [g for g in waiting if g.done()]:
-        waiting.discard(green)
+        del waiting[green]
         yield green
     ended: Chan[GreenThread[T]] = Chan(len(waiting))
 
@@ -104,7 +104,7 @@ def _as_completed(waiting: set[GreenThread[T]], deadline: float | None) -> Itera
                 raise TimeoutError(
                     f"gosched.as_completed: {len(waiting)} green threads have not ended in time"
                 ) from None
-            waiting.discard(green)
+            del waiting[green]
             yield green
     finally:
         ended.close()
