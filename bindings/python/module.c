@@ -380,6 +380,58 @@ error:
   return NULL;
 }
 
+/* ---- snapshot: tuples in the order of the named tuples in _inside.py ---- */
+
+static PyObject *tuple_of_g(const gs_g_info *g) {
+  static const char *const states[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
+  return Py_BuildValue("KssssziiNN", (unsigned long long)g->id, g->name, states[g->state],
+                       g->wait_reason, g->domain, g->call, g->m, g->locked_m,
+                       PyBool_FromLong(g->system), PyBool_FromLong(g->cancelled));
+}
+
+static PyObject *tuple_of_m(const gs_m_info *m) {
+  static const char *const modes[] = {"inside", "call", "user", "stopped"};
+  return Py_BuildValue("iIsizKKNIKNN", m->id, m->tid, modes[m->mode], m->p, m->domain,
+                       (unsigned long long)m->g, (unsigned long long)m->locked_g,
+                       PyBool_FromLong(m->incgo), m->ncgo, (unsigned long long)m->ncgocall,
+                       PyBool_FromLong(m->idle), PyBool_FromLong(m->spinning));
+}
+
+static PyObject *tuple_of_p(const gs_p_info *p) {
+  static const char *const states[] = {"idle", "running", "syscall", "stopped", "dead"};
+  return Py_BuildValue("sisinKK", p->domain, p->id, states[p->status], p->m, (Py_ssize_t)p->runq,
+                       (unsigned long long)p->schedtick, (unsigned long long)p->syscalltick);
+}
+
+#define LIST_OF(list, n, what)                                  \
+  do {                                                          \
+    list = PyList_New(0);                                       \
+    for (size_t i = 0; list && i < s->n; i++) {                 \
+      PyObject *one = tuple_of_##what(&s->what[i]);             \
+      if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list); \
+      Py_XDECREF(one);                                          \
+    }                                                           \
+  } while (0)
+
+static PyObject *mod_snapshot(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  gs_snapshot_data *s = NULL;
+  PyObject *gs = NULL, *ms = NULL, *ps = NULL;
+  int code = gs_snapshot(&s);
+  if (code != GS_OK) return raise_code(code, "gosched.snapshot");
+  LIST_OF(gs, ng, g);
+  LIST_OF(ms, nm, m);
+  LIST_OF(ps, np, p);
+  double when = (double)s->when / 1e9;
+  gs_snapshot_free(s);
+  if (gs && ms && ps) return Py_BuildValue("dNNN", when, gs, ms, ps);
+  Py_XDECREF(gs);
+  Py_XDECREF(ms);
+  Py_XDECREF(ps);
+  return NULL;
+}
+
 static PyObject *mod_after_fork(PyObject *self, PyObject *none) {
   (void)self, (void)none;
   return domain_after_fork();
@@ -442,6 +494,7 @@ static PyMethodDef methods[] = {
     {"get_ident", mod_get_ident, METH_NOARGS,
      "Of a green thread its own number, elsewhere what _thread.get_ident says."},
     {"stats", mod_stats, METH_NOARGS, stats_doc},
+    {"_snapshot", mod_snapshot, METH_NOARGS, "(when, Gs, Ms, Ps): lists of tuples."},
     {"_after_fork", mod_after_fork, METH_NOARGS, "In a child of fork: forgets what is gone."},
     {"_dump", mod_dump, METH_O, "Writes every G, M and P to a file descriptor."},
     {"_trace_start", mod_trace_start, METH_O, "Starts recording; the trace goes to this path."},

@@ -19,7 +19,7 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Foreign functions        dlopen, ffi, errno, dlclose
-Seeing inside            stats, dump, trace, excepthook
+Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
@@ -66,7 +66,7 @@ from gosched._gosched import (
     version,
     yield_now,
 )
-from gosched._inside import dump, trace
+from gosched._inside import Snapshot, dump, snapshot, trace
 from gosched._many import as_completed, map
 from gosched._run import ExceptHookArgs, run
 from gosched._scopes import os_thread, shield, timeout
@@ -90,6 +90,7 @@ __all__ = [
     "Mutex",
     "RLock",
     "Semaphore",
+    "Snapshot",
     "TaskGroup",
     "WaitGroup",
     "WouldBlock",
@@ -108,6 +109,7 @@ __all__ = [
     "select",
     "shield",
     "sleep",
+    "snapshot",
     "stats",
     "timeout",
     "trace",

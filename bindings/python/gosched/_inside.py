@@ -1,4 +1,4 @@
-"""dump and trace: the scheduler seen from outside."""
+"""dump, snapshot and trace: the scheduler seen from outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from gosched import _gosched
 
@@ -34,6 +34,69 @@ def dump(file: IO[Any] | int | None = None) -> None:
         return
     target.flush()
     _gosched._dump(fd)
+
+
+class G(NamedTuple):
+    """A green thread, of any language."""
+
+    id: int
+    name: str
+    state: str  #: 'idle', 'runnable', 'running', 'syscall', 'waiting' or 'dead'
+    wait_reason: str  #: what it waits in, or ''
+    domain: str
+    call: str | None  #: the foreign call that it is in
+    m: int  #: the M that runs it, or ran it last; -1: none yet
+    locked_m: int  #: the only M that may run it; -1: any
+    system: bool
+    cancelled: bool
+
+
+class M(NamedTuple):
+    """An OS thread of the scheduler."""
+
+    id: int
+    tid: int
+    mode: str  #: 'inside' the scheduler, in a foreign 'call', in 'user' code, or 'stopped'
+    p: int  #: the P that it has; -1: none
+    domain: str | None  #: that P's
+    g: int  #: the green thread that it runs; 0: none
+    locked_g: int  #: the only one that it may run; 0: any
+    incgo: bool  #: in foreign code right now
+    ncgo: int  #: foreign calls under way
+    ncgocall: int  #: foreign calls ever made
+    idle: bool
+    spinning: bool
+
+
+class P(NamedTuple):
+    """The right to run in a domain."""
+
+    domain: str
+    id: int
+    state: str  #: 'idle', 'running', 'syscall', 'stopped' or 'dead'
+    m: int  #: the M that has it; -1: none
+    runq: int  #: green threads in its own queue
+    schedtick: int
+    syscalltick: int
+
+
+class Snapshot(NamedTuple):
+    """What there was at a moment."""
+
+    when: float  #: seconds, monotonic
+    gs: list[G]
+    ms: list[M]
+    ps: list[P]
+
+
+def snapshot() -> Snapshot:
+    """Every green thread, OS thread and P there is, of all languages.
+
+    Nothing is stopped for it: each figure is right, all of them together are not of one instant.
+    Works on any thread; empty before the first gosched.run.
+    """
+    when, gs, ms, ps = _gosched._snapshot()
+    return Snapshot(when, [G(*g) for g in gs], [M(*m) for m in ms], [P(*p) for p in ps])
 
 
 class trace:  # noqa: N801 - used like a function
