@@ -43,6 +43,7 @@ typedef struct Rec {
   int gilstate_base; /* ts->gilstate_counter outside of any callback */
   int calls;         /* foreign calls under way: its Python code is in a callback of them; GIL */
   int last_errno;    /* of its last foreign call */
+  PyObject *failed;  /* what a callback of the innermost call has raised, or NULL; GIL */
   bool pinned;       /* gs_lock_os_thread was called because of a callback */
   bool main;         /* the green thread of run */
   const char *where; /* what it is doing, for GreenThread.state; static text */

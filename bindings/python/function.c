@@ -198,6 +198,14 @@ typedef struct {
 } Function;
 
 static PyTypeObject FunctionType;
+static PyObject *callback_type; /* gosched.Callback */
+
+static PyObject *mod_callback_type(PyObject *self, PyObject *type) {
+  (void)self;
+  Py_INCREF(type);
+  Py_XSETREF(callback_type, type);
+  Py_RETURN_NONE;
+}
 
 typedef struct Temp {
   struct Temp *next;
@@ -206,7 +214,13 @@ typedef struct Temp {
 
 static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
   if (a->number && number_to_c(a->number, value, to)) return 0;
-  if (Py_TYPE(value) == &FunctionType) value = ((Function *)value)->cdata;
+  if (Py_TYPE(value) == &FunctionType) {
+    value = ((Function *)value)->cdata;
+  } else if (a->pointer && (PyObject *)Py_TYPE(value) == callback_type) {
+    value = PyObject_GetAttrString(value, "cdata");
+    if (!value) return -1;
+    Py_DECREF(value); /* the callback keeps it */
+  }
   if (!a->pointer) return cffi.to_c(to, a->ct, value);
   Py_ssize_t size = cffi.prepare_pointer(a->ct, value, (char **)(void *)to);
   if (size <= 0) return (int)size;
@@ -261,21 +275,63 @@ static bool arguments_fit(const Function *f, Py_ssize_t nargs, PyObject *kwnames
   return true;
 }
 
-static int call_out(const Function *f, Rec *r, void *result, void *const *argv, int *e) {
+/* Calls under way on a thread that runs no green thread, and what their callbacks have raised. */
+static _Thread_local int thread_calls;
+static _Thread_local PyObject *thread_failed;
+
+/* Not inlined, as for errno.  *failed is taken out and replaced. */
+static __attribute__((noinline)) PyObject *swap_thread_failed(PyObject *failed, int calls) {
+  PyObject *old = thread_failed;
+  thread_failed = failed;
+  thread_calls += calls;
+  return old;
+}
+
+static PyObject *swap_failed(Rec *r, PyObject *failed, int calls) {
+  if (!r) return swap_thread_failed(failed, calls);
+  PyObject *old = r->failed;
+  r->failed = failed;
+  r->calls += calls;
+  return old;
+}
+
+PyDoc_STRVAR(
+    callback_failed_doc,
+    "_callback_failed(exception)\n--\n\n"
+    "In a callback: the innermost foreign call raises this when it ends, unless another one was\n"
+    "told before.  False: no foreign call is under way here.");
+static PyObject *mod_callback_failed(PyObject *self, PyObject *error) {
+  (void)self;
+  Rec *r = rec_here();
+  PyObject *old = swap_failed(r, NULL, 0);
+  if (old || (r ? r->calls == 0 : thread_calls == 0)) {
+    swap_failed(r, old, 0);
+    return PyBool_FromLong(old != NULL);
+  }
+  Py_INCREF(error);
+  swap_failed(r, error, 0);
+  Py_RETURN_TRUE;
+}
+
+/* What callbacks of this call have raised is raised by it; NULL: nothing. */
+static int call_out(const Function *f, Rec *r, void *result, void *const *argv, int *e,
+                    PyObject **failed) {
   int code;
   f->lib->calls++;
+  PyObject *outer = swap_failed(r, NULL, 1);
   if (r) {
     const char *where = r->where;
+    r->calls--; /* pin_check looks at those before this one */
     pin_check(r);
-    r->where = state_syscall;
     r->calls++;
+    r->where = state_syscall;
     code = gs_ffi_call(f->func, result, argv, e);
-    r->calls--;
     r->where = where;
   } else {
     Py_BEGIN_ALLOW_THREADS code = gs_ffi_call(f->func, result, argv, e);
     Py_END_ALLOW_THREADS
   }
+  *failed = swap_failed(r, outer, -1);
   f->lib->calls--;
   return code;
 }
@@ -323,8 +379,12 @@ static PyObject *function_call(PyObject *self, PyObject *const *args, size_t nar
   }
   int e = 0;
   Rec *r = rec_here();
-  int code = call_out(f, r, frame, argv, &e);
-  if (code == GS_OK) {
+  PyObject *failed;
+  int code = call_out(f, r, frame, argv, &e, &failed);
+  if (failed) {
+    errno_keep(r, e);
+    error_put(failed);
+  } else if (code == GS_OK) {
     errno_keep(r, e);
     result = give_result(f, frame);
   } else if (code == GS_EPERM) {
@@ -514,6 +574,8 @@ static PyTypeObject FunctionType = {
 
 static PyMethodDef functions[] = {
     {"errno", mod_errno, METH_NOARGS, errno_doc},
+    {"_callback_failed", mod_callback_failed, METH_O, callback_failed_doc},
+    {"_callback_type", mod_callback_type, METH_O, "What has a function pointer as `cdata`."},
     {NULL, NULL, 0, NULL},
 };
 

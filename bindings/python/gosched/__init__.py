@@ -18,7 +18,7 @@ Waiting                  sleep, yield_now, Chan, select, wait
 Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
-Foreign functions        dlopen, ffi, errno, dlclose
+Foreign functions        dlopen, ffi, callback, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gosched._executor import Executor
 
 from gosched import _gosched, _inside, _run
+from gosched._callback import Callback, callback
 from gosched._dlopen import Library, dlclose, dlopen, ffi
 from gosched._gosched import (
     Cancelled,
@@ -75,6 +76,7 @@ from gosched._taskgroup import TaskGroup
 
 __version__ = version
 __all__ = [
+    "Callback",
     "Cancelled",
     "Chan",
     "Closed",
@@ -95,6 +97,7 @@ __all__ = [
     "WaitGroup",
     "WouldBlock",
     "as_completed",
+    "callback",
     "current",
     "dlclose",
     "dlopen",
