@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="python -m gosched.timeline draws what --trace wrote.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"gosched {gosched.version}")
+    parser.add_argument("--version", action="version", version=f"gosched {gosched.__version__}")
     parser.add_argument(
         "--trace", metavar="FILE", help="record what ran where, as trace-event JSON"
     )

@@ -39,8 +39,10 @@ class Callback:
         self.error = error
         self._fn: Callable[..., Any] | None = fn
         self._on_error = on_error
-        extra = {} if error is None else {"error": error}
-        self.cdata = types_of.callback(ctype, self._call, onerror=self._failed, **extra)
+        options: dict[str, Any] = {"onerror": self._failed}
+        if error is not None:
+            options["error"] = error
+        self.cdata = types_of.callback(ctype, self._call, **options)
         with _lock:
             _alive.add(self)
 

@@ -35,11 +35,12 @@ def dlopen(
     gosched.ffi for making C data.  Constants, enums and global variables of the declarations are
     attributes too.
 
-    A Python function that C calls back (made by gosched.callback or ffi.callback) may do all that its caller may:
-    sleep, wait for channels and green threads, call C functions, to any depth.  Others run
-    meanwhile, and it comes back to C on the same thread.  (What one of ffi.callback raises is
-    printed, and C gets the default result; of one of gosched.callback it is raised by the call.)  On threads that C made itself no green thread runs: there only what
-    never waits works, as on any other thread.
+    A Python function that C calls back (made by gosched.callback or ffi.callback) may do all that
+    its caller may: sleep, wait for channels and green threads, call C functions, to any depth.
+    Others run meanwhile, and it comes back to C on the same thread.  What one of ffi.callback
+    raises is printed, and C gets the default result; of one of gosched.callback it is raised by
+    the call.  On threads that C made itself no green thread runs: there only what never waits
+    works, as on any other thread.
 
     path: as for dlopen(3), e.g. "libsqlite3.so.0"; None: the process itself, libc included.
     cdef: C declarations, as in a header without preprocessor; or a cffi.FFI that has them.

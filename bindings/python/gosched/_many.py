@@ -81,7 +81,9 @@ def as_completed(
     return _as_completed(waiting, deadline)
 
 
-def _as_completed(waiting: set[GreenThread[T]], deadline: float | None) -> Iterator[GreenThread[T]]:
+def _as_completed(
+    waiting: dict[GreenThread[T], Any], deadline: float | None
+) -> Iterator[GreenThread[T]]:
     for green in [g for g in waiting if g.done()]:
         del waiting[green]
         yield green
