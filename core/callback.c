@@ -54,6 +54,7 @@ typedef struct {
   void *arg;
   M *m;
   void **top; /* of the stretch of the G's stack; holds g0's stack pointer (see gs_arch_call) */
+  Back back;
 } Callback;
 
 /* The first frame of a stretch of g0. */
@@ -154,12 +155,17 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
   uint32_t g0new = m->g0new;
   /* The G's stack is used down to where the foreign call left it; an extra M's is empty. */
   void *used = m->ncgo ? *(void **)below(g0sp) : g_stack_top(g);
-  Callback c = {fn, arg, m, below((char *)used - RED_ZONE)};
+  Callback c = {fn, arg, m, below((char *)used - RED_ZONE), {g->back, g->fail_data, g->fail_code}};
+  g->back = &c.back;
+  g->fail_code = 0;
   if (g->pins++ == 0) {
     g->lockedm = m;
     m->lockedg = g;
   }
   call_on_g(m, run, &c, c.top);
+  g->back = c.back.outer;
+  g->fail_code = c.back.code;
+  g->fail_data = c.back.data;
   m->g0sp = g0sp;
   m->g0new = g0new;
   if (--g->pins == 0 && g->locks == 0) {
@@ -280,6 +286,8 @@ static void stand_in_a_call(M *m, G *g) {
   store_rlx(&m->incgo, 1);
   m->ncgo = 0;
   m->p = m->oldp = &gs_nop;
+  g->back = NULL; /* the thread may have ended in a callback */
+  g->fail_code = 0;
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
 }
 
