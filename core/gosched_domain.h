@@ -118,14 +118,17 @@ GS_API void gs_notify(void);
 
 /* ---- for what stands on the runtime: ffi/ and bindings ---- */
 
-/* Tells the logger (gs_set_logger): a printf format and what belongs to it, one sentence of at most
- * 511 bytes without a newline.
+/* Tells the logger (gs_set_logger) one sentence of at most 511 bytes without a newline.  Returns
+ * nothing.
  *   level  0 error, 1 warning, 2 info
+ *   fmt    as for printf, and what belongs to it
  * Any thread, any stack; not in signal handlers.  Does not park. */
 GS_API void gs_log(int level, const char *fmt, ...) GS_PRINTF;
 
-/* Sets what gs_error_detail says on this thread (a printf format and what belongs to it, at most
- * 255 bytes) and returns code.  Any thread, any stack; not in signal handlers.  Does not park. */
+/* Sets what gs_error_detail says on this thread, at most 255 bytes.  Returns code.
+ *   code  a GS_E… code
+ *   fmt   as for printf, and what belongs to it
+ * Any thread, any stack; not in signal handlers.  Does not park. */
 GS_API int gs_fail(int code, const char *fmt, ...) GS_PRINTF;
 
 /* A full memory fence on every thread of the process, so that a frequent side of some handshake

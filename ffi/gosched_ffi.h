@@ -238,7 +238,9 @@ GS_API void gs_callback_on_free(gs_callback *cb, void (*destroy)(void *user));
  * Any thread, any stack; may take microseconds, does not park. */
 GS_API void gs_callback_free(gs_callback *cb);
 
-/* ---- looking at prepared functions and at types ---- */
+/* ---- looking ---- */
+
+/* Looking at a prepared function and at types.  Any thread; none parks. */
 
 GS_API const char *gs_func_name(const gs_func *func);
 GS_API size_t gs_func_nargs(const gs_func *func);
