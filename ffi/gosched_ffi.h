@@ -241,7 +241,6 @@ GS_API void gs_callback_free(gs_callback *cb);
 /* ---- looking ---- */
 
 /* Looking at a prepared function and at types.  Any thread; none parks. */
-
 GS_API const char *gs_func_name(const gs_func *func);
 GS_API size_t gs_func_nargs(const gs_func *func);
 GS_API int gs_func_variadic(const gs_func *func); /* 1: declared with "…" */
@@ -265,7 +264,7 @@ GS_API int gs_type_accepts(const gs_type *to, const gs_type *from);
 
 GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
 GS_API const char *gs_field_name(const gs_field *field); /* NULL: an anonymous struct or union */
-GS_API const gs_type *gs_field_type(const gs_field *field);
+GS_API const gs_type *gs_field_type(const gs_field *field); /* as declared */
 GS_API size_t gs_field_offset(const gs_field *field); /* bytes from the start of its struct */
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
 GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);

@@ -87,7 +87,7 @@ static int compare(void *ret, void *const *args, void *user) {
   return s->n == s->fail_at ? 4711 : 0;
 }
 
-enum { NUMBERS = 200 };
+enum { NUMBERS = SLOW_BUILD ? 60 : 200, SORTERS = 8 };
 
 static int sort(int *numbers, size_t n, gs_callback *cb) {
   size_t size = sizeof(int);
@@ -104,21 +104,21 @@ static void check_sorted(const int *numbers) {
 }
 
 typedef struct sorter {
-  wait_group wg;
-  atomic_int seed;
+  wait_group *wg;
+  uint64_t seed;
+  sorting s;
+  gs_callback *cb;
 } sorter;
 
 static void sort_one(void *arg) {
-  sorter *all = arg;
+  sorter *one = arg;
   int numbers[NUMBERS], key = 0;
-  sorting s = {.every = 7};
-  gs_callback *cb = make(COMPARE, compare, &s);
   for (int round = 0; round < 3; round++) {
-    shuffle(numbers, (uint64_t)atomic_fetch_add(&all->seed, 1));
-    CHECK_CODE(sort(numbers, NUMBERS, cb), GS_OK);
+    shuffle(numbers, one->seed++);
+    CHECK_CODE(sort(numbers, NUMBERS, one->cb), GS_OK);
     check_sorted(numbers);
-    CHECK(s.n > NUMBERS);
-    void *code = gs_callback_code(cb), *found = NULL;
+    CHECK(one->s.n > NUMBERS);
+    void *code = gs_callback_code(one->cb), *found = NULL;
     const void *from = numbers, *key_at = &key;
     size_t n = NUMBERS, size = sizeof(int);
     key = numbers[NUMBERS / 3];
@@ -126,16 +126,21 @@ static void sort_one(void *arg) {
                GS_OK);
     CHECK(found && *(int *)found == key);
   }
-  gs_callback_free(cb);
-  wg_done(&all->wg);
+  gs_callback_free(one->cb);
+  wg_done(one->wg);
 }
 
 static void sorts(void *arg) {
   (void)arg;
-  sorter all = {.seed = 1};
-  wg_init(&all.wg);
-  for (int i = 0; i < 8; i++) go(sort_one, &all);
-  wg_wait(&all.wg, 8);
+  wait_group wg;
+  sorter each[SORTERS];
+  wg_init(&wg);
+  for (int i = 0; i < SORTERS; i++) {
+    each[i] = (sorter){.wg = &wg, .seed = 1 + 10 * (uint64_t)i, .s = {.every = 7}};
+    each[i].cb = make(COMPARE, compare, &each[i].s);
+  }
+  for (int i = 0; i < SORTERS; i++) go(sort_one, &each[i]);
+  wg_wait(&wg, SORTERS);
 }
 
 static void test_qsort_that_parks(void **state) {
@@ -152,7 +157,7 @@ static void failing_sort(void *arg) {
   sorting s = {.every = 0};
   gs_callback *cb = make(COMPARE, compare, &s);
   gs_callback_on_error(cb, note_error);
-  for (int i = 1; i < 40; i++) {
+  for (int i = 1; i < SCALE(40); i++) {
     shuffle(numbers, (uint64_t)i);
     s = (sorting){.every = i % 2 ? 5 : 0, .fail_at = i * 3};
     CHECK_CODE(sort(numbers, NUMBERS, cb), GS_ECALLBACK);
