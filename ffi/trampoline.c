@@ -218,9 +218,16 @@ static int describe(gs_ffi *ffi, const gs_type *function, gs_callback *cb, gs_ff
 /* One that has its code, or NULL. */
 static gs_callback *some_closure(void) {
   gs_callback *cb = again(&closures);
-  if (cb || !(cb = another())) return cb;
-  cb->closure = ffi_closure_alloc(sizeof(ffi_closure), &cb->code);
-  return cb->closure ? cb : NULL; /* it stays in `all` */
+  if (cb) return cb;
+  void *code, *closure = ffi_closure_alloc(sizeof(ffi_closure), &code);
+  if (!closure) return NULL;
+  if (!(cb = another())) {
+    ffi_closure_free(closure);
+    return NULL;
+  }
+  cb->closure = closure;
+  cb->code = code;
+  return cb;
 }
 
 static int closure(gs_ffi *ffi, const char *name, const gs_type *function, gs_callback **out,

@@ -46,8 +46,11 @@ static bool there;
 enum { SQLITE_OK = 0, SQLITE_ERROR = 1, SQLITE_ABORT = 4, SQLITE_INTERRUPT = 9, SQLITE_UTF8 = 1 };
 
 static gs_callback *make(const char *ctype, gs_ffi_handler *handler, void *user) {
+  static gs_mutex one_at_a_time;
   gs_callback *cb = NULL;
+  CHECK_CODE(gs_mutex_lock(&one_at_a_time, GS_FOREVER), GS_OK);
   CHECK_CODE(gs_ffi_callback(ffi, ctype, handler, user, &cb), GS_OK);
+  CHECK_CODE(gs_mutex_unlock(&one_at_a_time), GS_OK);
   return cb;
 }
 
