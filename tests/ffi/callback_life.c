@@ -60,11 +60,13 @@ static void test_called_after_free(void **state) {
   assert_int_equal(FUNCTION(code, int, int)(3), 4);
   gs_callback_free(cb);
   logged_is(0, "");
-  assert_int_equal(FUNCTION(code, int, int)(3), -5);
-  logged_is(1, "callback 'adder' was called after gs_callback_free");
-  errno = 5;
-  assert_int_equal(FUNCTION(code, int, int)(3), -5);
-  assert_int_equal(errno, 5);
+  for (int i = 0; i < 2; i++) {
+    errno = 5;
+    int got = FUNCTION(code, int, int)(3), e = errno;
+    assert_int_equal(got, -5);
+    assert_int_equal(e, 5);
+    logged_is(1, "callback 'adder' was called after gs_callback_free");
+  }
   logged_is(1, logged); /* once */
   gs_callback_free(cb);
   logged_is(2, "callback 'adder' was freed twice");
