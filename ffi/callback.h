@@ -56,13 +56,15 @@ enum {
  * at the rest of the register. */
 enum { R_NONE, R_U32, R_S32, R_64, R_U8, R_S8, R_U16, R_S16 };
 
+#define GSF_STUB_ARGS 16 /* all the argument registers there are */
+
 struct gs_callback {
   /* A call reads these.  Written before it becomes live. */
   unsigned char vector;            /* 1: has arguments in vector registers; read in arch/ too */
   unsigned char back;              /* R_…, of a stub's result */
   unsigned char widened;           /* 1: libffi wants its result as an ffi_arg */
   unsigned char nargs;             /* of a stub */
-  unsigned char at[GSF_MAX_MOVES]; /* of a stub: where each argument is in gsf_frame, by 8 */
+  unsigned char at[GSF_STUB_ARGS]; /* of a stub: where each argument is in gsf_frame, by 8 */
   uint32_t state;                  /* GSF_…; written under the lock, read by all */
   gs_ffi_handler *handler;
   void *user;
@@ -89,7 +91,7 @@ struct gs_callback {
  * callback has arguments there. */
 typedef struct gsf_frame {
   uint64_t g[8], f[8]; /* the argument registers */
-  void *args[GSF_MAX_MOVES];
+  void *args[GSF_STUB_ARGS];
   uint64_t ret;
   gs_callback *cb;
   int code; /* what the handler returns */

@@ -219,10 +219,12 @@ GS_API void *gs_callback_code(const gs_callback *cb);
 GS_API int gs_callback_set_default(gs_callback *cb, const void *value);
 
 /* Who is told, instead of the logger, where no foreign call can be.  onerror NULL: the logger.
- *   error  GS_ECALLBACK: the handler has failed with code; runs where that did.  Else why the
- *          handler did not run, with code 0: GS_EPERM (in a critical or nocallback call),
- * GS_ENOMEM, GS_ETHREADS, GS_EABI; runs as foreign code then user   as given when the callback was
- * made Returns nothing that could fail.  Any thread, also while C calls it; does not park. */
+ *   error  GS_ECALLBACK: the handler has failed with code; onerror runs where that did.  Else why
+ *          the handler did not run: GS_EPERM (in a critical or nocallback call), GS_ENOMEM,
+ *          GS_ETHREADS, GS_EABI; onerror runs as foreign code then
+ *   code   what the handler has returned, or 0
+ *   user   as given when the callback was made
+ * There are no errors.  Any thread, also while C calls it; does not park. */
 GS_API void gs_callback_on_error(gs_callback *cb, void (*onerror)(int error, int code, void *user));
 
 /* destroy(user) is called when the callback has been freed and the last handler that was running
@@ -263,9 +265,9 @@ GS_API int gs_type_same(const gs_type *a, const gs_type *b);
 GS_API int gs_type_accepts(const gs_type *to, const gs_type *from);
 
 GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
-GS_API const char *gs_field_name(const gs_field *field); /* NULL: an anonymous struct or union */
+GS_API const char *gs_field_name(const gs_field *field);    /* NULL: an anonymous struct or union */
 GS_API const gs_type *gs_field_type(const gs_field *field); /* as declared */
-GS_API size_t gs_field_offset(const gs_field *field); /* bytes from the start of its struct */
+GS_API size_t gs_field_offset(const gs_field *field);       /* bytes from the start of its struct */
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
 GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);
 

@@ -9,7 +9,7 @@
  *             differs from the others by its number alone.  The number leads to the gs_callback
  *             through a table of pointers in ordinary memory.  They store the argument registers
  *             and nothing else, so they serve functions whose arguments and result are scalars in
- *             registers, by the rule of registers.c; nearly all callbacks of C libraries are.
+ *             registers; nearly all callbacks of C libraries are.
  *   Closures  are libffi's.  They serve all other types, what comes when the stubs are used up,
  *             and everything if GOSCHED_FFI is libffi.  libffi finds out what the system lets it
  *             do: memory that is both, or the same pages mapped twice, once to write and once to
