@@ -174,6 +174,110 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
   }
 }
 
+/* ---- out of a call on the fast path, quickly ----
+ *
+ * Such a call has left m->p and the states of its G and its P as they are in user code (see
+ * cgocall.c).  So the callback of its code goes from CALL to USER and back as the call itself does
+ * from USER to CALL: one store and one look at pw each, and nothing of the P is touched.  It is all
+ * done on g0, around the change of stacks.  What does not go so smoothly goes on as above: on the way
+ * in, the call is what it was, and call_back does it; on the way out go_out does, on the G's stack,
+ * and the call is no fast one any more (m->p is &gs_nop, which its end finds).
+ *
+ * The G is in one foreign call and in no other callback: so pins, fail_code and g0new are 0, and back
+ * is NULL, before and after.  The function that this is part of makes other calls as well, so nothing
+ * of it stands below its stack pointer, where g0 goes on. */
+#if GS_FAST_CALLS && defined(GS_ARCH_CALL_HERE)
+#define QUICK 1
+#define TO_USER (SC_STEP + SC_USER - SC_CALL)
+#define TO_CALL (SC_STEP + SC_CALL - SC_USER)
+#define ONE_DEEP 0x10001u
+
+typedef struct {
+  void *g0sp;
+  P *p;
+  gs_site *site; /* the foreign call's */
+  void **top;
+  M *m;
+  Back back;
+} Quick;
+
+static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char *sp) {
+  uint64_t s = m->sc;
+  P *p = m->p;
+  G *g = m->curg;
+  if (unlikely((s & (SC_STEP - 1)) != SC_CALL || m->incgo_ncgo != ONE_DEEP || p == &gs_nop ||
+               load_rlx(&m->attn)))
+    return false;
+  if (unlikely(g->hooked || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
+  q->m = m;
+  q->p = p;
+  q->g0sp = m->g0sp;
+  q->site = (gs_site *)(uintptr_t)g->site;
+  store_rlx(&m->incgo, 0);
+  store_rel(&m->sc, s + TO_USER);
+  compiler_fence();
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p || load_rlx(&p->preempt))) {
+    store_rel(&m->sc, s + TO_USER + TO_CALL);
+    store_rlx(&m->incgo, 1);
+    return false;
+  }
+  q->top = below((char *)*(void **)below(q->g0sp) - RED_ZONE);
+  q->back = (Back){.outer = NULL};
+  g->back = &q->back;
+  g->pins = 1;
+  g->lockedm = m;
+  m->lockedg = g;
+  m->g0new = 1;
+  return true;
+}
+
+static int quick_out_slowly(void *arg) {
+  const Quick *q = arg;
+  go_out(q->m, q->m->curg, q->site, 0);
+  return 0;
+}
+
+static inline __attribute__((always_inline)) void quick_out(Quick *q) {
+  M *m = q->m;
+  G *g = m->curg;
+  uint64_t s = m->sc;
+  bool out = false;
+  if (likely((s & (SC_STEP - 1)) == SC_USER && m->p == q->p && !q->back.code &&
+             !load_rlx(&m->attn))) {
+    store_rlx(&g->site, q->site);
+    m->oldp = q->p;
+    store_rel(&m->sc, s + TO_CALL);
+    compiler_fence();
+    out = likely(load_acq(&m->pw) == (uintptr_t)q->p);
+    if (unlikely(!out)) store_rel(&m->sc, s + TO_CALL + TO_USER);
+  }
+  if (likely(out))
+    store_rlx(&m->incgo, 1);
+  else
+    call_on_g(m, quick_out_slowly, q, q->top);
+  g->back = NULL;
+  if (unlikely(q->back.code)) {
+    g->fail_code = q->back.code;
+    g->fail_data = q->back.data;
+  }
+  m->g0sp = q->g0sp;
+  m->g0new = 0;
+  g->pins = 0;
+  if (likely(g->locks == 0)) {
+    g->lockedm = NULL;
+    m->lockedg = NULL;
+  }
+}
+
+/* Where g0 goes on: below what this function has there. */
+#define QUICK_G0(m)                                      \
+  do {                                                   \
+    char *rsp_;                                          \
+    __asm__ volatile("movq %%rsp, %0" : "=r"(rsp_));     \
+    (m)->g0sp = below(rsp_ - RED_ZONE);                  \
+  } while (0)
+#endif
+
 /* Is this code of a foreign call that may call back, on the stack that it was given? */
 static inline bool in_foreign_code(const M *m, const char *sp) {
   if (!m->incgo || (m->sc & SC_MODE) != SC_CALL) return false;
@@ -382,9 +486,7 @@ M *callback_bound(void) {
 
 /* ---- the door ---- */
 
-GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
-  if (unlikely(!fn)) return GS_EINVAL;
-  char *sp = __builtin_frame_address(0);
+GS_NOINLINE static int door(void (*fn)(void *), void *arg, char *sp) {
   M *m = gs_getm();
   if (!m) return from_outside(fn, arg);
   if (likely(in_foreign_code(m, sp))) {
@@ -397,4 +499,56 @@ GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
     return refused();
   fn(arg); /* a green thread already */
   return GS_OK;
+}
+
+GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
+  char *sp = __builtin_frame_address(0);
+  if (unlikely(!fn)) return GS_EINVAL;
+#if QUICK
+  M *m = gs_getm();
+  Quick q;
+  if (likely(m != NULL) && likely(quick_in(m, &q, sp))) {
+    QUICK_G0(m);
+    gs_arch_call_here((int (*)(void *))(uintptr_t)fn, arg, q.top); /* the result is not used */
+    quick_out(&q);
+    return GS_OK;
+  }
+#endif
+  return door(fn, arg, sp);
+}
+
+typedef struct {
+  int (*fn)(void *, void *, void *);
+  void *a, *b, *c;
+  int result;
+} BackWords;
+
+static void run_words(void *arg) {
+  BackWords *w = arg;
+  w->result = w->fn(w->a, w->b, w->c);
+}
+
+GS_NOINLINE static int words_slow(int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                                  int *result, char *sp) {
+  BackWords w = {fn, a, b, c, 0};
+  if (!fn) return GS_EINVAL;
+  int e = door(run_words, &w, sp);
+  *result = w.result;
+  return e;
+}
+
+GS_NOINLINE int gs_cgocallback_words(int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                                     int *result) {
+  char *sp = __builtin_frame_address(0);
+#if QUICK
+  M *m = gs_getm();
+  Quick q;
+  if (likely(m != NULL && fn != NULL) && likely(quick_in(m, &q, sp))) {
+    QUICK_G0(m);
+    *result = gs_arch_call3_here(fn, a, b, c, q.top);
+    quick_out(&q);
+    return GS_OK;
+  }
+#endif
+  return words_slow(fn, a, b, c, result, sp);
 }

@@ -268,6 +268,12 @@ GS_API int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*
  * is not the runtime's own; not in signal handlers. */
 GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 
+/* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
+ * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after an
+ * error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
+GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
+                                int *result);
+
 /* Says that the callback which runs here has failed.  The foreign call that called back, the
  * innermost one, then returns GS_ECALLBACK when it ends, whatever the foreign function returns;
  * that goes on as if nothing had happened, so give it what makes it stop.  Anywhere in the

@@ -115,12 +115,6 @@ __attribute__((noinline)) static void report(gs_callback *cb, int error, int cod
   set_errno(e);
 }
 
-/* The handler has failed, on the green thread. */
-__attribute__((noinline)) static void failed(gs_callback *cb, int code) {
-  int e = gs_callback_fail(code, NULL); /* GS_EBUSY: it was told by the handler itself */
-  if (e != GS_OK && e != GS_EBUSY) report(cb, GS_ECALLBACK, code);
-}
-
 /* C has called it after gs_callback_free.  While this is on its way it may become another one,
  * which has a default of its own. */
 __attribute__((noinline)) static void too_late(gs_callback *cb, void *ret, uint32_t state) {
@@ -141,45 +135,31 @@ __attribute__((noinline)) static void too_late(gs_callback *cb, void *ret, uint3
   set_errno(e);
 }
 
-/* gs_cgocallback or the handler has failed. */
-__attribute__((noinline)) static void no_result(gs_callback *cb, void *ret, int e) {
-  if (e != GS_OK) report(cb, e, 0);
+/* e: gs_cgocallback has failed; else the handler has, with code. */
+__attribute__((noinline)) static void no_result(gs_callback *cb, void *ret, int e, int code) {
   give_default(cb, ret);
+  if (e == GS_OK) {
+    int told = gs_callback_fail(code, NULL);
+    if (told == GS_OK || told == GS_EBUSY) return; /* busy: the handler has told by itself */
+    e = GS_ECALLBACK;
+  }
+  report(cb, e, code);
 }
 
-/* What a handler gets from libffi; on C's stack while it runs. */
-typedef struct calling {
-  gs_callback *cb;
-  void *ret;
-  void **args;
-  int code;
-} calling;
-
-static void run(void *p) {
-  calling *c = p;
-  c->code = c->cb->handler(c->ret, c->args, c->cb->user);
-  if (unlikely(c->code)) failed(c->cb, c->code);
-}
-
-void gsf_callback_called(gs_callback *cb, void *ret, void **args) {
+static inline void called(gs_callback *cb, void *ret, void **args) {
   uint32_t live = count_in(cb);
   if (unlikely((live & GSF_STATE) != GSF_LIVE)) {
     too_late(cb, ret, live);
     return;
   }
-  calling c = {cb, ret, args, 0};
-  int e = gs_cgocallback(run, &c);
-  if (unlikely(e != GS_OK || c.code != 0)) no_result(cb, ret, e);
+  /* A pointer is passed as any other one is. */
+  int (*handler)(void *, void *, void *) = (int (*)(void *, void *, void *))(uintptr_t)cb->handler;
+  int code, e = gs_cgocallback_words(handler, ret, args, cb->user, &code);
+  if (unlikely((e | code) != 0)) no_result(cb, ret, e, code);
   count_out(cb, live);
 }
 
-/* The same from a stub, where every nanosecond counts. */
-static void run_stub(void *p) {
-  gsf_frame *f = p;
-  gs_callback *cb = f->cb;
-  f->code = cb->handler(&f->ret, f->args, cb->user);
-  if (unlikely(f->code)) failed(cb, f->code);
-}
+void gsf_callback_called(gs_callback *cb, void *ret, void **args) { called(cb, ret, args); }
 
 /* Each is loaded as wide as the handler has stored it: the processor waits for a store that is a
  * part of what is loaded.  Little-endian: what is narrow stands first. */
@@ -202,21 +182,12 @@ static inline uint64_t widened(const uint64_t *ret, unsigned char back) {
 uint64_t gsf_stub_called(gsf_frame *f, gs_callback *cb);
 uint64_t gsf_stub_called(gsf_frame *f, gs_callback *cb) {
   unsigned char back = cb->back;
-  f->cb = cb;
   f->ret = 0;
-  f->code = 0;
   if (likely(!cb->vector))
     for (unsigned i = 0; i < cb->nargs; i++) f->args[i] = &f->g[i];
   else
     for (unsigned i = 0; i < cb->nargs; i++) f->args[i] = &f->g[0] + cb->at[i];
-  uint32_t live = count_in(cb);
-  if (unlikely((live & GSF_STATE) != GSF_LIVE)) {
-    too_late(cb, &f->ret, live);
-  } else {
-    int e = gs_cgocallback(run_stub, f);
-    if (unlikely((e | f->code) != 0)) no_result(cb, &f->ret, e);
-    count_out(cb, live);
-  }
+  called(cb, &f->ret, f->args);
   return widened(&f->ret, back);
 }
 

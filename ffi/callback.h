@@ -93,8 +93,6 @@ typedef struct gsf_frame {
   uint64_t g[8], f[8]; /* the argument registers */
   void *args[GSF_STUB_ARGS];
   uint64_t ret;
-  gs_callback *cb;
-  int code; /* what the handler returns */
 } gsf_frame;
 
 /* C has called it.  ret: room for the result, of its size and zeroed. */
