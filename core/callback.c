@@ -70,9 +70,10 @@ void g0_begin(M *m) {
   m->g0sp = gs_arch_frame(m->g0sp, g0_goes_on, m->controls);
 }
 
-/* In and out.  What is inlined here is exitsyscall and leave, enter and entersyscall, for a domain
- * without hooks, a P that stayed, a site that is known short; as in gs_cgocall_site the words that
- * were stored just now go on in registers.  The M is the same all the time: the G is locked to it.
+/* In and out, the long way.  What is inlined here is exitsyscall and leave, enter and entersyscall,
+ * for a domain without hooks, a P that stayed, a site that is known short; as in gs_cgocall_site
+ * the words that were stored just now go on in registers.  The M is the same all the time: the G is
+ * locked to it.
  */
 
 static inline bool nothing_special(const M *m, const G *g, const gs_site *site) {
@@ -177,15 +178,19 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
 /* ---- out of a call on the fast path, quickly ----
  *
  * Such a call has left m->p and the states of its G and its P as they are in user code (see
- * cgocall.c).  So the callback of its code goes from CALL to USER and back as the call itself does
- * from USER to CALL: one store and one look at pw each, and nothing of the P is touched.  It is all
- * done on g0, around the change of stacks.  What does not go so smoothly goes on as above: on the way
- * in, the call is what it was, and call_back does it; on the way out go_out does, on the G's stack,
- * and the call is no fast one any more (m->p is &gs_nop, which its end finds).
+ * cgocall.c).  So a callback of its code goes from CALL to USER and back in one store each, as the
+ * call itself does from USER to CALL, and touches nothing of the P.  On the way in it looks whether
+ * the P is still there, and wanted by nobody else; if not, the call is made what it was, and the
+ * callback goes the long way.  On the way out nobody need look: a P that was lost in the callback
+ * is as good as one that is lost in the call, whose end finds out.  All of this is done on g0,
+ * around the change of stacks.
  *
- * The G is in one foreign call and in no other callback: so pins, fail_code and g0new are 0, and back
- * is NULL, before and after.  The function that this is part of makes other calls as well, so nothing
- * of it stands below its stack pointer, where g0 goes on. */
+ * When the callback ends elsewhere than it began (on another P, traced, failed), it leaves as all
+ * others do, on the G's stack (go_out): m->p is &gs_nop then, and its call ends the general way.
+ *
+ * Only where the G is in one foreign call and in no other callback: so pins, fail_code and g0new
+ * are 0, and back is NULL, before and after.  g0 goes on below the stack pointer of the function
+ * that this is part of; it keeps nothing below that, since it makes other calls as well. */
 #if GS_FAST_CALLS && defined(GS_ARCH_CALL_HERE)
 #define QUICK 1
 #define TO_USER (SC_STEP + SC_USER - SC_CALL)
@@ -208,7 +213,7 @@ static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char 
   if (unlikely((s & (SC_STEP - 1)) != SC_CALL || m->incgo_ncgo != ONE_DEEP || p == &gs_nop ||
                load_rlx(&m->attn)))
     return false;
-  if (unlikely(g->hooked || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
+  if (unlikely(g->hooked || g->pins || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
   q->m = m;
   q->p = p;
   q->g0sp = m->g0sp;
@@ -241,25 +246,19 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
   M *m = q->m;
   G *g = m->curg;
   uint64_t s = m->sc;
-  bool out = false;
   if (likely((s & (SC_STEP - 1)) == SC_USER && m->p == q->p && !q->back.code &&
              !load_rlx(&m->attn))) {
     store_rlx(&g->site, q->site);
     m->oldp = q->p;
+    store_rlx(&m->incgo, 1);
     store_rel(&m->sc, s + TO_CALL);
     compiler_fence();
-    out = likely(load_acq(&m->pw) == (uintptr_t)q->p);
-    if (unlikely(!out)) store_rel(&m->sc, s + TO_CALL + TO_USER);
-  }
-  if (likely(out))
-    store_rlx(&m->incgo, 1);
-  else
+  } else {
     call_on_g(m, quick_out_slowly, q, q->top);
-  g->back = NULL;
-  if (unlikely(q->back.code)) {
     g->fail_code = q->back.code;
     g->fail_data = q->back.data;
   }
+  g->back = NULL;
   m->g0sp = q->g0sp;
   m->g0new = 0;
   g->pins = 0;
@@ -270,11 +269,11 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
 }
 
 /* Where g0 goes on: below what this function has there. */
-#define QUICK_G0(m)                                      \
-  do {                                                   \
-    char *rsp_;                                          \
-    __asm__ volatile("movq %%rsp, %0" : "=r"(rsp_));     \
-    (m)->g0sp = below(rsp_ - RED_ZONE);                  \
+#define QUICK_G0(m)                                  \
+  do {                                               \
+    char *rsp_;                                      \
+    __asm__ volatile("movq %%rsp, %0" : "=r"(rsp_)); \
+    (m)->g0sp = below(rsp_ - RED_ZONE);              \
   } while (0)
 #endif
 
@@ -531,8 +530,7 @@ static void run_words(void *arg) {
 GS_NOINLINE static int words_slow(int (*fn)(void *, void *, void *), void *a, void *b, void *c,
                                   int *result, char *sp) {
   BackWords w = {fn, a, b, c, 0};
-  if (!fn) return GS_EINVAL;
-  int e = door(run_words, &w, sp);
+  int e = fn ? door(run_words, &w, sp) : GS_EINVAL;
   *result = w.result;
   return e;
 }

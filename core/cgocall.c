@@ -7,8 +7,8 @@
  * errno is taken on this thread, right after the function has returned, before anything here could
  * change it, and is given back on whatever thread the G goes on.
  *
- * A failed callback makes its call return GS_ECALLBACK.  On the fast path nobody asks: a call that
- * was called back out of does not end there, since m->p says so (end_slow).
+ * A failed callback makes its call return GS_ECALLBACK.  On the fast path nobody asks: such a call
+ * does not end there, since m->p says so (end_slow).
  *
  * A site marked critical skips entersyscall: the M stays in user mode and the P cannot be handed on
  * before the function returns, unless sysmon takes it as from any other user code.  m->p is hidden
