@@ -185,8 +185,8 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
  * is as good as one that is lost in the call, whose end finds out.  All of this is done on g0,
  * around the change of stacks.
  *
- * When the callback ends elsewhere than it began (on another P, traced, failed), it leaves as all
- * others do, on the G's stack (go_out): m->p is &gs_nop then, and its call ends the general way.
+ * A callback that failed, or is traced by now, leaves as all others do, on the G's stack (go_out):
+ * m->p is &gs_nop then, and its call ends the general way.
  *
  * Only where the G is in one foreign call and in no other callback: so pins, fail_code and g0new
  * are 0, and back is NULL, before and after.  g0 goes on below the stack pointer of the function
@@ -199,7 +199,6 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
 
 typedef struct {
   void *g0sp;
-  P *p;
   gs_site *site; /* the foreign call's */
   void **top;
   M *m;
@@ -215,7 +214,6 @@ static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char 
     return false;
   if (unlikely(g->hooked || g->pins || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
   q->m = m;
-  q->p = p;
   q->g0sp = m->g0sp;
   q->site = (gs_site *)(uintptr_t)g->site;
   store_rlx(&m->incgo, 0);
@@ -246,10 +244,10 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
   M *m = q->m;
   G *g = m->curg;
   uint64_t s = m->sc;
-  if (likely((s & (SC_STEP - 1)) == SC_USER && m->p == q->p && !q->back.code &&
+  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code &&
              !load_rlx(&m->attn))) {
     store_rlx(&g->site, q->site);
-    m->oldp = q->p;
+    m->oldp = m->p; /* the callback may have come back with another one */
     store_rlx(&m->incgo, 1);
     store_rel(&m->sc, s + TO_CALL);
     compiler_fence();
