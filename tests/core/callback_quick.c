@@ -20,6 +20,12 @@ static void learn(int (*fn)(void *), void *arg) {
   for (int i = 0; i < LEARN; i++) CHECK_CODE(gs_cgocall_site(&site, fn, arg, NULL), GS_OK);
 }
 
+/* Whatever sysmon has found. */
+static void short_again(void) {
+  store_rlx(&site.score, 0);
+  store_rlx(&site.shorts, 100);
+}
+
 /* ---- what is seen of it ---- */
 
 static void look_inside(void *arg) {
@@ -99,13 +105,12 @@ static int call_back_at_once(void *arg) { return gs_cgocallback(with_the_p, arg)
 static void exclusive(void *arg) {
   (void)arg;
   int n = 0, result = -1;
-  gs_sched.test_flags = TEST_NO_RELIEF; /* the P changes hands in calls alone */
+  store_rlx(&gs_sched.test_flags, TEST_NO_RELIEF); /* the P changes hands in calls alone */
   atomic_store(&stop, 0);
   learn(call_back_at_once, &n);
   gs_handle *h = go_named("busy", busy, NULL);
   for (int i = 1; i <= SCALE(20); i++) {
-    site.score = 0; /* short again */
-    site.shorts = 100;
+    short_again();
     CHECK_CODE(gs_cgocall_site(&site, block_and_call_back, &n, &result), GS_OK);
     CHECK_INT(result, GS_OK);
     CHECK_INT(n, LEARN + i);
@@ -113,7 +118,7 @@ static void exclusive(void *arg) {
   atomic_store(&stop, 1);
   join(h);
   CHECK_INT(atomic_load(&overlaps), 0);
-  gs_sched.test_flags = 0;
+  store_rlx(&gs_sched.test_flags, 0);
 }
 
 static void test_waits_for_the_p(void **state) {
@@ -256,16 +261,14 @@ static void all_orders(void *arg) {
       order o = {kinds[i], kinds[j]};
       int result = 0, failed = o.first == fails || o.second == fails;
       if (o.first == fails && o.second == fails) continue; /* the second one would be refused */
-      site.score = 0;
-      site.shorts = 100;
+      short_again();
       CHECK_CODE(gs_cgocall_site(&site, in_that_order, &o, &result), failed ? GS_ECALLBACK : GS_OK);
       CHECK_INT(errno, 77);
       CHECK_INT(result, 8);
       CHECK_CODE(gs_callback_failure(NULL, NULL), failed ? GS_OK : GS_EPERM);
     }
   order o = {traced, not_traced};
-  site.score = 0;
-  site.shorts = 100;
+  short_again();
   CHECK_CODE(gs_cgocall_site(&site, in_that_order, &o, NULL), GS_OK);
   atomic_store(&done, 1);
   join(h);
