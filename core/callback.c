@@ -54,6 +54,7 @@ typedef struct {
   void *arg;
   M *m;
   void **top; /* of the stretch of the G's stack; holds g0's stack pointer (see gs_arch_call) */
+  Back back;
 } Callback;
 
 /* The first frame of a stretch of g0. */
@@ -69,9 +70,10 @@ void g0_begin(M *m) {
   m->g0sp = gs_arch_frame(m->g0sp, g0_goes_on, m->controls);
 }
 
-/* In and out.  What is inlined here is exitsyscall and leave, enter and entersyscall, for a domain
- * without hooks, a P that stayed, a site that is known short; as in gs_cgocall_site the words that
- * were stored just now go on in registers.  The M is the same all the time: the G is locked to it.
+/* In and out, the long way.  What is inlined here is exitsyscall and leave, enter and entersyscall,
+ * for a domain without hooks, a P that stayed, a site that is known short; as in gs_cgocall_site
+ * the words that were stored just now go on in registers.  The M is the same all the time: the G is
+ * locked to it.
  */
 
 static inline bool nothing_special(const M *m, const G *g, const gs_site *site) {
@@ -154,12 +156,17 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
   uint32_t g0new = m->g0new;
   /* The G's stack is used down to where the foreign call left it; an extra M's is empty. */
   void *used = m->ncgo ? *(void **)below(g0sp) : g_stack_top(g);
-  Callback c = {fn, arg, m, below((char *)used - RED_ZONE)};
+  Callback c = {fn, arg, m, below((char *)used - RED_ZONE), {g->back, g->fail_data, g->fail_code}};
+  g->back = &c.back;
+  g->fail_code = 0;
   if (g->pins++ == 0) {
     g->lockedm = m;
     m->lockedg = g;
   }
   call_on_g(m, run, &c, c.top);
+  g->back = c.back.outer;
+  g->fail_code = c.back.code;
+  g->fail_data = c.back.data;
   m->g0sp = g0sp;
   m->g0new = g0new;
   if (--g->pins == 0 && g->locks == 0) {
@@ -167,6 +174,106 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
     m->lockedg = NULL;
   }
 }
+
+/* ---- out of a call on the fast path, quickly ----
+ *
+ * Such a call has left m->p and the states of its G and its P as they are in user code (see
+ * cgocall.c).  So a callback of its code goes from CALL to USER and back in one store each, as the
+ * call itself does from USER to CALL, and touches nothing of the P.  On the way in it looks whether
+ * the P is still there, and wanted by nobody else; if not, the call is made what it was, and the
+ * callback goes the long way.  On the way out nobody need look: a P that was lost in the callback
+ * is as good as one that is lost in the call, whose end finds out.  All of this is done on g0,
+ * around the change of stacks.
+ *
+ * A callback that failed, or is traced by now, leaves as all others do, on the G's stack (go_out):
+ * m->p is &gs_nop then, and its call ends the general way.
+ *
+ * Only where the G is in one foreign call and in no other callback: so pins, fail_code and g0new
+ * are 0, and back is NULL, before and after.  g0 goes on below the stack pointer of the function
+ * that this is part of; it keeps nothing below that, since it makes other calls as well. */
+#if GS_FAST_CALLS && defined(GS_ARCH_CALL_HERE)
+#define QUICK 1
+#define TO_USER (SC_STEP + SC_USER - SC_CALL)
+#define TO_CALL (SC_STEP + SC_CALL - SC_USER)
+#define ONE_DEEP 0x10001u
+
+typedef struct {
+  void *g0sp;
+  gs_site *site; /* the foreign call's */
+  void **top;
+  M *m;
+  Back back;
+} Quick;
+
+static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char *sp) {
+  uint64_t s = m->sc;
+  P *p = m->p;
+  G *g = m->curg;
+  if (unlikely((s & (SC_STEP - 1)) != SC_CALL || m->incgo_ncgo != ONE_DEEP || p == &gs_nop ||
+               load_rlx(&m->attn)))
+    return false;
+  if (unlikely(g->hooked || g->pins || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
+  q->m = m;
+  q->g0sp = m->g0sp;
+  q->site = (gs_site *)(uintptr_t)g->site;
+  store_rlx(&m->incgo, 0);
+  store_rel(&m->sc, s + TO_USER);
+  compiler_fence();
+  if (unlikely(load_acq(&m->pw) != (uintptr_t)p || load_rlx(&p->preempt))) {
+    store_rel(&m->sc, s + TO_USER + TO_CALL);
+    store_rlx(&m->incgo, 1);
+    return false;
+  }
+  q->top = below((char *)*(void **)below(q->g0sp) - RED_ZONE);
+  q->back = (Back){.outer = NULL};
+  g->back = &q->back;
+  g->pins = 1;
+  g->lockedm = m;
+  m->lockedg = g;
+  m->g0new = 1;
+  return true;
+}
+
+static int quick_out_slowly(void *arg) {
+  const Quick *q = arg;
+  go_out(q->m, q->m->curg, q->site, 0);
+  return 0;
+}
+
+static inline __attribute__((always_inline)) void quick_out(Quick *q) {
+  M *m = q->m;
+  G *g = m->curg;
+  uint64_t s = m->sc;
+  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code &&
+             !load_rlx(&m->attn))) {
+    store_rlx(&g->site, q->site);
+    m->oldp = m->p; /* the callback may have come back with another one */
+    store_rlx(&m->incgo, 1);
+    store_rel(&m->sc, s + TO_CALL);
+    compiler_fence();
+  } else {
+    call_on_g(m, quick_out_slowly, q, q->top);
+    g->fail_code = q->back.code;
+    g->fail_data = q->back.data;
+  }
+  g->back = NULL;
+  m->g0sp = q->g0sp;
+  m->g0new = 0;
+  g->pins = 0;
+  if (likely(g->locks == 0)) {
+    g->lockedm = NULL;
+    m->lockedg = NULL;
+  }
+}
+
+/* Where g0 goes on: below what this function has there. */
+#define QUICK_G0(m)                                  \
+  do {                                               \
+    char *rsp_;                                      \
+    __asm__ volatile("movq %%rsp, %0" : "=r"(rsp_)); \
+    (m)->g0sp = below(rsp_ - RED_ZONE);              \
+  } while (0)
+#endif
 
 /* Is this code of a foreign call that may call back, on the stack that it was given? */
 static inline bool in_foreign_code(const M *m, const char *sp) {
@@ -280,6 +387,8 @@ static void stand_in_a_call(M *m, G *g) {
   store_rlx(&m->incgo, 1);
   m->ncgo = 0;
   m->p = m->oldp = &gs_nop;
+  g->back = NULL; /* the thread may have ended in a callback */
+  g->fail_code = 0;
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
 }
 
@@ -374,9 +483,7 @@ M *callback_bound(void) {
 
 /* ---- the door ---- */
 
-GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
-  if (unlikely(!fn)) return GS_EINVAL;
-  char *sp = __builtin_frame_address(0);
+GS_NOINLINE static int door(void (*fn)(void *), void *arg, char *sp) {
   M *m = gs_getm();
   if (!m) return from_outside(fn, arg);
   if (likely(in_foreign_code(m, sp))) {
@@ -389,4 +496,55 @@ GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
     return refused();
   fn(arg); /* a green thread already */
   return GS_OK;
+}
+
+GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
+  char *sp = __builtin_frame_address(0);
+  if (unlikely(!fn)) return GS_EINVAL;
+#if QUICK
+  M *m = gs_getm();
+  Quick q;
+  if (likely(m != NULL) && likely(quick_in(m, &q, sp))) {
+    QUICK_G0(m);
+    gs_arch_call_here((int (*)(void *))(uintptr_t)fn, arg, q.top); /* the result is not used */
+    quick_out(&q);
+    return GS_OK;
+  }
+#endif
+  return door(fn, arg, sp);
+}
+
+typedef struct {
+  int (*fn)(void *, void *, void *);
+  void *a, *b, *c;
+  int result;
+} BackWords;
+
+static void run_words(void *arg) {
+  BackWords *w = arg;
+  w->result = w->fn(w->a, w->b, w->c);
+}
+
+GS_NOINLINE static int words_slow(int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                                  int *result, char *sp) {
+  BackWords w = {fn, a, b, c, 0};
+  int e = fn ? door(run_words, &w, sp) : GS_EINVAL;
+  *result = w.result;
+  return e;
+}
+
+GS_NOINLINE int gs_cgocallback_words(int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                                     int *result) {
+  char *sp = __builtin_frame_address(0);
+#if QUICK
+  M *m = gs_getm();
+  Quick q;
+  if (likely(m != NULL && fn != NULL) && likely(quick_in(m, &q, sp))) {
+    QUICK_G0(m);
+    *result = gs_arch_call3_here(fn, a, b, c, q.top);
+    quick_out(&q);
+    return GS_OK;
+  }
+#endif
+  return words_slow(fn, a, b, c, result, sp);
 }

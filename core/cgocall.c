@@ -7,6 +7,9 @@
  * errno is taken on this thread, right after the function has returned, before anything here could
  * change it, and is given back on whatever thread the G goes on.
  *
+ * A failed callback makes its call return GS_ECALLBACK.  On the fast path nobody asks: such a call
+ * does not end there, since m->p says so (end_slow).
+ *
  * A site marked critical skips entersyscall: the M stays in user mode and the P cannot be handed on
  * before the function returns, unless sysmon takes it as from any other user code.  m->p is hidden
  * meanwhile as in a call, so that gs_ functions called from the function are refused.
@@ -57,7 +60,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   bump(&m->ncgocall);
   bump(&m->nplaincall);
   int r = CALL_ON_G0(m, fn, arg);
-  int e = *m->errno_at;
+  int e = *m->errno_at, code = CALL_RESULT(g);
   m->ncgo--;
   store_rlx(&m->incgo, 0);
   os_preempt_ext_exit(m);
@@ -68,7 +71,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   *m->errno_at = e;
   leave(m);
   if (result) *result = r;
-  return GS_OK;
+  return code;
 }
 
 /* ---- the fast path ---- */
@@ -179,13 +182,14 @@ GS_NOINLINE static int words_slow(gs_site *site, int (*fn)(void *, void *, void 
  * have run meanwhile, through exitsyscall and entersyscall (m->p says so); the P is not the M's any
  * more, or LOCKed; sysmon wants the P for others. */
 GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
-  int e = *m->errno_at;
+  int e = *m->errno_at, code = GS_OK;
   G *g = m->curg;
   P *p = m->oldp;
   if (m->p == p && load_acq(&m->pw) == (uintptr_t)p && !g->released) {
     m = enter();
   } else {
     bump(&m->nplaincall);
+    code = CALL_RESULT(g);
     g_to(g, Gsyscall);
     m = exitsyscall(m, g, false);
     g->call_errno = e;
@@ -193,7 +197,7 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
   leave(m);
   *gs_getm()->errno_at = e;
   if (result) *result = r;
-  return GS_OK;
+  return code;
 }
 
 /* For a known-short site of a domain without hooks: the transitions USER -> CALL -> USER, one store

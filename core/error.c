@@ -32,6 +32,7 @@ static const struct {
     {GS_ESYS, "GS_ESYS: the operating system refused (see errno)"},
     {GS_ETHROWSPLIT, "GS_ETHROWSPLIT: cannot park between gs_entersyscall and gs_exitsyscall"},
     {GS_EDEADLOCK, "GS_EDEADLOCK: all green threads are asleep and nothing can wake them"},
+    {GS_ECALLBACK, "GS_ECALLBACK: a callback out of the foreign call failed"},
 };
 
 const char *gs_strerror(int code) {

@@ -247,6 +247,13 @@ void heavy_barrier_unfenced(void) {
   if (unlikely(load_rlx(&gs_sched.fenced))) os_sleep_ns(1000000);
 }
 
+int gs_barrier(void) {
+  int err = gs_boot();
+  if (err) return err;
+  heavy_barrier_unfenced();
+  return load_rlx(&gs_sched.fenced) ? GS_ENOTSUP : GS_OK;
+}
+
 /* True: it was parked and is the caller's to make runnable. */
 bool g_cancel(G *g) {
   store_sc(&g->cancelled, 1);

@@ -70,6 +70,7 @@ enum {
   GS_ESYS = -17,        /* the operating system refused; errno says why */
   GS_ETHROWSPLIT = -18, /* would park between gs_entersyscall and gs_exitsyscall */
   GS_EDEADLOCK = -19,   /* every green thread waits for another one */
+  GS_ECALLBACK = -20,   /* C called back meanwhile, and that failed: see gs_callback_fail */
 };
 
 /* The name and meaning of a GS_E… code, e.g. "GS_ECLOSED: the channel is closed".  Static text,
@@ -225,7 +226,8 @@ typedef struct gs_site {
  * On a thread that runs no green thread, fn is called in place.  Inside another foreign call it
  * acts as inside gs_cgocallback.  arg and all it points to must stay until the call returns; the
  * runtime keeps no copy and moves nothing.
- * Errors: GS_EINVAL (fn is NULL), GS_EPERM (see the top). */
+ * Errors: GS_EINVAL (fn is NULL), GS_EPERM (see the top), GS_ECALLBACK (fn has returned, and a
+ * callback out of it has failed: see gs_callback_fail). */
 GS_API int gs_cgocall(int (*fn)(void *), void *arg, int *result);
 
 /* gs_cgocall of a known site, which carries hints and learns.  site may be NULL. */
@@ -265,6 +267,31 @@ GS_API int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*
  * stack that is neither the green thread's nor its thread's, in a binding's hook). Any thread that
  * is not the runtime's own; not in signal handlers. */
 GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
+
+/* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
+ * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after an
+ * error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
+GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
+                                int *result);
+
+/* Says that the callback which runs here has failed.  The foreign call that called back, the
+ * innermost one, then returns GS_ECALLBACK when it ends, whatever the foreign function returns;
+ * that goes on as if nothing had happened, so give it what makes it stop.  Anywhere in the
+ * callback, also in what it calls; straight from foreign code it acts as inside gs_cgocallback.
+ *   code  not 0; what it means is up to you
+ *   data  goes to gs_callback_failure as it is
+ * The first failure of a foreign call counts.
+ * Errors: GS_EINVAL (code is 0), GS_EBUSY (this foreign call has failed already: data is not kept),
+ * GS_EPERM (no foreign call is under way here that could be told, as on a thread that the runtime
+ * never saw: data is not kept; or inside a critical or nocallback call).  Does not park; any
+ * thread, not in signal handlers. */
+GS_API int gs_callback_fail(int code, void *data);
+
+/* The failure for which this green thread's last foreign call returned GS_ECALLBACK, in *code and
+ * *data (NULL: not wanted).  It can be taken once; the next one takes its place, and data with it.
+ * Errors: GS_EPERM (there is none; or no green thread runs here).  Does not park; any thread, not
+ * in signal handlers. */
+GS_API int gs_callback_failure(int *code, void **data);
 
 /* Bare brackets around blocking code on the green thread's own (small) stack.  Between them no
  * gs_ function that may park works (GS_EPERM).  They never migrate: gs_exitsyscall comes back on

@@ -65,6 +65,12 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#define GS_PRINTF __attribute__((format(printf, 2, 3)))
+#else
+#define GS_PRINTF
+#endif
+
 enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2 };
 
 /* The binding looks for signals itself when an operation of the locked main green thread returns
@@ -109,6 +115,31 @@ GS_API int gs_mid(void);
 /* From signal handlers or any thread: what the green thread locked by GS_RUN_LOCK_MAIN is parked
  * in, or parks in next, returns GS_EINTR, so that no notification is lost.  Async-signal-safe. */
 GS_API void gs_notify(void);
+
+/* ---- for what stands on the runtime: ffi/ and bindings ---- */
+
+/* Tells the logger (gs_set_logger) one sentence of at most 511 bytes without a newline.  Returns
+ * nothing.
+ *   level  0 error, 1 warning, 2 info
+ *   fmt    as for printf, and what belongs to it
+ * Any thread, any stack; not in signal handlers.  Does not park. */
+GS_API void gs_log(int level, const char *fmt, ...) GS_PRINTF;
+
+/* Sets what gs_error_detail says on this thread, at most 255 bytes.  Returns code.
+ *   code  a GS_E… code
+ *   fmt   as for printf, and what belongs to it
+ * Any thread, any stack; not in signal handlers.  Does not park. */
+GS_API int gs_fail(int code, const char *fmt, ...) GS_PRINTF;
+
+/* A full memory fence on every thread of the process, so that a frequent side of some handshake
+ * can do with a compiler fence.  Boots the runtime if it is not booted.  GS_OK: done.
+ * Errors: GS_ENOTSUP (the system has no such fence, or refuses it from now on: then the frequent
+ * side needs fences of its own, and a thread that was between its two steps is through with them
+ * when this returns, unless it was held up for a millisecond), GS_ENOMEM, GS_ETHREADS, GS_EABI (the
+ * runtime cannot boot).  Takes microseconds, or
+ * that millisecond.  Any thread, any stack; not in signal handlers.  Does
+ * not park. */
+GS_API int gs_barrier(void);
 
 #ifdef __cplusplus
 }

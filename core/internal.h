@@ -66,8 +66,6 @@ void os_thread_name(const char *name); /* of the calling thread */
 /* ---- error.c ---- */
 
 _Noreturn void gs_throw(const char *msg, const char *file, int line);
-int gs_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void gs_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- arch/, switch.c ---- */
 
@@ -291,6 +289,9 @@ void g0_begin(M *m);
 #define ARG6_(a, ...) (uintptr_t)(a), ARG5_(__VA_ARGS__)
 typedef int (*Again)(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
 int again_on_g(Again fn, const uintptr_t *args);
+/* failure.c: the innermost foreign call of g has ended.  What it returns. */
+int call_failed(G *g);
+#define CALL_RESULT(g) (unlikely((g)->fail_code) ? call_failed(g) : GS_OK)
 void callback_never(void); /* this thread is the runtime's own: it is bound to no M */
 
 /* ---- sysmon.c, retake.c ---- */

@@ -113,6 +113,13 @@ typedef struct gs_stack {
   void *vg;              /* Valgrind's id, or NULL */
 } Stack;
 
+/* A callback under way, as failure.c sees it; in the frame of call_back. */
+typedef struct gs_back {
+  struct gs_back *outer; /* the one around it, or NULL; write-once */
+  void *data;            /* the failure of the call that called back; the G that runs it */
+  int32_t code;          /* 0: it has not failed; as data */
+} Back;
+
 struct gs_g {
   void *sp;            /* saved stack pointer while it does not run, NULL: it has no stack yet;
                           owner, then finish_prev */
@@ -162,10 +169,16 @@ struct gs_g {
   uint64_t callseq;    /* foreign calls made; owner */
   void (*unblock_fn)(void *); /* of the cancellable call it is in; owner, while nothing is armed */
   void *unblock_arg;
-  uint32_t unblock;  /* who may run it: see unblock.c; atomic */
-  int64_t handed_at; /* when its P was handed off at entry, 0: it was not; owner */
-  int64_t since;     /* of the present status; written only while traced or dumped */
-  G *alllink;        /* all Gs ever made, newest first; write-once */
+  uint32_t unblock;   /* who may run it: see unblock.c; atomic */
+  Back *back;         /* the innermost callback under way, NULL: none; owner */
+  void *fail_data;    /* the failure of the innermost call under way; owner */
+  int32_t fail_code;  /* 0: it has not failed, or the failure is in back; owner */
+  int32_t told_code;  /* of the last call that returned GS_ECALLBACK, 0: taken; owner */
+  void *told_data;    /* as told_code */
+  uint64_t told_goid; /* whose that was: the struct may be another G's by now; owner */
+  int64_t handed_at;  /* when its P was handed off at entry, 0: it was not; owner */
+  int64_t since;      /* of the present status; written only while traced or dumped */
+  G *alllink;         /* all Gs ever made, newest first; write-once */
 #if GS_TSAN
   void *tsan;
 #endif

@@ -203,10 +203,10 @@ static int call_libffi(const gs_func *func, void *ret, void *const *args, int *s
   call c = {.func = func, .ret = ret, .args = (void **)args};
   if (func->widened || (!ret && func->ret->canon->size <= sizeof(other))) c.ret = &other;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
-  if (e != GS_OK) return e;
+  if (e != GS_OK && e != GS_ECALLBACK) return e;
   if (func->widened && ret) narrow(ret, other.integer, func->widened);
   if (saved_errno) *saved_errno = c.saved_errno;
-  return GS_OK;
+  return e;
 }
 
 static inline int call_planned(const gs_func *func, void *ret, void *const *args,
@@ -226,7 +226,7 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
   if (!ret) to = size > sizeof(other) ? malloc(size) : &other;
   if (!to) return GS_ENOMEM;
   int e = call_planned(func, to, args, saved_errno ? saved_errno : &unwanted);
-  if (e == GS_OK && func->room && ret) memcpy(ret, &other, size);
+  if ((e == GS_OK || e == GS_ECALLBACK) && func->room && ret) memcpy(ret, &other, size);
   if (to != ret && to != &other) free(to);
   return e;
 }

@@ -153,6 +153,7 @@ gs_ffi *gs_ffi_new(void) {
 
 void gs_ffi_free(gs_ffi *ffi) {
   if (!ffi) return;
+  while (ffi->callbacks) gs_callback_free(ffi->callbacks);
   while (ffi->funcs) gs_func_free(ffi->funcs);
   gsf_libs_free(ffi);
   gsf_rollback(ffi, &(gsf_transaction){{NULL, 0}, 0, 0});

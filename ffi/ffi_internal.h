@@ -11,6 +11,7 @@
  *   site.c     call sites, which must outlive the functions that use them
  *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
  *   plan.c, arch/   calls that need no libffi
+ *   callback.c, trampoline.c, running.c   C functions that run a handler: see callback.h
  *
  * Types are made once and then only read, except that a struct gets its members when it is defined
  * and its libffi form when it is first passed by value; both happen on the one thread that declares
@@ -223,6 +224,7 @@ struct gs_ffi {
   gsf_undo *journal;          /* since gsf_begin, newest first */
   gs_lib *libs;
   gs_func *funcs;
+  gs_callback *callbacks; /* under the lock of callback.c */
 };
 
 typedef struct gsf_transaction {
@@ -285,6 +287,8 @@ void gsf_libs_free(gs_ffi *ffi);
 /* Gives f a plan, if its calls can do without libffi.  Errors: GS_EINVAL (GOSCHED_FFI), GS_ENOMEM.
  */
 int gsf_plan_make(gs_func *f, gs_ffi_error *err);
+/* What GOSCHED_FFI asks for.  Errors: GS_EINVAL. */
+int gsf_forced(bool *libffi, gs_ffi_error *err);
 
 /* ---- cdecl.c --------------------------------------------------------------------------------- */
 

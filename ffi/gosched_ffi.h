@@ -21,10 +21,11 @@
 extern "C" {
 #endif
 
-typedef struct gs_ffi gs_ffi;     /* declarations */
-typedef struct gs_lib gs_lib;     /* a loaded library */
-typedef struct gs_func gs_func;   /* a prepared function */
-typedef struct gs_type gs_type;   /* a C type */
+typedef struct gs_ffi gs_ffi;           /* declarations */
+typedef struct gs_lib gs_lib;           /* a loaded library */
+typedef struct gs_func gs_func;         /* a prepared function */
+typedef struct gs_callback gs_callback; /* a C function that runs a handler */
+typedef struct gs_type gs_type;         /* a C type */
 typedef struct gs_decl gs_decl;   /* a declared name: a typedef, function, variable or constant */
 typedef struct gs_field gs_field; /* a member of a struct or union */
 
@@ -73,7 +74,8 @@ typedef enum gs_decl_kind {
 
 /* NULL if out of memory. */
 GS_API gs_ffi *gs_ffi_new(void);
-GS_API void gs_ffi_free(gs_ffi *ffi); /* its libs and funcs too; no call may be under way */
+/* Its libs, funcs and callbacks too; no gs_ffi_call may be under way. */
+GS_API void gs_ffi_free(gs_ffi *ffi);
 
 /* Parses C declarations as they stand in a header and remembers them.  Either all of decls is
  * taken or nothing.  Errors: GS_EDECL, GS_ETYPE (both with line and column), GS_ENOMEM,
@@ -147,10 +149,100 @@ GS_API void gs_func_free(gs_func *func);
  *   saved_errno  errno as the function left it (NULL: not wanted); errno is 0 before the call
  * Inside another foreign call it acts as inside gs_cgocallback.
  * Errors: GS_EINVAL (func or args NULL), GS_EPERM (as gs_cgocall), GS_ENOMEM (for a large result
- * that is not wanted). */
+ * that is not wanted), GS_ECALLBACK (a callback out of it failed: see gs_callback_fail; ret and
+ * saved_errno are filled in all the same). */
 GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
 
-/* Looking at a prepared function and at types. */
+/* ---- callbacks ----
+ *
+ * A C function pointer made from a signature and a handler: a comparator for qsort, a write
+ * function for curl.
+ *
+ *   static int compare(void *ret, void *const *args, void *user) {
+ *     *(int *)ret = **(const int **)args[0] - **(const int **)args[1];
+ *     return 0;
+ *   }
+ *   gs_callback *cb;
+ *   gs_ffi_callback(ffi, "int (*)(const void *, const void *)", compare, NULL, &cb);
+ *   … gs_callback_code(cb) is what qsort gets …
+ *   gs_callback_free(cb);
+ *
+ * Where handlers run.  As in gs_cgocallback: called from inside a foreign call, on the green thread
+ * that made it, on its stack (which may be small) and its OS thread, where all gs_ functions work,
+ * foreign calls too; from any other thread, also one that the runtime never saw, on a green thread
+ * that belongs to this thread; on a green thread itself, in place.  Any number of threads may call
+ * one function at once.  errno is carried both ways.  A handler must return.  Not in signal
+ * handlers.
+ *
+ * What C gets if the handler fails, or cannot run: the default result.  Who is told of it: the
+ * foreign call that C runs in, the innermost, which returns GS_ECALLBACK; where there is none, the
+ * function of gs_callback_on_error; else the logger (gs_set_logger), as a warning that names the
+ * callback.  Inside critical and nocallback calls handlers cannot run (GS_EPERM).
+ *
+ * Memory.  Functions whose arguments and result are integers, pointers, float or double in
+ * registers (amd64: 6 integers and 8 floats; arm64: 8 and 8) are part of this library, 1024 of
+ * them; no memory is made executable.  Others, and more, are libffi's closures, for which the
+ * system must let libffi map the same memory twice at least, to write and to execute.
+ *
+ * Threads.  Making a callback is like declaring: one thread at a time for a gs_ffi.  The others are
+ * for any thread. */
+
+/* What a callback runs.  Returns 0, or a failure: the code of gs_callback_fail; where the handler
+ * has called that itself, that counts.
+ *   ret   room for the result, of the size of its type, zeroed (integers narrower than int have
+ *         their own size there); what stands there after a failure is not used
+ *   args  one pointer per argument to a value of its C type; valid until the handler returns
+ *   user  as given when the callback was made */
+typedef int gs_ffi_handler(void *ret, void *const *args, void *user);
+
+/* A callback of the function type that ctype spells: "int (*)(const void *, const void *)", or
+ * "int(const void *, const void *)", or a typedef of such a one.  Freed by gs_callback_free, or
+ * with ffi.  Errors: GS_EDECL and GS_ETYPE (also: not a function, variadic, a type that cannot be
+ * passed by value), GS_EINVAL, GS_ENOMEM (also if the system lets no memory be executed and libffi
+ * would need some); gs_error_detail says more.  Does not park. */
+GS_API int gs_ffi_callback(gs_ffi *ffi, const char *ctype, gs_ffi_handler *handler, void *user,
+                           gs_callback **out);
+
+/* The same with a type of ffi (a function, or a pointer to one), a name for what is told of it (at
+ * most 63 bytes of it are kept; NULL: the type's), and what is wrong in *err.  Errors: as
+ * gs_ffi_callback.  Does not park. */
+GS_API int gs_callback_prepare(gs_ffi *ffi, const char *name, const gs_type *type,
+                               gs_ffi_handler *handler, void *user, gs_callback **out,
+                               gs_ffi_error *err);
+
+/* The C function pointer.  NULL if cb is NULL.  Any thread, any stack; does not park. */
+GS_API void *gs_callback_code(const gs_callback *cb);
+
+/* What C gets where the handler has no result for it: a copy of value, of the size of the result
+ * type; NULL: zeros, as in the beginning.  Not while C calls it.  Errors: GS_EINVAL (cb is NULL, or
+ * returns void), GS_ENOMEM.  Any thread; does not park. */
+GS_API int gs_callback_set_default(gs_callback *cb, const void *value);
+
+/* Who is told, instead of the logger, where no foreign call can be.  onerror NULL: the logger.
+ *   error  GS_ECALLBACK: the handler has failed with code; onerror runs where that did.  Else why
+ *          the handler did not run: GS_EPERM (in a critical or nocallback call), GS_ENOMEM,
+ *          GS_ETHREADS, GS_EABI; onerror runs as foreign code then
+ *   code   what the handler has returned, or 0
+ *   user   as given when the callback was made
+ * There are no errors.  Any thread, also while C calls it; does not park. */
+GS_API void gs_callback_on_error(gs_callback *cb, void (*onerror)(int error, int code, void *user));
+
+/* destroy(user) is called when the callback has been freed and the last handler that was running
+ * has returned: by gs_callback_free if none runs, else on the thread of the last one, as foreign
+ * code.  Once; NULL: nothing.  Any thread; does not park. */
+GS_API void gs_callback_on_free(gs_callback *cb, void (*destroy)(void *user));
+
+/* Frees it; NULL: nothing.  Does not wait: handlers that run, on any thread, run to their end (user
+ * must live so long: gs_callback_on_free says when it is over), also the one that calls this.
+ * C must not call the function any more.  If it does, it gets the default result, and the logger is
+ * told once, by name; for certain until 256 other callbacks have been freed, after which the
+ * function may be another callback's.  The logger is also told of a callback that is freed twice.
+ * Any thread, any stack; may take microseconds, does not park. */
+GS_API void gs_callback_free(gs_callback *cb);
+
+/* ---- looking ---- */
+
+/* Looking at a prepared function and at types.  Any thread; none parks. */
 GS_API const char *gs_func_name(const gs_func *func);
 GS_API size_t gs_func_nargs(const gs_func *func);
 GS_API int gs_func_variadic(const gs_func *func); /* 1: declared with "…" */
@@ -173,9 +265,9 @@ GS_API int gs_type_same(const gs_type *a, const gs_type *b);
 GS_API int gs_type_accepts(const gs_type *to, const gs_type *from);
 
 GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
-GS_API const char *gs_field_name(const gs_field *field); /* NULL: an anonymous struct or union */
-GS_API const gs_type *gs_field_type(const gs_field *field);
-GS_API size_t gs_field_offset(const gs_field *field); /* bytes from the start of its struct */
+GS_API const char *gs_field_name(const gs_field *field);    /* NULL: an anonymous struct or union */
+GS_API const gs_type *gs_field_type(const gs_field *field); /* as declared */
+GS_API size_t gs_field_offset(const gs_field *field);       /* bytes from the start of its struct */
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
 GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);
 

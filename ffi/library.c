@@ -71,7 +71,8 @@ static gs_site symbol_site = {.name = "dlsym"};
 static gs_site close_site = {.name = "dlclose"};
 
 static bool foreign(gs_site *site, int (*fn)(void *), request *r) {
-  if (gs_cgocall_site(site, fn, r, NULL) != GS_OK) fn(r); /* in a foreign call already */
+  int e = gs_cgocall_site(site, fn, r, NULL);
+  if (e != GS_OK && e != GS_ECALLBACK) fn(r); /* in a foreign call already */
   return !r->failed;
 }
 

@@ -21,8 +21,7 @@
 
 #define STEPS_PER_ARG 8 /* at most: two words of up to three steps, or an alignment and a copy */
 
-/* What GOSCHED_FFI asks for. */
-static int forced(bool *libffi, gs_ffi_error *err) {
+int gsf_forced(bool *libffi, gs_ffi_error *err) {
   const char *text = secure_getenv("GOSCHED_FFI");
   *libffi = text && strcmp(text, "libffi") == 0;
   if (!text || !*text || *libffi || strcmp(text, "auto") == 0) return GS_OK;
@@ -159,7 +158,7 @@ static gsf_plan *write_down(const gsf_planner *p) {
 
 int gsf_plan_make(gs_func *f, gs_ffi_error *err) {
   bool libffi;
-  int e = forced(&libffi, err);
+  int e = gsf_forced(&libffi, err);
   if (e != GS_OK || libffi) return e;
   size_t cap = f->nargs * STEPS_PER_ARG + 2;
   gsf_step *steps = malloc(2 * cap * sizeof(*steps));
@@ -178,6 +177,6 @@ int gsf_plan_make(gs_func *f, gs_ffi_error *err) {
 int gsf_plan_make(gs_func *f, gs_ffi_error *err) {
   bool libffi;
   (void)f;
-  return forced(&libffi, err);
+  return gsf_forced(&libffi, err);
 }
 #endif

@@ -6,6 +6,7 @@
  * are in floor.c and call the same functions.
  */
 #include <pthread.h>
+#include <string.h>
 
 #include "gosched.h"
 #include "gosched_ffi.h"
@@ -124,6 +125,58 @@ static void run_callback(const bench_options *options, bench_result *out) {
   bench_run_green(1, body_callback, &(bench_green){options, out, NULL});
 }
 
+/* ---- the same through a C function pointer: C -> handler -> C ---- */
+
+static int add_handler(void *ret, void *const *args, void *user) {
+  (void)user;
+  *(int *)ret = *(const int *)args[0] + *(const int *)args[1];
+  return 0;
+}
+
+typedef struct function_calls {
+  int (*function)(int, int);
+  uint64_t n;
+  double took;
+  int sum;
+} function_calls;
+
+static int call_function_often(void *arg) {
+  function_calls *c = arg;
+  int64_t start = bench_now();
+  for (uint64_t i = 0; i < c->n; i++) {
+    c->sum += c->function(1, 0);
+  }
+  c->took = (double)(bench_now() - start);
+  return 0;
+}
+
+static double loop_callback_ffi(void *arg, uint64_t n) {
+  function_calls c = {.n = n};
+  void *code = gs_callback_code(arg);
+  memcpy(&c.function, &code, sizeof(code));
+  bench_check("gs_cgocall", gs_cgocall(call_function_often, &c, NULL));
+  if (c.sum != (int)n) {
+    bench_die("the handler was called %d times, not %d", c.sum, (int)n);
+  }
+  return c.took;
+}
+
+static void body_callback_ffi(bench_green *g) {
+  gs_ffi *ffi = gs_ffi_new();
+  gs_callback *callback = NULL;
+  if (ffi == NULL) {
+    bench_die("gs_ffi_new: out of memory");
+  }
+  bench_check("gs_ffi_callback",
+              gs_ffi_callback(ffi, "int (*)(int, int)", add_handler, NULL, &callback));
+  bench_loop_row(g->options, g->out, loop_callback_ffi, callback);
+  gs_ffi_free(ffi);
+}
+
+static void run_callback_ffi(const bench_options *options, bench_result *out) {
+  bench_run_green(1, body_callback_ffi, &(bench_green){options, out, NULL});
+}
+
 /* A thread of C's own, while a runtime with one P waits in a foreign call for it. */
 static void *foreign_thread(void *arg) {
   callbacks *c = arg;
@@ -203,6 +256,7 @@ const bench_row bench_rows_calls[] = {
     {"call.ffi6", "ns", run_ffi6},
     {"call.ffi8", "ns", run_ffi8},
     {"callback", "ns", run_callback},
+    {"callback.ffi", "ns", run_callback_ffi},
     {"callback.foreign", "ns", run_callback_foreign},
     {NULL, NULL, NULL},
 };

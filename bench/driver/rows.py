@@ -83,6 +83,7 @@ def call_rows() -> list[Row]:
     ]
     rows += [
         Row("callback", c("callback"), None, (go("callback"),), (times(0.35, "Go"),)),
+        Row("callback.ffi", c("callback.ffi"), None, (go("callback"),), (times(0.35, "Go"),)),
         Row(
             "callback.foreign",
             c("callback.foreign"),

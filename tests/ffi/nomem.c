@@ -43,6 +43,23 @@ static char *long_text(void) {
   return text;
 }
 
+static int no_handler(void *ret, void *const *args, void *user) {
+  (void)ret, (void)args, (void)user;
+  return 0;
+}
+
+/* One in registers, one that is libffi's, with a default that needs room. */
+static int callbacks(gs_ffi *ffi) {
+  gs_callback *cb = NULL;
+  static const char value[12];
+  int e = gs_ffi_callback(ffi, "int (*)(char *)", no_handler, NULL, &cb);
+  if (e == GS_OK) e = gs_callback_set_default(cb, value);
+  if (e == GS_OK)
+    e = gs_ffi_callback(ffi, "struct triple (*)(struct pair, long double)", no_handler, NULL, &cb);
+  if (e == GS_OK) e = gs_callback_set_default(cb, (int[30]){1});
+  return e;
+}
+
 static int script(const char *text) {
   gs_ffi_error err = {.code = GS_OK};
   gs_ffi *ffi = gs_ffi_new();
@@ -52,6 +69,7 @@ static int script(const char *text) {
   if (!ffi) return GS_ENOMEM;
   int e = gs_ffi_cdef(ffi,
                       "struct pair { int x, y; }; struct pair next_pair(struct pair);"
+                      "struct triple { int v[30]; };"
                       "int sum_variadic(int count, ...); typedef char bool;",
                       &err);
   if (e == GS_OK && (e = gs_ffi_cdef(ffi, text, &err)) != GS_OK) {
@@ -67,6 +85,7 @@ static int script(const char *text) {
   if (e == GS_OK)
     e = gs_func_prepare(ffi, "script", (void *)(uintptr_t)1, i32, &i32, 1, 1, 0, &mine, &err);
   assert_int_equal(err.code, e);
+  if (e == GS_OK) e = callbacks(ffi);
   allowed = -1;
   assert_int_equal(gs_ffi_cdef(ffi, "int still_usable(void);", NULL), GS_OK);
   assert_non_null(gs_ffi_find(ffi, "still_usable"));
