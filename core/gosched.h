@@ -269,8 +269,8 @@ GS_API int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*
 GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 
 /* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
- * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after an
- * error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
+ * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after
+ * an error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
 GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
                                 int *result);
 

@@ -46,6 +46,7 @@ typedef struct Rec {
   PyObject *failed;  /* what a callback of the innermost call has raised, or NULL; GIL */
   bool pinned;       /* gs_lock_os_thread was called because of a callback */
   bool main;         /* the green thread of run */
+  bool has_dummy;    /* threading knows it, and has to forget it at its end; GIL */
   const char *where; /* what it is doing, for GreenThread.state; static text */
 } Rec;
 
@@ -125,6 +126,8 @@ int green_start(Green *g); /* GS_OK or GS_E…; the started function owns a refe
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads);
 bool domain_running(void);         /* gosched.run is under way, and takes green threads; GIL */
 PyObject *domain_after_fork(void); /* in the child, once CPython has looked after itself */
+PyObject *domain_on_forget(
+    PyObject *fn);          /* called with the ident of one that has_dummy, at its end */
 uint64_t green_ident(void); /* what _thread.get_ident should say here; 0: what it always says */
 
 /* ---- green.c ------------------------------------------------------------------------------- */
@@ -133,8 +136,9 @@ extern PyTypeObject GreenType;
 int green_init(PyObject *module);
 /* fn, then its arguments as for vectorcall.  NULL: an exception is set. */
 Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kwnames);
-void green_run(Green *g);  /* calls fn and keeps what comes of it; GIL held */
-void green_link(Green *g); /* into the list of those that have not ended */
+PyObject *green_on_context(PyObject *fn); /* for contexts of new green threads; see green.c */
+void green_run(Green *g);                 /* calls fn and keeps what comes of it; GIL held */
+void green_link(Green *g);                /* into the list of those that have not ended */
 void green_unlink(Green *g);
 Green *green_first(void);    /* of that list, borrowed; NULL: all have ended */
 void green_cancel(Green *g); /* GIL held; others may run meanwhile */

@@ -231,6 +231,22 @@ static PyThreadState *rec_end(Rec *r) {
   return ts;
 }
 
+static PyObject *forget; /* of gosched._identity */
+
+PyObject *domain_on_forget(PyObject *fn) {
+  Py_INCREF(fn);
+  Py_XSETREF(forget, fn);
+  Py_RETURN_NONE;
+}
+
+static void forget_dummy(void) {
+  PyObject *ident = PyLong_FromUnsignedLongLong((unsigned long long)green_ident());
+  PyObject *r = ident ? PyObject_CallOneArg(forget, ident) : NULL;
+  if (!r) PyErr_WriteUnraisable(forget);
+  Py_XDECREF(r);
+  Py_XDECREF(ident);
+}
+
 static void green_entry(void *arg) {
   Green *g = arg;
   Rec r = {.ts = g->ts, .obj = g, .where = state_running};
@@ -241,6 +257,7 @@ static void green_entry(void *arg) {
   tstate_set_ident(r.ts, green_ident());
   tstate_on_stack(r.ts, (char *)&r, GREEN_STACK - 4096);
   green_run(g);
+  if (r.has_dummy) forget_dummy();
   pin_check(&r); /* a thread ends with a green thread that is locked to it */
   g->rec = NULL;
   r.obj = NULL;

@@ -143,6 +143,16 @@ static PyObject *name_of(PyObject *fn) {
   return PyUnicode_FromString(Py_TYPE(fn)->tp_name);
 }
 
+/* Called with a copy of a context that has something in it: of some things a green thread must have
+ * one of its own (gosched._identity). */
+static PyObject *own_things;
+
+PyObject *green_on_context(PyObject *fn) {
+  Py_INCREF(fn);
+  Py_XSETREF(own_things, fn);
+  Py_RETURN_NONE;
+}
+
 Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kwnames) {
   size_t total = nargs + (kwnames ? (size_t)PyTuple_GET_SIZE(kwnames) : 0);
   Green *g = PyObject_GC_New(Green, &GreenType);
@@ -162,6 +172,14 @@ Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kw
     PyTuple_SET_ITEM(g->args, (Py_ssize_t)i, args[i]);
   }
   PyObject_GC_Track(g);
+  if (own_things && PyObject_Size(g->context) > 0) {
+    PyObject *r = PyObject_CallOneArg(own_things, g->context);
+    if (!r) {
+      Py_DECREF(g);
+      return NULL;
+    }
+    Py_DECREF(r);
+  }
   return g;
 }
 

@@ -335,6 +335,24 @@ static PyObject *mod_get_ident(PyObject *self, PyObject *ignored) {
   return PyLong_FromUnsignedLong(ident ? (unsigned long)ident : PyThread_get_thread_ident());
 }
 
+static PyObject *mod_on_forget(PyObject *self, PyObject *fn) {
+  (void)self;
+  return domain_on_forget(fn);
+}
+
+static PyObject *mod_on_context(PyObject *self, PyObject *fn) {
+  (void)self;
+  return green_on_context(fn);
+}
+
+static PyObject *mod_has_dummy(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  Rec *r = rec_here();
+  if (r && !r->main) r->has_dummy = true;
+  return PyBool_FromLong(r && !r->main);
+}
+
 /* ---- seeing inside ---- */
 
 // clang-format off
@@ -493,6 +511,10 @@ static PyMethodDef methods[] = {
     {"current", mod_current, METH_NOARGS, current_doc},
     {"get_ident", mod_get_ident, METH_NOARGS,
      "Of a green thread its own number, elsewhere what _thread.get_ident says."},
+    {"_on_forget", mod_on_forget, METH_O, "Called with the identity of a green thread that ends."},
+    {"_on_context", mod_on_context, METH_O, "Called with the context of a new green thread."},
+    {"_has_dummy", mod_has_dummy, METH_NOARGS,
+     "That for the calling green thread; False where none runs, or the main one."},
     {"stats", mod_stats, METH_NOARGS, stats_doc},
     {"_snapshot", mod_snapshot, METH_NOARGS, "(when, Gs, Ms, Ps): lists of tuples."},
     {"_after_fork", mod_after_fork, METH_NOARGS, "In a child of fork: forgets what is gone."},

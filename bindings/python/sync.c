@@ -269,6 +269,161 @@ static PyTypeObject RLockType = {
     .tp_methods = rlock_methods,
 };
 
+/* ---- threading's RLock: the same lock with the manners of _thread.RLock ---- */
+
+static PyObject *threading_acquire(ARGS) {
+  static const char *const names[] = {"blocking", "timeout", NULL};
+  RLock *l = (RLock *)self;
+  PyObject *in[2];
+  int64_t deadline = GS_FOREVER;
+  if (parse_args("RLock.acquire", args, nargs, kwnames, names, 0, in) < 0) return NULL;
+  int blocking = in[0] ? PyObject_IsTrue(in[0]) : 1;
+  double timeout = in[1] ? PyFloat_AsDouble(in[1]) : -1;
+  if (blocking < 0 || (timeout == -1 && PyErr_Occurred())) return NULL;
+  if (timeout != -1 && (!blocking || timeout < 0)) {
+    PyErr_SetString(PyExc_ValueError, blocking ? "timeout value must be a non-negative number"
+                                               : "can't specify a timeout for a non-blocking call");
+    return NULL;
+  }
+  if (timeout != -1 && parse_timeout(in[1], &deadline) < 0) return NULL;
+  uint64_t me = who_is_here();
+  if (l->owner == me) {
+    l->count++;
+    Py_RETURN_TRUE;
+  }
+  stay_check();
+  int code = gs_mutex_try_lock(&l->m);
+  if (code == GS_EWOULDBLOCK && blocking) code = wait_for(rlock_lock, l, deadline, "RLock.acquire");
+  if (code == GS_ETIMEOUT || code == GS_EWOULDBLOCK) Py_RETURN_FALSE;
+  if (code != GS_OK) return raise_code(code, "RLock.acquire");
+  l->owner = me;
+  l->count = 1;
+  Py_RETURN_TRUE;
+}
+
+static bool threading_owned(const RLock *l) {
+  if (l->owner == who_is_here()) return true;
+  PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+  return false;
+}
+
+static PyObject *threading_release(PyObject *self, PyObject *ignored) {
+  return threading_owned((RLock *)self) ? rlock_release(self, ignored) : NULL;
+}
+
+static PyObject *threading_enter(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  return threading_acquire(self, NULL, 0, NULL);
+}
+
+static PyObject *threading_exit(PyObject *self, PyObject *args) {
+  (void)args;
+  return threading_release(self, NULL);
+}
+
+static PyObject *threading_is_owned(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  return PyBool_FromLong(((RLock *)self)->owner == who_is_here());
+}
+
+static PyObject *threading_recursion_count(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  const RLock *l = (RLock *)self;
+  return PyLong_FromSize_t(l->owner == who_is_here() ? l->count : 0);
+}
+
+/* For threading.Condition: all of it is given up, and taken again. */
+static PyObject *threading_release_save(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  RLock *l = (RLock *)self;
+  if (!threading_owned(l)) return NULL;
+  PyObject *state = Py_BuildValue("nK", (Py_ssize_t)l->count, (unsigned long long)l->owner);
+  if (!state) return NULL;
+  l->owner = 0;
+  l->count = 0;
+  stay_check();
+  gs_mutex_unlock(&l->m);
+  return state;
+}
+
+/* Whatever happens: who called Condition.wait has it afterwards.  A request to stop that comes
+ * meanwhile holds again then. */
+static PyObject *threading_acquire_restore(PyObject *self, PyObject *state) {
+  RLock *l = (RLock *)self;
+  Py_ssize_t count;
+  unsigned long long owner;
+  if (!PyArg_ParseTuple(state, "nK", &count, &owner)) return NULL;
+  Rec *r = rec_here();
+  int code;
+  if (!r) {
+    Py_BEGIN_ALLOW_THREADS code = gs_mutex_lock(&l->m, GS_FOREVER);
+    Py_END_ALLOW_THREADS
+  } else {
+    pin_check(r);
+    r->where = state_waiting;
+    while ((code = gs_mutex_lock(&l->m, GS_FOREVER)) != GS_OK)
+      if (code == GS_ECANCELED)
+        gs_uncancel();
+      else if (code != GS_EINTR)
+        break;
+    op_end(r);
+    if (r->obj && r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
+  }
+  if (code != GS_OK) return raise_code(code, "RLock");
+  l->owner = owner;
+  l->count = (size_t)count;
+  Py_RETURN_NONE;
+}
+
+/* In a child of fork: whoever had it may be gone. */
+static PyObject *threading_reinit(PyObject *self, PyObject *ignored) {
+  (void)ignored;
+  RLock *l = (RLock *)self;
+  memset(&l->m, 0, sizeof l->m);
+  l->owner = 0;
+  l->count = 0;
+  Py_RETURN_NONE;
+}
+
+static PyObject *threading_repr(PyObject *self) {
+  const RLock *l = (RLock *)self;
+  return PyUnicode_FromFormat("<%s RLock object owner=%llu count=%zu at %p>",
+                              l->owner ? "locked" : "unlocked", (unsigned long long)l->owner,
+                              l->count, (void *)self);
+}
+
+static PyObject *threading_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
+  (void)args; /* _thread.RLock takes any, and threading warns */
+  (void)kw;
+  return type->tp_alloc(type, 0);
+}
+
+static PyMethodDef threading_methods[] = {
+    {"acquire", FAST(threading_acquire), NULL},
+    {"release", threading_release, METH_NOARGS, NULL},
+    {"locked", rlock_locked, METH_NOARGS, NULL},
+    {"__enter__", threading_enter, METH_NOARGS, NULL},
+    {"__exit__", threading_exit, METH_VARARGS, NULL},
+    {"_is_owned", threading_is_owned, METH_NOARGS, NULL},
+    {"_recursion_count", threading_recursion_count, METH_NOARGS, NULL},
+    {"_release_save", threading_release_save, METH_NOARGS, NULL},
+    {"_acquire_restore", threading_acquire_restore, METH_O, NULL},
+    {"_at_fork_reinit", threading_reinit, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject ThreadingType = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._ThreadingRLock",
+    .tp_doc = "threading.RLock, owned by green threads as well as by threads.",
+    .tp_basicsize = sizeof(RLock),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_new = threading_new,
+    .tp_dealloc = rlock_dealloc,
+    .tp_repr = threading_repr,
+    .tp_weaklistoffset = offsetof(RLock, weakrefs),
+    .tp_methods = threading_methods,
+};
+
 /* ---- Condition ---- */
 
 typedef struct {
@@ -668,8 +823,10 @@ int sync_init(PyObject *module) {
   static const struct {
     const char *name;
     PyTypeObject *type;
-  } all[] = {{"Mutex", &MutexType},    {"RLock", &RLockType}, {"_Condition", &CondType},
-             {"Semaphore", &SemaType}, {"Event", &EventType}, {"WaitGroup", &GroupType}};
+  } all[] = {{"Mutex", &MutexType},     {"RLock", &RLockType},
+             {"_Condition", &CondType}, {"_ThreadingRLock", &ThreadingType},
+             {"Semaphore", &SemaType},  {"Event", &EventType},
+             {"WaitGroup", &GroupType}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     if (PyType_Ready(all[i].type) < 0) return -1;
     Py_INCREF(all[i].type);

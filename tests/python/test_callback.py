@@ -187,7 +187,7 @@ def test_what_belongs_to_a_green_thread_stays(sort):
     def body(i):
         var.set(i)
         local.x = i
-        me, ident = gosched.current(), threading.get_ident()
+        me, ident = gosched.current(), threading.get_native_id()
         seen = set()
 
         def inside():
@@ -198,7 +198,7 @@ def test_what_belongs_to_a_green_thread_stays(sort):
                 libc.usleep(20)
                 assert sys.exc_info()[1].args == (i,)
             assert gosched.current() is me
-            assert threading.get_ident() == ident
+            assert threading.get_native_id() == ident
             seen.add((var.get(), local.x))
             gc.collect(0)
 

@@ -316,9 +316,9 @@ def test_calls_migrate():
         def one():
             nonlocal moved
             for _ in range(50):
-                before = threading.get_ident()
+                before = threading.get_native_id()
                 lib.usleep(50)
-                moved += before != threading.get_ident()
+                moved += before != threading.get_native_id()
 
         with gosched.TaskGroup() as tg:
             for _ in range(10):

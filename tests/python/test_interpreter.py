@@ -39,7 +39,7 @@ def spread(libc):
 
         def body(i):
             fn(i)
-            threads.add(threading.get_ident())
+            threads.add(threading.get_native_id())
 
         def main():
             with gosched.TaskGroup() as tg:
@@ -56,11 +56,11 @@ def test_they_do_change_threads(spread, hop):
     moves = []
 
     def body(i):
-        before = threading.get_ident()
+        before = threading.get_native_id()
         for _ in range(ROUNDS):
             hop()
-            moves.append(threading.get_ident() != before)
-            before = threading.get_ident()
+            moves.append(threading.get_native_id() != before)
+            before = threading.get_native_id()
 
     spread(body)
     assert any(moves)
@@ -599,10 +599,10 @@ def test_gil_state_callbacks(libc, hop):
         @compare_type
         def compare(a, b):
             seen.append(local.x)
-            threads.add(threading.get_ident())
+            threads.add(threading.get_native_id())
             gosched.sleep(0.0002)
             hop()
-            threads.add(threading.get_ident())
+            threads.add(threading.get_native_id())
             return 0
 
         numbers = (ctypes.c_int * 8)(*range(8))

@@ -39,14 +39,14 @@ def test_system_exit_comes_out():
 
 
 def test_main_is_on_the_callers_thread():
-    ident = threading.get_ident()
+    ident = threading.get_native_id()
 
     def main():
-        seen = [threading.get_ident()]
+        seen = [threading.get_native_id()]
         for _ in range(5):
             gosched.go(gosched.sleep, 0.001)
             gosched.sleep(0.002)
-            seen.append(threading.get_ident())
+            seen.append(threading.get_native_id())
         assert threading.current_thread() is threading.main_thread()
         return seen
 
@@ -95,13 +95,13 @@ def test_nested_run_says_what_to_do():
 
 def test_run_on_another_thread():
     def main():
-        g = gosched.go(lambda: threading.get_ident())
+        g = gosched.go(lambda: threading.get_native_id())
         g.join()
         gosched.sleep(0.01)
-        return threading.get_ident()
+        return threading.get_native_id()
 
-    assert in_thread(lambda: gosched.run(main)) != threading.get_ident()
-    assert gosched.run(main) == threading.get_ident()
+    assert in_thread(lambda: gosched.run(main)) != threading.get_native_id()
+    assert gosched.run(main) == threading.get_native_id()
 
 
 def test_run_while_another_thread_is_in_it():

@@ -25,10 +25,10 @@ Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
 
 A green thread may go on on another OS thread after it has waited in gosched or called a function
-of `dlopen`; never in between.  So a lock that belongs to an OS thread - threading.RLock, and
-Condition, which uses one - must not be held meanwhile; threading.Lock, Event and queue are right
-as they are.  Its C stack has 2 MiB, of which the kernel provides what is used; the main green
-thread's has 8 MiB.
+of `dlopen`; never in between.  To code that knows only threads it is one of its own, wherever it
+runs: threading.get_ident, current_thread, local and contextvars tell green threads apart, and
+threading.RLock, which is replaced when gosched is imported, belongs to one.  Its C stack has 2 MiB,
+of which the kernel provides what is used; the main green thread's has 8 MiB.
 
 In a child of os.fork the green thread that forked goes on; all others count as cancelled there.
 """
@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gosched._executor import Executor
 
-from gosched import _gosched, _inside, _run
+from gosched import _gosched, _identity, _inside, _run
 from gosched._callback import Callback, callback
 from gosched._dlopen import Library, dlclose, dlopen, ffi
 from gosched._gosched import (
@@ -120,6 +120,7 @@ __all__ = [
     "yield_now",
 ]
 
+_identity.install()
 os.register_at_fork(after_in_child=_gosched._after_fork)
 excepthook = _run.excepthook
 
@@ -135,4 +136,4 @@ def __getattr__(name: str) -> Any:
 
 _report = _run.report
 
-del _inside, _run, annotations, os
+del _identity, _inside, _run, annotations, os

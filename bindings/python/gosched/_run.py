@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from types import TracebackType
@@ -13,17 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 from gosched import _gosched
 
 T = TypeVar("T")
-
-
-def _use_green_identity() -> None:
-    """Makes ``_thread.get_ident`` tell green threads apart.
-
-    importlib's module locks ask it who owns them.  By thread, a green thread that parks while it
-    imports, and goes on on another thread, could not release its lock, and another one on the first
-    thread would be let in.  threading keeps its own copy, which still names the thread.
-    """
-    assert threading  # imported first, so that its copy is the original
-    _thread.get_ident = _gosched.get_ident
 
 
 def run(
@@ -46,7 +33,6 @@ def run(
     Raises Error if it is called inside of itself, or while another thread is in it; ValueError and
     TypeError for arguments out of range.
     """
-    _use_green_identity()
     return _gosched._run(main, args, procs, max_threads)
 
 

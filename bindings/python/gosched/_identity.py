@@ -1,0 +1,100 @@
+"""Who a green thread is for code that knows only threads.
+
+threading and importlib ask _thread.get_ident who they run on, and keep locks and objects by that.
+A green thread goes on on other threads, and others go on on its thread; so here it is told by its
+own number, and what belongs to an OS thread in C is replaced by what belongs to a green thread:
+
+- _thread.get_ident and its copies in modules that are loaded;
+- threading.RLock (Condition uses it), and the locks of logging that exist already;
+- threading.current_thread, which finds a Thread object of the green thread's name;
+- the context of decimal, of which a green thread gets a copy, with the other context variables.
+
+What remains the thread's: threading.get_native_id, and locks that C code keeps by thread.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from contextvars import Context, ContextVar
+from typing import Any
+
+from gosched import _gosched
+
+_installed = False
+
+
+class _Dummy(threading._DummyThread):
+    """What threading.current_thread gives for a green thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        green = _gosched.current()
+        if green is not None and _gosched._has_dummy():
+            self._name = green.name
+
+
+def _forget(ident: int) -> None:
+    threading._active.pop(ident, None)  # type: ignore[attr-defined]
+
+
+def _use_green_identity() -> None:
+    original, ours = _thread.get_ident, _gosched.get_ident
+    for module in list(sys.modules.values()):
+        names = getattr(module, "__dict__", {})
+        for name in ("get_ident", "_get_ident"):
+            if names.get(name) is original:
+                names[name] = ours
+
+
+def _use_green_locks() -> None:
+    threading._CRLock = _gosched._ThreadingRLock  # type: ignore[attr-defined]
+    logging: Any = sys.modules.get("logging")
+    if logging is None:
+        return
+    rlock = type(_thread.RLock())
+    if isinstance(getattr(logging, "_lock", None), rlock) and _is_free(logging._lock):
+        logging._lock = threading.RLock()
+    for reference in list(getattr(logging, "_handlerList", [])):
+        handler: Any = reference()
+        lock = getattr(handler, "lock", None)
+        if isinstance(lock, rlock) and _is_free(lock):
+            handler.lock = threading.RLock()
+
+
+_decimal_variable: ContextVar[Any] | None = None
+
+
+def _own_decimal_context(context: Context) -> None:
+    """A copied context refers to the same decimal.Context, which would be shared."""
+    global _decimal_variable
+    if _decimal_variable is None:
+        if "decimal" not in sys.modules:
+            return
+        for each in context:
+            if each.name == "decimal_context":
+                _decimal_variable = each
+    variable = _decimal_variable
+    if variable is not None and variable in context:
+        context.run(variable.set, context[variable].copy())
+
+
+def _is_free(lock: Any) -> bool:
+    if not lock.acquire(False):
+        return False
+    lock.release()
+    return not lock._is_owned()
+
+
+def install() -> None:
+    """Once, when gosched is imported."""
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    _use_green_identity()
+    _use_green_locks()
+    threading._DummyThread = _Dummy  # type: ignore[misc]
+    _gosched._on_forget(_forget)
+    _gosched._on_context(_own_decimal_context)
