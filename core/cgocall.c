@@ -139,6 +139,8 @@ GS_NOINLINE static int call_critical(M *m, gs_site *site, int (*fn)(void *), voi
 GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   M *m = gs_getm();
   if (unlikely(!fn)) return GS_EINVAL;
+  if (unlikely(load_acq(&site->flags) & GS_SITE_CLOSED))
+    return gs_fail(GS_ECLOSED, "the library of %.100s was closed", site->name ? site->name : "fn");
   if (m && m->incgo) return as_callback(gs_cgocall_site, site, fn, arg, result);
   if (!m || !m->curg) return call_in_place(fn, arg, result);
   if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, site, fn, arg, result);

@@ -90,7 +90,9 @@ typedef struct gs_handle gs_handle;
 enum {
   GS_RUN_LOCK_MAIN = 1,       /* the main green thread is locked to the caller's thread for good */
   GS_RUN_DETECT_DEADLOCK = 4, /* when all are asleep for good, main gets GS_EDEADLOCK */
-  GS_RUN_ABANDON = 2,         /* what still runs when fn returns is left running, not cancelled */
+  GS_RUN_ABANDON = 2, /* what still runs when fn returns is left running, not cancelled; only
+                         a foreign call on gs_run's own thread is waited for, and with
+                         GS_RUN_LOCK_MAIN there is none */
 };
 
 typedef struct gs_config {
@@ -162,8 +164,8 @@ GS_API int gs_join(gs_handle *h, int64_t deadline_ns);
 
 /* Asks the green thread to stop: what it is parked in returns GS_ECANCELED now, and so does
  * everything that would park later.  A foreign call is not interrupted, unless it was made by
- * gs_cgocall_unblock: its unblock function is called here.  Idempotent; does not park; any thread,
- * not in signal handlers.  Errors: GS_EINVAL. */
+ * gs_cgocall_unblock or gs_cgocall_opts: its unblock function is called here.  Idempotent; does not
+ * park; any thread, not in signal handlers.  Errors: GS_EINVAL. */
 GS_API int gs_cancel(gs_handle *h);
 
 /* 1 once the green thread has ended.  Any thread. */
@@ -205,6 +207,7 @@ enum {
   GS_SITE_CRITICAL = 2,   /* a short leaf: no entersyscall, only the stack switch.  Never blocks;
                              builds with checks warn (gs_set_logger) of one that took 1 ms */
   GS_SITE_NOCALLBACK = 4, /* never calls back: gs_ functions that park are refused inside */
+  GS_SITE_CLOSED = 8,     /* its function is gone: calls return GS_ECLOSED without calling it */
 };
 
 /* One place that makes foreign calls: a prepared function, a wrapper.  Zero it, set name and
@@ -250,6 +253,62 @@ GS_API int gs_cgocall_words(gs_site *site, int (*fn)(void *a, void *b, void *c),
  * nobody can cancel it. */
 GS_API int gs_cgocall_unblock(int (*fn)(void *), void *arg, int *result, void (*unblock)(void *),
                               void *uarg);
+
+typedef struct gs_call_options {
+  size_t size;             /* sizeof(gs_call_options) */
+  gs_site *site;           /* as for gs_cgocall_site; NULL: by fn's address */
+  void (*unblock)(void *); /* makes fn return soon; NULL: nothing can */
+  void *uarg;              /* what unblock is given */
+  int64_t deadline_ns;     /* absolute; GS_FOREVER: none */
+  void (*destroy)(void *); /* the call owns arg, and is detachable; NULL: it does not, and is not */
+} gs_call_options;
+
+#define GS_CALL_OPTIONS_DEFAULT \
+  { sizeof(gs_call_options), NULL, NULL, NULL, GS_FOREVER, NULL }
+
+/* A foreign call that can be given up.  What gs_cancel (also the end of gs_run) and deadline_ns do
+ * while fn runs is said by the options:
+ *
+ *   - neither unblock nor destroy: nothing.  The call returns when fn has, as gs_cgocall does.
+ *   - unblock: unblock(uarg) is called, at most once however many reasons there are, and the call
+ *     returns GS_ECANCELED or GS_ETIMEOUT (whichever came first) after fn and unblock have both
+ *     returned.  gs_cancel calls it itself, on the canceller's thread and stack; when the deadline
+ *     passes it is called on another thread than fn's, on that thread's full-size stack, as a
+ *     foreign call of a green thread made for this: it may block.  It may be called just before fn
+ *     begins, or when fn is just about to return; never when this function has returned.
+ *   - destroy: the call owns arg.  fn runs on another thread than the caller's, in a green thread
+ *     of the native domain (callbacks run there, too), and on GS_ECANCELED or GS_ETIMEOUT this
+ *     function returns at once while fn, if it has begun, goes on, detached: counted in the metrics
+ * `detached` and `detached_now`, marked in gs_dump and gs_snapshot, and waited for by the end of
+ * gs_run unless GS_RUN_ABANDON.  With unblock too, unblock(uarg) is called then, on a thread of its
+ * own as above, unless fn has returned; it has returned before destroy is called, so uarg may
+ * belong to arg.  A signal does not end the wait.
+ *
+ * destroy(arg) is called exactly once, whoever waits or not, after fn and unblock have returned, on
+ * fn's thread and stack.  If this function returns GS_OK it has been called; with GS_ECANCELED,
+ * GS_ETIMEOUT and GS_ENOMEM it may be still to come.  It is also called if fn never is (a deadline
+ * in the past, cancelled before, GS_EPERM, GS_ENOMEM), but not with GS_EINVAL: then arg is still
+ * the caller's.
+ *
+ *   result  what fn returned (NULL: not wanted), as gs_errno() its errno; with unblock also if the
+ *           code is GS_ECANCELED or GS_ETIMEOUT and fn ran; of a detached call never
+ * Inside another foreign call it acts as inside gs_cgocallback.  A call made in a callback of one
+ * that has an unblock function puts that one's aside: gs_cancel calls the inner one's alone; the
+ * outer one's deadline, if it passes meanwhile, counts when the inner call is over.  In a child of
+ * fork that fn makes, the deadline does not count any more.  On a thread that runs no green thread
+ * fn is called in place, then destroy; nobody can cancel it, and the deadline is looked at before
+ * it only.
+ * Errors: GS_EINVAL (opts, its size, fn), GS_ETIMEOUT (the deadline had passed: fn was not called;
+ * or see above), GS_ECANCELED (the same), GS_EPERM, GS_ETHROWSPLIT, GS_ENOMEM.  Parks if destroy is
+ * given. */
+GS_API int gs_cgocall_opts(const gs_call_options *opts, int (*fn)(void *), void *arg, int *result);
+
+/* 1 if a foreign call may be under way, of a green thread, for whose site `of` returns other than
+ * 0; else 0.  For who is about to free what such calls use.  A call is found if its function was
+ * known to have begun; one that has just ended may be, too.  of gets NULL for a green thread that
+ * is in a callback, or in a critical call: it may be in any site's.  of is called on the caller's
+ * stack, and may call gs_ functions that do not park.  Any thread, any stack; does not park. */
+GS_API int gs_calls_under_way(int (*of)(const gs_site *site, void *ud), void *ud);
 
 /* Calls fn(arg) on a green thread and returns when it has returned.
  *   - From C inside gs_cgocall: on the calling green thread's own stack, below the foreign call;
@@ -647,6 +706,8 @@ typedef struct gs_metrics {
   uint64_t hogs;          /* Ps taken from code that computed for too long */
   uint64_t hogs_kept;     /* hogs that kept their P: 2 * procs threads run without one already */
   uint64_t threads_ended; /* idle for too long, or their green thread ended locked */
+  uint64_t detached;      /* detachable calls (gs_cgocall_opts) whose caller did not wait */
+  uint64_t detached_now;  /* of these, those that have not ended */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */
@@ -723,6 +784,7 @@ typedef struct gs_g_info {
   int locked_m; /* the M that it is locked to, -1: none */
   int system;   /* GS_GO_SYSTEM */
   int cancelled;
+  int detached; /* makes a call (gs_cgocall_opts) for which nobody waits any more */
 } gs_g_info;
 
 enum { GS_M_INSIDE, GS_M_CALL, GS_M_USER, GS_M_STOPPED };

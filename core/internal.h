@@ -185,11 +185,23 @@ void heavy_barrier_unfenced(void); /* the same, if the other side may be one tha
 bool unblock_take(G *g);
 void unblock_run(G *g);
 void unblock_all(void);
+G *unblock_fire(Timer *t, int64_t now, int64_t *next); /* of TIMER_CALL; as timer_user_fire */
+/* gs_cgocall_opts with an unblock function and without destroy, on a green thread. */
+int unblock_call(const gs_call_options *o, int (*fn)(void *), void *arg, int *result);
+
+/* ---- detach.c ---- */
+
+/* gs_cgocall_opts with destroy, on a green thread.  *begun stays as it is if the call was not
+ * begun, so that its argument is still to be destroyed. */
+int detachable_call(const gs_call_options *o, int (*fn)(void *), void *arg, int *result,
+                    bool *begun);
 
 /* ---- handle.c ---- */
 
 gs_handle *handle_new(G *g);
 void handle_finish(M *m, gs_handle *h);
+int handle_join(gs_handle *h, int64_t deadline, const char *reason); /* gs_join */
+void handle_detached(gs_handle *h); /* its G makes a call that nobody waits for any more */
 
 /* ---- m.c: Ms, idle Ps ---- */
 
