@@ -247,8 +247,8 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
   return e;
 }
 
-/* On a full-size stack, in a foreign call or where there is none to be made.  ret may be NULL if the
- * result is small (gsf_small_result). */
+/* On a full-size stack, in a foreign call or where there is none to be made.  ret may be NULL if
+ * the result is small (gsf_small_result). */
 void gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno) {
   spare other;
   size_t size = func->ret->canon->size;
