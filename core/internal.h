@@ -120,6 +120,10 @@ Stack *stack_get(P *p, Domain *d, uint32_t klass);
 void stack_put(P *p, Stack *s);
 void stack_sigstack(M *m);      /* gives the thread an alternate signal stack if it has none */
 void stack_sigstack_drop(M *m); /* takes it away again */
+/* Foreign code may have taken it away. */
+static inline void stack_sigstack_again(M *m) {
+  if (load_rlx(&m->ncgocall) != m->sigstack_calls) stack_sigstack(m);
+}
 
 /* ---- runq.c ---- */
 
@@ -305,6 +309,16 @@ int again_on_g(Again fn, const uintptr_t *args);
 int call_failed(G *g);
 #define CALL_RESULT(g) (unlikely((g)->fail_code) ? call_failed(g) : GS_OK)
 void callback_never(void); /* this thread is the runtime's own: it is bound to no M */
+
+const char *callback_top(const G *g); /* its frames are below this; no callback: all are */
+
+/* ---- boundary.c ---- */
+
+_Noreturn void boundary_broken(const char *what, const gs_site *site);
+void boundary_check(const M *m, const char *sp);
+_Noreturn void boundary_returned(const gs_site *site);
+void boundary_nested(const M *m, const char *sp);
+void boundary_ends(const G *g, bool returned);
 
 /* ---- sysmon.c, retake.c ---- */
 

@@ -288,8 +288,8 @@ typedef struct gs_mem gs_mem;
 GS_API int gs_mem_new(gs_ffi *ffi, const gs_type *type, size_t count, gs_mem **out,
                       gs_ffi_error *err);
 
-/* The same for memory at addr that somebody else has allocated, of which this many elements may be
- * used.  free_fn(addr) is called when it is freed; NULL: it is lent, and must stay until then. */
+/* The same for memory at addr that somebody else has allocated, of which count elements may be
+ * used. free_fn(addr) is called when it is freed; NULL: it is lent, and must stay until then. */
 GS_API int gs_mem_from(gs_ffi *ffi, void *addr, const gs_type *type, size_t count,
                        void (*free_fn)(void *addr), gs_mem **out, gs_ffi_error *err);
 
@@ -310,7 +310,8 @@ GS_API void gs_mem_release(gs_mem *mem);
  * in a critical call, on a full-size stack; so it does when the last reference goes. */
 GS_API int gs_mem_free(gs_mem *mem, gs_ffi_error *err);
 
-/* Sets what frees the memory (of gs_mem_new: free); NULL: nobody does, the caller has taken it.
+/* Sets free_fn as what frees the memory (of gs_mem_new: free); NULL: nobody does, the caller has
+ * taken it.
  * *old (NULL: not wanted) is what would have. */
 GS_API int gs_mem_set_free(gs_mem *mem, void (*free_fn)(void *addr), void (**old)(void *addr),
                            gs_ffi_error *err);
@@ -359,14 +360,14 @@ GS_API int gs_mem_set_pointer(gs_mem *mem, size_t index, const char *path, void 
                               gs_ffi_error *err);
 
 /* Text in an array of characters, or in memory of characters from index on.  Writing needs room for
- * the length bytes of text and a NUL.  Reading copies up to the first NUL or the end of the room,
- * at most n - 1 bytes and a NUL; *length (NULL: not wanted) is how many bytes there are. */
+ * the length bytes of text and a NUL.  Reading copies to buf up to the first NUL or the end of the
+ * room, at most n - 1 bytes and a NUL; *length (NULL: not wanted) is how many bytes there are. */
 GS_API int gs_mem_set_string(gs_mem *mem, size_t index, const char *path, const char *text,
                              size_t length, gs_ffi_error *err);
 GS_API int gs_mem_get_string(gs_mem *mem, size_t index, const char *path, char *buf, size_t n,
                              size_t *length, gs_ffi_error *err);
 
-/* n bytes from offset on. */
+/* n bytes from offset on, to buf or from it. */
 GS_API int gs_mem_read(gs_mem *mem, size_t offset, void *buf, size_t n, gs_ffi_error *err);
 GS_API int gs_mem_write(gs_mem *mem, size_t offset, const void *buf, size_t n, gs_ffi_error *err);
 
