@@ -141,10 +141,11 @@ static int in_g(void *arg) {
 
 static int run_jumper(body_fn fn) { return gs_run(NULL, in_g, &fn, NULL); }
 
-#define JUMPERS(X)                                                                             \
-  X(and_sleep, OUT)                                                                            \
-  X(and_call, OUT) X(and_yield, OUT) X(and_call_back, OUT) X(and_end, OUT) X(and_return, INTO) \
-      X(and_call_back_again, INTO) X(and_return_after_sleep, INTO) X(over_and_call, OVER)      \
+#define JUMPERS(X)                                                                        \
+  X(and_sleep, OUT)                                                                       \
+  X(and_call, OUT)                                                                        \
+  X(and_yield, OUT) X(and_call_back, OUT) X(and_end, OUT) X(and_return, INTO)             \
+      X(and_call_back_again, INTO) X(and_return_after_sleep, INTO) X(over_and_call, OVER) \
           X(over_and_end, OVER)
 
 #define OUT "a foreign function was left by longjmp into the green thread"
