@@ -25,14 +25,27 @@
 
 #include "runtime.h"
 
+#if GS_ASAN
+#include <sanitizer/asan_interface.h>
+/* The frames that were jumped over have left their red zones behind. */
+static void forget_frames(const G *g) {
+  if (g && g->stack)
+    __asan_unpoison_memory_region(g->stack->lo, (size_t)(g->stack->hi - g->stack->lo));
+}
+#else
+static void forget_frames(const G *g) { (void)g; }
+#endif
+
 static bool on_stack_of(const G *g, const char *sp) {
   return g && g->stack && sp >= g->stack->lo && sp < g->stack->hi;
 }
 
-_Noreturn GS_NOINLINE void boundary_broken(const char *what, const gs_site *site) {
+/* Does not return, which ASan must not know before it is told of the frames. */
+GS_NOINLINE void boundary_broken(const char *what, const gs_site *site) {
   static char text[400]; /* the first one that comes here is the only one that is told */
   const M *m = gs_getm();
   const G *g = m ? m->curg : NULL;
+  forget_frames(g);
   snprintf(text, sizeof text, "%s.  The foreign call: %.80s; green thread G%llu%s%.31s%s", what,
            site && site->name ? site->name : "a function without a name",
            g ? (unsigned long long)g->goid : 0, g && g->name[0] ? " \"" : "", g ? g->name : "",

@@ -17,7 +17,7 @@ _Unwind_Reason_Code gs_arch_personality(int version, _Unwind_Action actions,
                                         _Unwind_Exception_Class kind, struct _Unwind_Exception *e,
                                         struct _Unwind_Context *context);
 
-_Noreturn static void out_of_bounds(void) {
+static void out_of_bounds(void) {
   const M *m = gs_getm();
   boundary_broken(
       "an exception was thrown out of a foreign function or a callback; catch it inside",

@@ -344,6 +344,10 @@ static void forks(void *arg) {
 
 static void test_fork(void **state) {
   (void)state;
+#if SANITIZED
+  print_message("skipped: the sanitizers do not follow green threads into a child\n");
+  skip();
+#endif
   for (int owns = 0; owns < 2; owns++) run_procs(PROCS, forks, &owns);
 }
 
