@@ -40,18 +40,19 @@ static bool on_stack_of(const G *g, const char *sp) {
   return g && g->stack && sp >= g->stack->lo && sp < g->stack->hi;
 }
 
-/* Does not return, which ASan must not know before it is told of the frames. */
-GS_NOINLINE void boundary_broken(const char *what, const gs_site *site) {
+_Noreturn GS_NOINLINE void boundary_broken(const char *what, const gs_site *site) {
   static char text[400]; /* the first one that comes here is the only one that is told */
   const M *m = gs_getm();
   const G *g = m ? m->curg : NULL;
-  forget_frames(g);
   snprintf(text, sizeof text, "%s.  The foreign call: %.80s; green thread G%llu%s%.31s%s", what,
            site && site->name ? site->name : "a function without a name",
            g ? (unsigned long long)g->goid : 0, g && g->name[0] ? " \"" : "", g ? g->name : "",
            g && g->name[0] ? "\"" : "");
   throw_(text);
 }
+
+/* ASan wants to know before it sees that somebody does not return. */
+#define BROKEN(g, what, site) (forget_frames(g), boundary_broken((what), (site)))
 
 #define OUT_OF_CALL                                                                              \
   "a foreign function was left by longjmp into the green thread that had called it; catch what " \
@@ -67,23 +68,23 @@ GS_NOINLINE void boundary_broken(const char *what, const gs_site *site) {
 void boundary_check(const M *m, const char *sp) {
   const G *g = m->curg;
   if (!g) return;
-  if (m->incgo && on_stack_of(g, sp)) boundary_broken(OUT_OF_CALL, g->site);
+  if (m->incgo && on_stack_of(g, sp)) BROKEN(g, OUT_OF_CALL, g->site);
   if (!m->incgo && m->ncgo && g->pins && !on_stack_of(g, sp) && sp >= m->g0lo && sp < m->g0hi)
-    boundary_broken(INTO_CALL, g->site);
+    BROKEN(g, INTO_CALL, g->site);
 }
 
 /* The foreign function of site has returned, and the mode is not the one of its call. */
-void boundary_returned(const gs_site *site) { boundary_broken(INTO_CALL, site); }
+void boundary_returned(const gs_site *site) { BROKEN(gs_getm()->curg, INTO_CALL, site); }
 
 /* A foreign call begins while another one is under way: in a callback, if all is well. */
 void boundary_nested(const M *m, const char *sp) {
   boundary_check(m, sp);
-  if (sp >= callback_top(m->curg)) boundary_broken(OVER_CALL, m->curg->site);
+  if (sp >= callback_top(m->curg)) BROKEN(m->curg, OVER_CALL, m->curg->site);
 }
 
 /* g's function has returned, or it ends by gs_goexit. */
 void boundary_ends(const G *g, bool returned) {
   if (!g->pins) return;
-  if (returned) boundary_broken(OVER_CALL, g->site);
+  if (returned) BROKEN(g, OVER_CALL, g->site);
   throw_("gs_goexit inside a callback: the C frames above cannot be left that way");
 }

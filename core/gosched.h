@@ -298,9 +298,9 @@ typedef struct gs_call_options {
  * fork that fn makes, the deadline does not count any more.  On a thread that runs no green thread
  * fn is called in place, then destroy; nobody can cancel it, and the deadline is looked at before
  * it only.
- * Errors: GS_EINVAL (opts, its size, fn), GS_ETIMEOUT (the deadline had passed: fn was not called;
- * or see above), GS_ECANCELED (the same), GS_EPERM, GS_ETHROWSPLIT, GS_ENOMEM.  Parks if destroy is
- * given. */
+ * Errors: GS_EINVAL (opts, its size, fn), GS_ECLOSED (the site is), GS_ETIMEOUT (the deadline had
+ * passed: fn was not called; or see above), GS_ECANCELED (the same), GS_EPERM, GS_ETHROWSPLIT,
+ * GS_ENOMEM.  Parks if destroy is given. */
 GS_API int gs_cgocall_opts(const gs_call_options *opts, int (*fn)(void *), void *arg, int *result);
 
 /* 1 if a foreign call may be under way, of a green thread, for whose site `of` returns other than

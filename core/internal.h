@@ -314,7 +314,7 @@ const char *callback_top(const G *g); /* its frames are below this; no callback:
 
 /* ---- boundary.c ---- */
 
-void boundary_broken(const char *what, const gs_site *site);
+_Noreturn void boundary_broken(const char *what, const gs_site *site);
 void boundary_check(const M *m, const char *sp);
 void boundary_returned(const gs_site *site);
 void boundary_nested(const M *m, const char *sp);
