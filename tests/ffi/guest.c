@@ -18,6 +18,10 @@ void guest_tell(int fd) { farewell = fd; }
 static _Atomic short answer = 21;
 static short (*_Atomic compute)(short);
 static short twice(short v) { return (short)(2 * v); }
+static short computed(void) {
+  short (*f)(short) = atomic_load(&compute);
+  return f(atomic_load(&answer));
+}
 
 /* Says that it has begun, waits for a byte or the end of the pipe. */
 short guest_wait(int fd, int began) {
@@ -27,7 +31,7 @@ short guest_wait(int fd, int began) {
   struct pollfd p = {fd, POLLIN, 0};
   while (poll(&p, 1, -1) < 0 && errno == EINTR) continue;
   errno = read(fd, &byte, 1) == 1 ? 61 : 62;
-  return compute(answer);
+  return computed();
 }
 
 struct guest_pair guest_wait_pair(int fd, int began, struct guest_pair v) {
@@ -51,7 +55,7 @@ long guest_sum_later(const unsigned char *bytes, long n, unsigned ms) {
   return before == after ? after : -1;
 }
 
-int guest_call(int (*fn)(void *), void *arg) { return fn(arg) + compute(answer); }
+int guest_call(int (*fn)(void *), void *arg) { return fn(arg) + computed(); }
 
 int guest_add(int a, int b) {
   compute = twice;
