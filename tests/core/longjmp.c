@@ -139,22 +139,30 @@ static int in_g(void *arg) {
   return 0;
 }
 
-static int run_jumper(body_fn fn) { return gs_run(NULL, in_g, &fn, NULL); }
-
-#define JUMPERS(X)                                                                        \
-  X(and_sleep, OUT)                                                                       \
-  X(and_call, OUT)                                                                        \
-  X(and_yield, OUT) X(and_call_back, OUT) X(and_end, OUT) X(and_return, INTO)             \
-      X(and_call_back_again, INTO) X(and_return_after_sleep, INTO) X(over_and_call, OVER) \
-          X(over_and_end, OVER)
-
 #define OUT "a foreign function was left by longjmp into the green thread"
 #define INTO "a callback was left by longjmp into the foreign function"
 #define OVER "a callback was left by longjmp over the foreign function"
 
-#define RUN(name, says) \
-  static int run_##name(void) { return run_jumper(name); }
-JUMPERS(RUN)
+static const struct {
+  const char *name;
+  body_fn fn;
+  const char *says;
+} jumpers[] = {
+    {"and_sleep", and_sleep, OUT},
+    {"and_call", and_call, OUT},
+    {"and_yield", and_yield, OUT},
+    {"and_call_back", and_call_back, OUT},
+    {"and_end", and_end, OUT},
+    {"and_return", and_return, INTO},
+    {"and_call_back_again", and_call_back_again, INTO},
+    {"and_return_after_sleep", and_return_after_sleep, INTO},
+    {"over_and_call", over_and_call, OVER},
+    {"over_and_end", over_and_end, OVER},
+};
+
+static body_fn now;
+
+static int run_jumper(void) { return gs_run(NULL, in_g, &now, NULL); }
 
 static void test_reports(void **state) {
   (void)state;
@@ -163,14 +171,15 @@ static void test_reports(void **state) {
   print_message("skipped: TSan has a longjmp of its own, which knows no other stacks\n");
   skip();
 #endif
-#define REPORT(name, says)                          \
-  child_run(&c, #name, NULL);                       \
-  assert_child_signal(&c, SIGABRT);                 \
-  assert_child_says(&c, "gosched: fatal: " says);   \
-  assert_child_says(&c, "the_function_that_jumps"); \
-  assert_child_says(&c, "\"jumper\"");              \
-  assert_child_says(&c, "green threads"); /* the dump */
-  JUMPERS(REPORT)
+  for (size_t i = 0; i < COUNT(jumpers); i++) {
+    child_run(&c, jumpers[i].name, NULL);
+    assert_child_signal(&c, SIGABRT);
+    assert_child_says(&c, "gosched: fatal: ");
+    assert_child_says(&c, jumpers[i].says);
+    assert_child_says(&c, "the_function_that_jumps");
+    assert_child_says(&c, "\"jumper\"");
+    assert_child_says(&c, "green threads"); /* the dump */
+  }
 }
 
 /* ---- jumps on one side ---- */
@@ -216,9 +225,12 @@ static void test_jumps_on_one_side(void **state) {
   run_procs(2, allowed, NULL);
 }
 
-#define SCENARIO(name, says) {#name, run_##name},
 int main(int argc, char **argv) {
-  static const scenario scenarios[] = {JUMPERS(SCENARIO)};
+  scenario scenarios[COUNT(jumpers)];
+  for (size_t i = 0; i < COUNT(jumpers); i++) {
+    scenarios[i] = (scenario){jumpers[i].name, run_jumper};
+    if (argc == 3 && strcmp(argv[2], jumpers[i].name) == 0) now = jumpers[i].fn;
+  }
   scenarios_main(argc, argv, scenarios, COUNT(scenarios));
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_reports),

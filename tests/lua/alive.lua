@@ -15,6 +15,7 @@ local function collector(state)
     collectgarbage()
     local waste = {}
     for i = 1, 200 do waste[i] = string.rep("w", 1000 + i) end
+    state.waste = waste
     gosched.yield()
   end
 end
