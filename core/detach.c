@@ -48,6 +48,8 @@ typedef struct {
   gs_site *site;
   int result, saved_errno; /* fn's; the call, before OVER */
   int code;                /* of the foreign call; the same */
+  int failure; /* of a callback of fn, if code is GS_ECALLBACK; the same, as failure_data */
+  void *failure_data;
 } Detached;
 
 static uint32_t or_sc(uint32_t *word, uint32_t bits) {
@@ -93,6 +95,7 @@ static void run_call(void *p) {
     d->fn = NULL;
     gs_cgocall_site(&site, call_and_destroy, d, NULL);
   }
+  if (unlikely(d->code == GS_ECALLBACK)) gs_callback_failure(&d->failure, &d->failure_data);
   torture_window(); /* the caller may give up now, and finds no result */
   if (or_sc(&d->word, OVER) & RELEASED) add_sc(&gs_sched.ndetached_over, 1);
   unref(d);
@@ -155,6 +158,14 @@ static Detached *make(const gs_call_options *o, int (*fn)(void *), void *arg) {
   return d;
 }
 
+/* The callback ran in the call's green thread; it is told of in the caller's. */
+static void take_failure(const Detached *d) {
+  G *g = gs_getm()->curg;
+  g->fail_code = d->failure;
+  g->fail_data = d->failure_data;
+  call_failed(g);
+}
+
 /* NULL: out of memory. */
 static gs_handle *start(M *m, Detached *d) {
   G *g = helper_new(m, "detachable call", run_call, d);
@@ -185,7 +196,8 @@ int detachable_call(const gs_call_options *o, int (*fn)(void *), void *arg, int 
   if (r == GS_OK || !release(d, h)) {
     r = d->code;
     e = d->saved_errno;
-    if (result && r != GS_EINVAL) *result = d->result;
+    if (result) *result = d->result;
+    if (unlikely(r == GS_ECALLBACK)) take_failure(d);
   }
   unref(d);
   gs_handle_release(h);

@@ -298,7 +298,8 @@ typedef struct gs_call_options {
  * fork that fn makes, the deadline does not count any more.  On a thread that runs no green thread
  * fn is called in place, then destroy; nobody can cancel it, and the deadline is looked at before
  * it only.
- * Errors: GS_EINVAL (opts, its size, fn), GS_ECLOSED (the site is), GS_ETIMEOUT (the deadline had
+ * Errors: GS_EINVAL (opts, its size, fn), GS_ECLOSED (the site is), GS_ECALLBACK
+ * (as gs_cgocall; a detached call's failure is lost), GS_ETIMEOUT (the deadline had
  * passed: fn was not called; or see above), GS_ECANCELED (the same), GS_EPERM, GS_ETHROWSPLIT,
  * GS_ENOMEM.  Parks if destroy is given. */
 GS_API int gs_cgocall_opts(const gs_call_options *opts, int (*fn)(void *), void *arg, int *result);
@@ -328,8 +329,8 @@ GS_API int gs_calls_under_way(int (*of)(const gs_site *site, void *ud), void *ud
 GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 
 /* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
- * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after an
- * error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
+ * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after
+ * an error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
 GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
                                 int *result);
 

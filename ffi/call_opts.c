@@ -82,7 +82,7 @@ static int call_detachable(const gs_func *f, void *ret, void *const *args, int *
   o->destroy = destroy_owned;
   size_t size = gs_type_size(f->ret);
   int code = gs_cgocall_opts(o, perform_owned, c, NULL);
-  if (code == GS_OK) {
+  if (code == GS_OK || code == GS_ECALLBACK) {
     if (ret && size) memcpy(ret, c->ret, size);
     if (saved_errno) *saved_errno = c->saved_errno;
   }

@@ -227,9 +227,9 @@ struct gs_ffi {
   gs_lib *libs;
   gs_func *funcs;
   gs_callback *callbacks; /* under the lock of callback.c */
-  gs_func *dying;     /* freed while calls were under way: they go with the gs_ffi */
-  unsigned users;     /* calls that own their arguments, gs_mems: it stays as long; atomic */
-  gs_ffi *next_dying; /* closing.c, under its mutex */
+  gs_func *dying;         /* freed while calls were under way: they go with the gs_ffi */
+  unsigned users;         /* calls that own their arguments, gs_mems: it stays as long; atomic */
+  gs_ffi *next_dying;     /* closing.c, under its mutex */
 };
 
 typedef struct gsf_transaction {

@@ -167,11 +167,11 @@ GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *s
 /* gs_ffi_call that can be given up: see gs_cgocall_opts, whose options these are.  site NULL: the
  * function's own.  unblock and destroy are both given opts->uarg.
  * With destroy the call owns what it uses: the values that args points to are copied, and so is the
- * result, into ret, if the code is GS_OK; args, ret and saved_errno need not outlive this function,
- * whatever it returns.  What the values point to must stay until destroy(uarg) is called.  Without
- * destroy, ret and *saved_errno are also set if the code is GS_ECANCELED or GS_ETIMEOUT and the
- * function ran.
- * Errors: as gs_cgocall_opts, and GS_EINVAL (func, args, opts). */
+ * result, into ret, if the code is GS_OK or GS_ECALLBACK; args, ret and saved_errno need not
+ * outlive this function, whatever it returns.  What the values point to must stay until
+ * destroy(uarg) is called.  Without destroy, ret and *saved_errno are also set if the code is
+ * GS_ECANCELED or GS_ETIMEOUT and the function ran. Errors: as gs_cgocall_opts, and GS_EINVAL
+ * (func, args, opts). */
 GS_API int gs_ffi_call_opts(const gs_func *func, void *ret, void *const *args, int *saved_errno,
                             const gs_call_options *opts);
 
@@ -261,7 +261,6 @@ GS_API void gs_callback_on_free(gs_callback *cb, void (*destroy)(void *user));
  * function may be another callback's.  The logger is also told of a callback that is freed twice.
  * Any thread, any stack; may take microseconds, does not park. */
 GS_API void gs_callback_free(gs_callback *cb);
-
 
 /* Looking at a prepared function and at types.  Any thread; none parks. */
 

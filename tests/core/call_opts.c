@@ -420,6 +420,45 @@ static void test_inside(void **state) {
   run_procs(PROCS, inside, NULL);
 }
 
+/* ---- a callback that fails ---- */
+
+static void report_failure(void *arg) { CHECK_CODE(gs_callback_fail(77, arg), GS_OK); }
+
+static int call_back_and_fail(void *arg) {
+  work *w = arg;
+  CHECK_CODE(gs_cgocallback(report_failure, w), GS_OK);
+  atomic_store(&w->began, 1);
+  atomic_store(&w->fn_over, 1);
+  errno = 71;
+  return 12;
+}
+
+static void callbacks_fail(void *arg) {
+  (void)arg;
+  for (int i = 0; i < 40; i++) {
+    int owns = i & 1, code = 0;
+    void *data = NULL;
+    work w;
+    work_init(&w);
+    w.opts.unblock = write_byte;
+    w.opts.destroy = owns ? destroy : NULL;
+    CHECK_CODE(gs_cgocall_opts(&w.opts, call_back_and_fail, &w, &w.result), GS_ECALLBACK);
+    CHECK_INT(gs_errno(), 71);
+    CHECK_INT(w.result, 12);
+    CHECK_INT(w.destroys, owns);
+    CHECK_CODE(gs_callback_failure(&code, &data), GS_OK);
+    CHECK_INT(code, 77);
+    CHECK(data == &w);
+    CHECK_CODE(gs_callback_failure(&code, &data), GS_EPERM);
+    work_free(&w);
+  }
+}
+
+static void test_callbacks_fail(void **state) {
+  (void)state;
+  run_procs(PROCS, callbacks_fail, NULL);
+}
+
 /* ---- nested: the outer one's deadline passes while the inner one runs ---- */
 
 static void inner_call(void *arg) {
@@ -647,6 +686,7 @@ int main(void) {
       cmocka_unit_test(test_fn_not_called),
       cmocka_unit_test(test_inside),
       cmocka_unit_test(test_nested),
+      cmocka_unit_test(test_callbacks_fail),
       cmocka_unit_test(test_any_time),
       cmocka_unit_test(test_end_of_run),
       cmocka_unit_test(test_socket_shut_down),
