@@ -81,7 +81,8 @@ void boundary_returned(const gs_site *site) { BROKEN(gs_getm()->curg, INTO_CALL,
 /* A foreign call begins while another one is under way: in a callback, if all is well. */
 void boundary_nested(const M *m, const char *sp) {
   boundary_check(m, sp);
-  if (sp >= callback_top(m->curg)) BROKEN(m->curg, OVER_CALL, m->curg->site);
+  if (on_stack_of(m->curg, sp) && sp >= callback_top(m->curg))
+    BROKEN(m->curg, OVER_CALL, m->curg->site);
 }
 
 /* g's function has returned, or it ends by gs_goexit. */
