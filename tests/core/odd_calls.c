@@ -50,6 +50,15 @@ static int coroutine_make(void *arg) {
   return 0;
 }
 
+/* On a coroutine's stack in a callback: foreign calls are made as from anywhere else. */
+static void call_from_there(void) {
+  coroutine *c = starting;
+  int ms = 1;
+  for (int i = 0; i < 3; i++) CHECK_CODE(gs_cgocall(block_ms, &ms, NULL), GS_OK);
+  c->next = 1;
+  swapcontext(&c->self, &c->caller);
+}
+
 static int coroutine_resume(void *arg) {
   coroutine *c = arg;
   starting = c;
@@ -79,6 +88,27 @@ static void coroutines(void *arg) {
   wg_init(&wg);
   for (int i = 0; i < 8; i++) go(use_coroutine, &wg);
   wg_wait(&wg, 8);
+}
+
+static void resume_in_g(void *arg) {
+  coroutine *c = arg;
+  coroutine_make(c);
+  makecontext(&c->self, call_from_there, 0);
+  coroutine_resume(c);
+  free(c->room);
+}
+
+static int resume_in_callback(void *arg) { return gs_cgocallback(resume_in_g, arg); }
+
+static void calls_from_coroutines(void *arg) {
+  (void)arg;
+  for (int i = 0; i < 20; i++) {
+    coroutine c = {.next = 0};
+    int code = -1;
+    CHECK_CODE(gs_cgocall(resume_in_callback, &c, &code), GS_OK);
+    CHECK_CODE(code, GS_OK);
+    CHECK_INT(c.next, 1);
+  }
 }
 
 /* Calling back from there is refused, and the call is none the worse for it. */
@@ -127,6 +157,7 @@ static void test_stacks_of_its_own(void **state) {
 #else
   run_procs(1, coroutines, NULL);
   run_procs(PROCS, coroutines, NULL);
+  run_procs(PROCS, calls_from_coroutines, NULL);
   run_procs(PROCS, strange_callback, NULL);
 #endif
 }
