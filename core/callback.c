@@ -39,7 +39,7 @@
  * From then on nothing is kept: the thread binds an M for each callback and gives it back at once.
  *
  * What must never happen here: an unwind across the boundary.  A callback returns; it does not
- * longjmp to a frame above, throw to it, or end the green thread (gs_goexit aborts).
+ * longjmp to a frame above, throw to it, or end the green thread (see boundary.c).
  */
 #include <stdlib.h>
 
@@ -156,7 +156,9 @@ static inline void call_back(M *m, void (*fn)(void *), void *arg) {
   uint32_t g0new = m->g0new;
   /* The G's stack is used down to where the foreign call left it; an extra M's is empty. */
   void *used = m->ncgo ? *(void **)below(g0sp) : g_stack_top(g);
-  Callback c = {fn, arg, m, below((char *)used - RED_ZONE), {g->back, g->fail_data, g->fail_code}};
+  Callback c = {
+      fn, arg, m, below((char *)used - RED_ZONE), {g->back, NULL, g->fail_data, g->fail_code}};
+  c.back.top = (const char *)c.top;
   g->back = &c.back;
   g->fail_code = 0;
   if (g->pins++ == 0) {
@@ -225,7 +227,7 @@ static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char 
     return false;
   }
   q->top = below((char *)*(void **)below(q->g0sp) - RED_ZONE);
-  q->back = (Back){.outer = NULL};
+  q->back = (Back){.top = (const char *)q->top};
   g->back = &q->back;
   g->pins = 1;
   g->lockedm = m;
@@ -273,6 +275,9 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
     (m)->g0sp = below(rsp_ - RED_ZONE);              \
   } while (0)
 #endif
+
+/* Everything that the innermost callback of g does is below this. */
+const char *callback_top(const G *g) { return g->back ? g->back->top : (const char *)UINTPTR_MAX; }
 
 /* Is this code of a foreign call that may call back, on the stack that it was given? */
 static inline bool in_foreign_code(const M *m, const char *sp) {

@@ -46,6 +46,7 @@ static int call_in_place(int (*fn)(void *), void *arg, int *result) {
 GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void *arg,
                                     int *result) {
   G *g = m->curg;
+  if (unlikely(m->ncgo != 0)) boundary_nested(m, __builtin_frame_address(0));
   if (unlikely(g->hooked)) m = hook_released(m, g);
   m = call_elsewhere(m, g, site);
   bool traced = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
@@ -61,6 +62,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   bump(&m->nplaincall);
   int r = CALL_ON_G0(m, fn, arg);
   int e = *m->errno_at, code = CALL_RESULT(g);
+  if (unlikely((m->sc & SC_MODE) != SC_CALL)) boundary_returned(site);
   m->ncgo--;
   store_rlx(&m->incgo, 0);
   os_preempt_ext_exit(m);
@@ -139,6 +141,8 @@ GS_NOINLINE static int call_critical(M *m, gs_site *site, int (*fn)(void *), voi
 GS_NOINLINE static int call_slow(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   M *m = gs_getm();
   if (unlikely(!fn)) return GS_EINVAL;
+  if (unlikely(load_acq(&site->flags) & GS_SITE_CLOSED))
+    return gs_fail(GS_ECLOSED, "the library of %.100s was closed", site->name ? site->name : "fn");
   if (m && m->incgo) return as_callback(gs_cgocall_site, site, fn, arg, result);
   if (!m || !m->curg) return call_in_place(fn, arg, result);
   if (load_rlx(&site->flags) & GS_SITE_CRITICAL) return call_critical(m, site, fn, arg, result);
@@ -185,6 +189,7 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
   int e = *m->errno_at, code = GS_OK;
   G *g = m->curg;
   P *p = m->oldp;
+  if (unlikely((m->sc & SC_MODE) != SC_USER)) boundary_returned(g->site);
   if (m->p == p && load_acq(&m->pw) == (uintptr_t)p && !g->released) {
     m = enter();
   } else {

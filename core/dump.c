@@ -116,7 +116,8 @@ UNCHECKED static void dump_g(int fd, const G *g, Places *seen) {
   if (status == Gsyscall && since)
     put(fd, " for %lld ms", (long long)((os_now() - since) / 1000000));
   if (locked) put(fd, ", locked to M%d", locked->id);
-  put(fd, ", domain %s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "");
+  put(fd, ", domain %s%s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "",
+      load_rlx(&g->detached) == g->goid ? ", detached: nobody waits for its call" : "");
   M *m = load_rlx(&g->m);
   if (status == Gsyscall && m && load_rlx(&m->curg) == g && load_rlx(&m->incgo) && m->ncgo)
     dump_call(fd, g, m);

@@ -27,6 +27,7 @@ static void *g_entry(void) {
   m = resumed(g);
   leave(m);
   g->fn(g->arg);
+  boundary_ends(g, true);
   m = enter();
   if (!m)
     throw_(
@@ -365,8 +366,7 @@ static void *g_end(M *m) {
 /* From the middle of its frames. */
 _Noreturn void g_exit(M *m) {
   G *g = m->curg;
-  if (unlikely(g->pins))
-    throw_("gs_goexit inside a callback: the C frames above cannot be left that way");
+  boundary_ends(g, false);
   gs_arch_switch(&g->sp, (void *)((uintptr_t)g_end(m) & ~(uintptr_t)GS_ARCH_FRESH));
   throw_("a dead G was resumed");
 }

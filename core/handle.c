@@ -182,11 +182,13 @@ static void give_up(gs_handle *h, const Joiner *me) {
   store_rel(&h->word, (uintptr_t)head | (w & RELEASED));
 }
 
-int gs_join(gs_handle *h, int64_t deadline) {
+int gs_join(gs_handle *h, int64_t deadline) { return handle_join(h, deadline, "join"); }
+
+int handle_join(gs_handle *h, int64_t deadline, const char *reason) {
   if (!h) return GS_EINVAL;
   bool on_m = gs_getm() != NULL;
   M *m = enter();
-  if (!m) return on_m ? as_callback(gs_join, h, deadline) : join_foreign(h, deadline);
+  if (!m) return on_m ? as_callback(handle_join, h, deadline, reason) : join_foreign(h, deadline);
   G *g = m->curg;
   Joiner me = {g, NULL};
   for (int n = 0;;) {
@@ -199,7 +201,7 @@ int gs_join(gs_handle *h, int64_t deadline) {
     if (!(w & LOCK) && CAS(&h->word, w, (uintptr_t)&me | (w & RELEASED) | LOCK)) break;
     give_way(&n);
   }
-  int r = gopark(m, join_commit, h, deadline, "join");
+  int r = gopark(m, join_commit, h, deadline, reason);
   if (unlikely(r != GS_OK)) give_up(h, &me);
   leave(g->m);
   return r;
@@ -224,6 +226,9 @@ int gs_cancel(gs_handle *h) {
   if (unblock) unblock_run(g);
   return GS_OK;
 }
+
+/* The G may be another one by now, which its number tells. */
+void handle_detached(gs_handle *h) { store_rlx(&h->g->detached, h->goid); }
 
 int gs_handle_done(gs_handle *h) { return h && (load_acq(&h->word) & DONE) != 0; }
 

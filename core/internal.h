@@ -120,6 +120,10 @@ Stack *stack_get(P *p, Domain *d, uint32_t klass);
 void stack_put(P *p, Stack *s);
 void stack_sigstack(M *m);      /* gives the thread an alternate signal stack if it has none */
 void stack_sigstack_drop(M *m); /* takes it away again */
+/* Foreign code may have taken it away. */
+static inline void stack_sigstack_again(M *m) {
+  if (load_rlx(&m->ncgocall) != m->sigstack_calls) stack_sigstack(m);
+}
 
 /* ---- runq.c ---- */
 
@@ -185,11 +189,23 @@ void heavy_barrier_unfenced(void); /* the same, if the other side may be one tha
 bool unblock_take(G *g);
 void unblock_run(G *g);
 void unblock_all(void);
+G *unblock_fire(Timer *t, int64_t now, int64_t *next); /* of TIMER_CALL; as timer_user_fire */
+/* gs_cgocall_opts with an unblock function and without destroy, on a green thread. */
+int unblock_call(const gs_call_options *o, int (*fn)(void *), void *arg, int *result);
+
+/* ---- detach.c ---- */
+
+/* gs_cgocall_opts with destroy, on a green thread.  *begun stays as it is if the call was not
+ * begun, so that its argument is still to be destroyed. */
+int detachable_call(const gs_call_options *o, int (*fn)(void *), void *arg, int *result,
+                    bool *begun);
 
 /* ---- handle.c ---- */
 
 gs_handle *handle_new(G *g);
 void handle_finish(M *m, gs_handle *h);
+int handle_join(gs_handle *h, int64_t deadline, const char *reason); /* gs_join */
+void handle_detached(gs_handle *h); /* its G makes a call that nobody waits for any more */
 
 /* ---- m.c: Ms, idle Ps ---- */
 
@@ -293,6 +309,16 @@ int again_on_g(Again fn, const uintptr_t *args);
 int call_failed(G *g);
 #define CALL_RESULT(g) (unlikely((g)->fail_code) ? call_failed(g) : GS_OK)
 void callback_never(void); /* this thread is the runtime's own: it is bound to no M */
+
+const char *callback_top(const G *g); /* its frames are below this; no callback: all are */
+
+/* ---- boundary.c ---- */
+
+_Noreturn void boundary_broken(const char *what, const gs_site *site);
+void boundary_check(const M *m, const char *sp);
+void boundary_returned(const gs_site *site);
+void boundary_nested(const M *m, const char *sp);
+void boundary_ends(const G *g, bool returned);
 
 /* ---- sysmon.c, retake.c ---- */
 

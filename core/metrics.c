@@ -43,6 +43,9 @@ int gs_read_metrics(gs_metrics *out) {
   x.threads_pless = load_rlx(&s->nrelieved);
   x.hogs = load_rlx(&s->nhogs);
   x.hogs_kept = load_rlx(&s->nhogs_kept);
+  uint64_t over = load_sc(&s->ndetached_over); /* first, so that it is not more than the other */
+  x.detached = load_sc(&s->ndetached);
+  x.detached_now = x.detached > over ? x.detached - over : 0; /* an end may be counted first */
   x.threads_ended = load_rlx(&s->nmfreed);
   memcpy(out, &x, want);
   return GS_OK;

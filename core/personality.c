@@ -17,11 +17,17 @@ _Unwind_Reason_Code gs_arch_personality(int version, _Unwind_Action actions,
                                         _Unwind_Exception_Class kind, struct _Unwind_Exception *e,
                                         struct _Unwind_Context *context);
 
+static void out_of_bounds(void) {
+  const M *m = gs_getm();
+  boundary_broken(
+      "an exception was thrown out of a foreign function or a callback; catch it inside",
+      m && m->curg ? m->curg->site : NULL);
+}
+
 _Unwind_Reason_Code gs_arch_personality(int version, _Unwind_Action actions,
                                         _Unwind_Exception_Class kind, struct _Unwind_Exception *e,
                                         struct _Unwind_Context *context) {
   (void)version, (void)kind, (void)e, (void)context;
-  if (actions & _UA_SEARCH_PHASE)
-    throw_("an exception was thrown out of a foreign function or a callback; catch it inside");
+  if (actions & _UA_SEARCH_PHASE) out_of_bounds();
   return _URC_CONTINUE_UNWIND;
 }

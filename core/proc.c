@@ -159,6 +159,7 @@ static G *find_runnable(M *m, bool *inherit) {
   }
   if (m->p == &gs_nop) {
     m_detach(m);
+    stack_sigstack_again(m);
     if (!poll_wait(m)) stopm(m);
     return NULL;
   }

@@ -42,6 +42,7 @@ typedef struct gs_g G;
 typedef struct gs_m M;
 typedef struct gs_p P;
 typedef struct gs_domain Domain;
+typedef struct gs_call_deadline Deadline;
 
 /* ---- states, as Go names them ---- */
 
@@ -72,8 +73,8 @@ enum { BRACKET_NONE, BRACKET_BARE, BRACKET_STW };
 
 /* ---- timers (timer.c) ---- */
 
-/* Whose a timer is: a parked G's, a gs_timer's, one's that nobody has a pointer to. */
-enum { TIMER_G, TIMER_USER, TIMER_FORGET };
+/* Whose a timer is: a parked G's, a gs_timer's, one's that nobody has a pointer to, a call's. */
+enum { TIMER_G, TIMER_USER, TIMER_FORGET, TIMER_CALL };
 
 typedef struct gs_timers Timers;
 typedef struct gs_heap_timer {
@@ -116,6 +117,7 @@ typedef struct gs_stack {
 /* A callback under way, as failure.c sees it; in the frame of call_back. */
 typedef struct gs_back {
   struct gs_back *outer; /* the one around it, or NULL; write-once */
+  const char *top;       /* of its stretch of the G's stack; write-once */
   void *data;            /* the failure of the call that called back; the G that runs it */
   int32_t code;          /* 0: it has not failed; as data */
 } Back;
@@ -169,6 +171,9 @@ struct gs_g {
   uint64_t callseq;    /* foreign calls made; owner */
   void (*unblock_fn)(void *); /* of the cancellable call it is in; owner, while nothing is armed */
   void *unblock_arg;
+  Deadline *deadline; /* of that call, or NULL; owner */
+  uint64_t detached;  /* its goid, if nobody waits any more for the call that it was made for (see
+                         detach.c); who has given up waiting, read by dumps */
   uint32_t unblock;   /* who may run it: see unblock.c; atomic */
   Back *back;         /* the innermost callback under way, NULL: none; owner */
   void *fail_data;    /* the failure of the innermost call under way; owner */
@@ -326,13 +331,14 @@ struct gs_m {
   void *cgo_callers[CGO_CALLERS]; /* where C was when somebody looked; see callers_of */
   uint64_t long_sc;               /* the call that sysmon has found long, and since when; sysmon */
   int64_t long_since;
-  uint64_t callers_of; /* ncgocall at that look: those of an earlier call are void */
-  uint64_t controls;   /* the thread's floating-point controls, for stretches of g0; owner */
-  G *extrag;           /* of an M for foreign threads: its G; write-once */
-  gs_site outside;     /* of such an M: the time between two callbacks */
-  M *alllink;          /* all Ms, newest first; write-once */
-  M *freelink;         /* Ms of finished gs_run calls, to use again; sched.lock */
-  void *sigstack;      /* alternate signal stack that the runtime made, or NULL */
+  uint64_t callers_of;     /* ncgocall at that look: those of an earlier call are void */
+  uint64_t controls;       /* the thread's floating-point controls, for stretches of g0; owner */
+  G *extrag;               /* of an M for foreign threads: its G; write-once */
+  gs_site outside;         /* of such an M: the time between two callbacks */
+  M *alllink;              /* all Ms, newest first; write-once */
+  M *freelink;             /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;          /* alternate signal stack that the runtime made, or NULL */
+  uint64_t sigstack_calls; /* ncgocall when that was looked at last; owner */
   struct gs_tracebuf *trace;
 #if GS_TSAN
   void *tsan;
@@ -441,7 +447,8 @@ typedef struct gs_sched {
   uint64_t nretake, nretake_user, nretake_failed, nhandoff, nhandoff_entry, nticks, npokes,
       nbarriers, nlimit, nmcreated, nhogs, nhogs_kept;
   uint64_t stacks_mapped;
-  long timerslack; /* of the process at boot */
+  uint64_t ndetached, ndetached_over; /* calls whose caller has gone; of these, those that ended */
+  long timerslack;                    /* of the process at boot */
   /* Stopping the world (stw.c). */
   uint32_t gcwaiting; /* no P leaves an idle list, Ms wait before they run a G; stw_mu, atomic */
   uint32_t user_off;  /* user Gs are disabled, for the n-th time; 0: not; set in a stopped world */

@@ -37,6 +37,7 @@ UNCHECKED void g_info(G *g, gs_g_info *out) {
       .locked_m = locked ? locked->id : -1,
       .system = load_rlx(&g->system),
       .cancelled = (int)load_rlx(&g->cancelled),
+      .detached = load_rlx(&g->detached) == g->goid,
   };
   for (size_t i = 0; i < sizeof out->name - 1; i++) out->name[i] = g->name[i];
 }

@@ -15,7 +15,9 @@
  * Overflow.  A fault in the guard page of the G that runs here means that its stack is too small.
  * The SIGSEGV handler says so, with the G's name, its size and its stack, and aborts.  Any other
  * fault goes to the handler that was there before.  The handler runs on an alternate stack that
- * every M gets (the thread's own, if it has one).
+ * every M gets (the thread's own, if it has one).  Foreign code may set another one, which serves
+ * as well as long as it is there, and may leave none behind: an M that has made calls looks again
+ * when it goes idle.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -240,15 +242,18 @@ void stack_init(void) {
 
 void stack_sigstack(M *m) {
   stack_t now, mine;
+  m->sigstack_calls = load_rlx(&m->ncgocall);
   if (sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return; /* the host's */
   long want = sysconf(_SC_SIGSTKSZ);
   mine.ss_size = want > 65536 ? (size_t)want : 65536;
   mine.ss_flags = 0;
-  mine.ss_sp = mmap(NULL, mine.ss_size, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  mine.ss_sp = m->sigstack ? m->sigstack
+                           : mmap(NULL, mine.ss_size, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mine.ss_sp == MAP_FAILED) return;
   if (sigaltstack(&mine, NULL)) {
     munmap(mine.ss_sp, mine.ss_size);
+    m->sigstack = NULL;
     return;
   }
   m->sigstack = mine.ss_sp;

@@ -218,8 +218,10 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
     /* Inside a foreign call, or between brackets: not allowed.  Put the mode back; a retaker that
      * looked in between sees another word and gives up, which is as good. */
     store_rel(&m->sc, sc_next(m->sc, old & (SC_MODE | SC_FENCED)));
+    boundary_check(m, __builtin_frame_address(0));
     return NULL;
   }
+  if (unlikely((old & SC_MODE) == SC_STOPPED)) boundary_returned(m->curg->site);
   if ((old & SC_MODE) == SC_INSIDE) throw_("the runtime was entered from inside");
   if (wait_unlocked(m, m->p)) return m;
   /* It was taken while the G was in user code (see retake). */
@@ -230,6 +232,7 @@ GS_NOINLINE M *enter_slow(M *m, uint64_t old) {
 int refused(void) {
   M *m = gs_getm();
   G *g = m ? m->curg : NULL;
+  if (g) boundary_check(m, __builtin_frame_address(0));
   if (!g) return gs_fail(GS_EPERM, "no green thread runs here: only one can park");
   if (g->bracket == BRACKET_STW && !m->incgo)
     return gs_fail(GS_ETHROWSPLIT,

@@ -133,7 +133,7 @@ static G *fire_first(Timers *ts, int64_t now) {
   Timer *t = ts->heap[0].t;
   if (t->user) {
     int64_t next;
-    G *g = timer_user_fire(t, now, &next);
+    G *g = t->user == TIMER_CALL ? unblock_fire(t, now, &next) : timer_user_fire(t, now, &next);
     if (next == INT64_MAX) {
       bool forget = t->user == TIMER_FORGET;
       remove_at(ts, 0); /* its owner may free it from here on */

@@ -113,14 +113,28 @@ int gs_func_prepare(gs_ffi *ffi, const char *name, void *addr, const gs_type *re
                        nfixed < nargs, site_flags, func, err);
 }
 
-void gs_func_free(gs_func *func) {
-  if (!func) return;
-  while (func->shapes) gs_func_free(func->shapes);
-  *func->link = func->next;
-  if (func->next) func->next->link = func->link;
+static void unlink_it(gs_func *f) {
+  *f->link = f->next;
+  if (f->next) f->next->link = f->link;
+}
+
+void gsf_func_destroy(gs_func *func) {
+  while (func->shapes) gsf_func_destroy(func->shapes);
+  unlink_it(func);
   gsf_site_release(func->site);
   free(func->plan);
   free(func);
+}
+
+/* With a call under way it goes with its gs_ffi. */
+void gs_func_free(gs_func *func) {
+  if (!func) return;
+  if (!gsf_busy(func->ffi)) {
+    gsf_func_destroy(func);
+    return;
+  }
+  unlink_it(func);
+  link_into(func, &func->ffi->dying);
 }
 
 /* ---- shapes of variadic functions ------------------------------------------------------------ */
@@ -201,10 +215,11 @@ typedef union spare {
 static int call_libffi(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
   spare other;
   call c = {.func = func, .ret = ret, .args = (void **)args};
-  if (func->widened || (!ret && func->ret->canon->size <= sizeof(other))) c.ret = &other;
+  unsigned widened = func->widened;
+  if (widened || (!ret && func->ret->canon->size <= sizeof(other))) c.ret = &other;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
   if (e != GS_OK && e != GS_ECALLBACK) return e;
-  if (func->widened && ret) narrow(ret, other.integer, func->widened);
+  if (widened && ret) narrow(ret, other.integer, widened);
   if (saved_errno) *saved_errno = c.saved_errno;
   return e;
 }
@@ -222,16 +237,40 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
   int unwanted;
   size_t size = func->ret->canon->size;
   if (!func->plan) return call_libffi(func, ret, args, saved_errno);
-  void *to = func->room ? &other : ret;
+  bool room = func->room;
+  void *to = room ? &other : ret;
   if (!ret) to = size > sizeof(other) ? malloc(size) : &other;
   if (!to) return GS_ENOMEM;
   int e = call_planned(func, to, args, saved_errno ? saved_errno : &unwanted);
-  if ((e == GS_OK || e == GS_ECALLBACK) && func->room && ret) memcpy(ret, &other, size);
+  if ((e == GS_OK || e == GS_ECALLBACK) && room && ret) memcpy(ret, &other, size);
   if (to != ret && to != &other) free(to);
   return e;
 }
 
-/* The fast path leaves nothing to be done after the call. */
+/* On a full-size stack, in a foreign call or where there is none to be made.  ret may be NULL if
+ * the result is small (gsf_small_result). */
+void gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno) {
+  spare other;
+  size_t size = func->ret->canon->size;
+  call c = {.func = func, .ret = ret ? ret : &other, .args = args};
+  if (!func->plan) {
+    if (func->widened) c.ret = &other;
+    perform(&c);
+    if (func->widened && ret) narrow(ret, other.integer, func->widened);
+    *saved_errno = c.saved_errno;
+    return;
+  }
+  if (func->room) c.ret = &other;
+  errno = 0;
+  func->thunk((void *)args, c.ret, (void *)(uintptr_t)func->plan->steps);
+  *saved_errno = errno;
+  if (func->room && ret) memcpy(ret, &other, size);
+}
+
+bool gsf_small_result(const gs_func *func) { return func->ret->canon->size <= sizeof(spare); }
+
+/* The fast path leaves nothing to be done after the call: func may be freed as soon as it has ended
+ * (closing.c), and nothing is read from it then. */
 int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
   if (!func || (!args && func->nargs)) return GS_EINVAL;
   if (!func->plan || !ret || !saved_errno || func->room)
@@ -271,10 +310,19 @@ const gs_type *gs_func_arg(const gs_func *func, size_t i) {
   return i < func->nargs ? func->args[i] : NULL;
 }
 
+/* What is closed stays so. */
+static unsigned set_hints(gs_site *site, unsigned flags) {
+  unsigned old = __atomic_load_n(&site->flags, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(&site->flags, &old,
+                                      (flags & ~(unsigned)GS_SITE_CLOSED) | (old & GS_SITE_CLOSED),
+                                      true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    continue;
+  return old & ~(unsigned)GS_SITE_CLOSED;
+}
+
 unsigned gs_func_set_hints(gs_func *func, unsigned site_flags) {
-  for (gs_func *s = func->shapes; s; s = s->next)
-    __atomic_store_n(&s->site->flags, site_flags, __ATOMIC_RELAXED);
-  return __atomic_exchange_n(&func->site->flags, site_flags, __ATOMIC_RELAXED);
+  for (gs_func *s = func->shapes; s; s = s->next) set_hints(s->site, site_flags);
+  return set_hints(func->site, site_flags);
 }
 
 /* ---- struct types from elsewhere ------------------------------------------------------------- */

@@ -143,7 +143,7 @@ gs_ffi *gs_ffi_new(void) {
   gs_ffi *ffi = calloc(1, sizeof(*ffi));
   if (!ffi) return NULL;
   if (gsf_predefine(ffi) != GS_OK) {
-    gs_ffi_free(ffi);
+    gsf_ffi_destroy(ffi);
     return NULL;
   }
   for (size_t i = 0; i < ffi->decls.n; i++) ffi->decls.at[i]->predefined = true;
@@ -151,10 +151,9 @@ gs_ffi *gs_ffi_new(void) {
   return ffi;
 }
 
-void gs_ffi_free(gs_ffi *ffi) {
-  if (!ffi) return;
-  while (ffi->callbacks) gs_callback_free(ffi->callbacks);
-  while (ffi->funcs) gs_func_free(ffi->funcs);
+void gsf_ffi_destroy(gs_ffi *ffi) {
+  while (ffi->funcs) gsf_func_destroy(ffi->funcs);
+  while (ffi->dying) gsf_func_destroy(ffi->dying);
   gsf_libs_free(ffi);
   gsf_rollback(ffi, &(gsf_transaction){{NULL, 0}, 0, 0});
   free(ffi->decls.at);

@@ -12,6 +12,8 @@
  *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
  *   plan.c, arch/   calls that need no libffi
  *   callback.c, trampoline.c, running.c   C functions that run a handler: see callback.h
+ *   call_opts.c  calls that can be given up        closing.c  what goes away while calls last
+ *   memory.c, access.c   gs_mem: typed memory, its elements, fields and values
  *
  * Types are made once and then only read, except that a struct gets its members when it is defined
  * and its libffi form when it is first passed by value; both happen on the one thread that declares
@@ -225,6 +227,9 @@ struct gs_ffi {
   gs_lib *libs;
   gs_func *funcs;
   gs_callback *callbacks; /* under the lock of callback.c */
+  gs_func *dying;         /* freed while calls were under way: they go with the gs_ffi */
+  unsigned users;         /* calls that own their arguments, gs_mems: it stays as long; atomic */
+  gs_ffi *next_dying;     /* closing.c, under its mutex */
 };
 
 typedef struct gsf_transaction {
@@ -269,6 +274,7 @@ struct gs_func {
   bool variadic;
   unsigned char widened; /* libffi widens the result: its true size, 1..7; 0: it does not */
   gs_ffi *ffi;
+  const gs_lib *lib;     /* that it was asked of, or NULL */
   gs_func *next, **link; /* in the ffi's list, or a shape in its function's */
   gs_func *shapes;
 };
@@ -281,6 +287,47 @@ int gsf_func_make(gs_ffi *ffi, gs_func **list, const char *name, void *addr, con
 /* Runs fn(arg) on a full-size stack with the scheduler's turn kept. */
 void gsf_on_big_stack(void (*fn)(void *), void *arg);
 void gsf_libs_free(gs_ffi *ffi);
+void gsf_func_destroy(gs_func *func);
+/* Makes the call on this stack; what the foreign call of gs_ffi_call_opts runs. */
+void gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno);
+bool gsf_small_result(const gs_func *func); /* there ret may be NULL */
+
+struct gs_lib {
+  gs_ffi *ffi;
+  gs_lib *next;
+  void *handle;    /* NULL: it is closed, and unmapped as far as we are concerned */
+  void *func_tree; /* tsearch(3) tree of known functions, by name */
+  bool closed;     /* by gs_lib_close */
+  char name[];
+};
+void gsf_dlclose(gs_lib *lib);
+
+/* ---- memory.c -------------------------------------------------------------------------------- */
+
+struct gs_mem {
+  unsigned refs; /* references; atomic */
+  unsigned word; /* of a root: see memory.c; atomic */
+  gs_mem *root;  /* who owns the memory: itself, or what it is a view of, which it holds */
+  void *addr;
+  size_t size; /* bytes */
+  const gs_type *type;
+  size_t count;            /* elements of type; 1 if that is a flexible struct */
+  size_t flexible;         /* elements in the array at its end */
+  bool is_const;           /* a view of something const */
+  void (*free_fn)(void *); /* of a root: NULL: nobody frees it; atomic */
+  gs_ffi *ffi;             /* whose type it is, or NULL: anybody's */
+};
+
+/* ---- closing.c ------------------------------------------------------------------------------- */
+
+/* Calls of ffi's functions may be under way. */
+bool gsf_busy(const gs_ffi *ffi);
+/* Frees and unmaps what had to wait for calls to end, if they have. */
+void gsf_reap(void);
+void gsf_use(gs_ffi *ffi); /* it stays until gsf_unuse; NULL: nothing */
+void gsf_unuse(gs_ffi *ffi);
+void gsf_unmap_closed(gs_ffi *ffi); /* the same for ffi's closed libraries */
+void gsf_ffi_destroy(gs_ffi *ffi);  /* decls.c */
 
 /* ---- plan.c ---------------------------------------------------------------------------------- */
 

@@ -74,7 +74,10 @@ typedef enum gs_decl_kind {
 
 /* NULL if out of memory. */
 GS_API gs_ffi *gs_ffi_new(void);
-/* Its libs, funcs and callbacks too; no gs_ffi_call may be under way. */
+/* Its libs, funcs and callbacks too.  If green threads are in calls of its functions, those come to
+ * their end undisturbed (though its callbacks are freed at once), and the memory and the libraries
+ * are given back by a later gs_ffi_free, gs_ffi_load or gs_lib_close.  None may begin any more, and
+ * on threads that run no green thread none may be under way. */
 GS_API void gs_ffi_free(gs_ffi *ffi);
 
 /* Parses C declarations as they stand in a header and remembers them.  Either all of decls is
@@ -98,6 +101,14 @@ GS_API int64_t gs_decl_value(const gs_decl *decl); /* of a constant; else 0 */
 
 /* dlopen; soname NULL is the process itself.  Errors: GS_ENOLIB (text has dlerror's), GS_ENOMEM. */
 GS_API int gs_ffi_load(gs_ffi *ffi, const char *soname, gs_lib **lib, gs_ffi_error *err);
+
+/* lib is not used any more: gs_ffi_func and gs_lib_symbol give GS_ECLOSED for it from now on, and
+ * so do calls of the functions that they gave, which stay valid.  Calls of its gs_ffi's functions
+ * that green threads are in come to their end undisturbed; dlclose is called when there is none,
+ * now or in a later gs_lib_close, gs_ffi_load or gs_ffi_free.  On threads that run no green thread
+ * no call may be under way.  Errors: GS_EINVAL (lib is NULL), GS_ECLOSED (it was closed already).
+ */
+GS_API int gs_lib_close(gs_lib *lib);
 
 /* The function `name` of lib: signature from the declarations, address from dlsym, prepared.
  * Owned by the gs_ffi; asking twice gives the same.  Errors: GS_ETYPE (not declared, or not a
@@ -152,6 +163,17 @@ GS_API void gs_func_free(gs_func *func);
  * that is not wanted), GS_ECALLBACK (a callback out of it failed: see gs_callback_fail; ret and
  * saved_errno are filled in all the same). */
 GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
+
+/* gs_ffi_call that can be given up: see gs_cgocall_opts, whose options these are.  site NULL: the
+ * function's own.  unblock and destroy are both given opts->uarg.
+ * With destroy the call owns what it uses: the values that args points to are copied, and so is the
+ * result, into ret, if the code is GS_OK or GS_ECALLBACK; args, ret and saved_errno need not
+ * outlive this function, whatever it returns.  What the values point to must stay until
+ * destroy(uarg) is called.  Without destroy, ret and *saved_errno are also set if the code is
+ * GS_ECANCELED or GS_ETIMEOUT and the function ran. Errors: as gs_cgocall_opts, and GS_EINVAL
+ * (func, args, opts). */
+GS_API int gs_ffi_call_opts(const gs_func *func, void *ret, void *const *args, int *saved_errno,
+                            const gs_call_options *opts);
 
 /* ---- callbacks ----
  *
@@ -240,9 +262,117 @@ GS_API void gs_callback_on_free(gs_callback *cb, void (*destroy)(void *user));
  * Any thread, any stack; may take microseconds, does not park. */
 GS_API void gs_callback_free(gs_callback *cb);
 
+/* Looking at a prepared function and at types.  Any thread; none parks. */
+
+/* ---- typed memory ----
+ *
+ * A gs_mem is memory with a type and a number of elements: allocated, lent, or a view of a part of
+ * another gs_mem.  It is counted by references, and what is done with it is checked: an access
+ * after the memory was freed, or beyond its end, is an error.  Any thread may use one, also at the
+ * same time, as far as the values themselves allow that; nothing parks.
+ *
+ * Where a place is asked for, index is an element of the memory, and path names something inside
+ * that element: "a.b[3].c", "[2].x"; NULL or "": the element itself.  Members of anonymous structs
+ * and unions are named directly; a path does not follow pointers.
+ *
+ * All that return int: GS_OK, or GS_EINVAL (NULL, freed, out of range, a value that does not fit),
+ * GS_ETYPE (a type that cannot be used so; const), GS_ENOMEM, with a sentence in err (may be NULL).
+ */
+
+typedef struct gs_mem gs_mem;
+
+/* count elements of type, zeroed, with one reference, which is the caller's.  Of a struct that ends
+ * in an array without a size: one, with count elements in that array.  "T[]" is as T.
+ *   ffi  whose type it is, and which stays as long as the memory does; NULL: type is built in */
+GS_API int gs_mem_new(gs_ffi *ffi, const gs_type *type, size_t count, gs_mem **out,
+                      gs_ffi_error *err);
+
+/* The same for memory at addr that somebody else has allocated, of which count elements may be
+ * used. free_fn(addr) is called when it is freed; NULL: it is lent, and must stay until then. */
+GS_API int gs_mem_from(gs_ffi *ffi, void *addr, const gs_type *type, size_t count,
+                       void (*free_fn)(void *addr), gs_mem **out, gs_ffi_error *err);
+
+/* length + 1 elements of char: the text, and a NUL. */
+GS_API int gs_mem_string(const char *text, size_t length, gs_mem **out, gs_ffi_error *err);
+
+/* A part of mem as a gs_mem of its own, which keeps mem: an array's elements, or one of what the
+ * place is.  Not of a bit-field (GS_ETYPE). */
+GS_API int gs_mem_view(gs_mem *mem, size_t index, const char *path, gs_mem **out,
+                       gs_ffi_error *err);
+
+GS_API void gs_mem_retain(gs_mem *mem); /* one reference more; NULL: nothing */
+/* One less.  With the last one the memory is freed, unless it was already. */
+GS_API void gs_mem_release(gs_mem *mem);
+
+/* Frees the memory now, whoever still has references: accesses fail from here on.  Errors: also
+ * GS_EINVAL (freed already, or a view), GS_EBUSY (pinned: see gs_mem_pin).  The free function runs
+ * in a critical call, on a full-size stack; so it does when the last reference goes. */
+GS_API int gs_mem_free(gs_mem *mem, gs_ffi_error *err);
+
+/* Sets free_fn as what frees the memory (of gs_mem_new: free); NULL: nobody does, the caller has
+ * taken it.
+ * *old (NULL: not wanted) is what would have. */
+GS_API int gs_mem_set_free(gs_mem *mem, void (*free_fn)(void *addr), void (**old)(void *addr),
+                           gs_ffi_error *err);
+
+/* For the time of a foreign call that uses the memory: its address, and gs_mem_free is refused
+ * until gs_mem_unpin.  They nest.  NULL, and nothing to unpin: it was freed.  The caller has a
+ * reference. */
+GS_API void *gs_mem_pin(gs_mem *mem);
+GS_API void gs_mem_unpin(gs_mem *mem);
+
+GS_API void *gs_mem_addr(const gs_mem *mem);          /* NULL: it was freed */
+GS_API size_t gs_mem_size(const gs_mem *mem);         /* bytes */
+GS_API size_t gs_mem_count(const gs_mem *mem);        /* elements */
+GS_API const gs_type *gs_mem_type(const gs_mem *mem); /* of an element */
+
+/* What is where. */
+typedef struct gs_place {
+  void *addr;
+  const gs_type *type;
+  unsigned bit_first, bit_width; /* a bit-field, as in gs_field_bits; width 0: none */
+  size_t size;                   /* bytes; of the array at a struct's end as many as there are */
+  size_t count;                  /* elements of an array; else 1 */
+  size_t flexible;               /* elements in the array at the struct's end */
+  int is_const;
+} gs_place;
+
+GS_API int gs_mem_at(gs_mem *mem, size_t index, const char *path, gs_place *out, gs_ffi_error *err);
+
+/* Numbers: integers of up to 64 bits, enums, _Bool, bit-fields, floating ones.  Whole numbers go in
+ * and out of all of them if they fit; gs_mem_get_double and writing to a floating type round. */
+GS_API int gs_mem_get_int64(gs_mem *mem, size_t index, const char *path, int64_t *value,
+                            gs_ffi_error *err);
+GS_API int gs_mem_get_uint64(gs_mem *mem, size_t index, const char *path, uint64_t *value,
+                             gs_ffi_error *err);
+GS_API int gs_mem_get_double(gs_mem *mem, size_t index, const char *path, double *value,
+                             gs_ffi_error *err);
+GS_API int gs_mem_set_int64(gs_mem *mem, size_t index, const char *path, int64_t value,
+                            gs_ffi_error *err);
+GS_API int gs_mem_set_uint64(gs_mem *mem, size_t index, const char *path, uint64_t value,
+                             gs_ffi_error *err);
+GS_API int gs_mem_set_double(gs_mem *mem, size_t index, const char *path, double value,
+                             gs_ffi_error *err);
+GS_API int gs_mem_get_pointer(gs_mem *mem, size_t index, const char *path, void **value,
+                              gs_ffi_error *err);
+GS_API int gs_mem_set_pointer(gs_mem *mem, size_t index, const char *path, void *value,
+                              gs_ffi_error *err);
+
+/* Text in an array of characters, or in memory of characters from index on.  Writing needs room for
+ * the length bytes of text and a NUL.  Reading copies to buf up to the first NUL or the end of the
+ * room, at most n - 1 bytes and a NUL; *length (NULL: not wanted) is how many bytes there are. */
+GS_API int gs_mem_set_string(gs_mem *mem, size_t index, const char *path, const char *text,
+                             size_t length, gs_ffi_error *err);
+GS_API int gs_mem_get_string(gs_mem *mem, size_t index, const char *path, char *buf, size_t n,
+                             size_t *length, gs_ffi_error *err);
+
+/* n bytes from offset on, to buf or from it. */
+GS_API int gs_mem_read(gs_mem *mem, size_t offset, void *buf, size_t n, gs_ffi_error *err);
+GS_API int gs_mem_write(gs_mem *mem, size_t offset, const void *buf, size_t n, gs_ffi_error *err);
+
 /* ---- looking ---- */
 
-/* Looking at a prepared function and at types.  Any thread; none parks. */
+/* Looking at a prepared function and at types. */
 GS_API const char *gs_func_name(const gs_func *func);
 GS_API size_t gs_func_nargs(const gs_func *func);
 GS_API int gs_func_variadic(const gs_func *func); /* 1: declared with "…" */

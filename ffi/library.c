@@ -11,14 +11,6 @@
 
 #include "ffi_internal.h"
 
-struct gs_lib {
-  gs_ffi *ffi;
-  gs_lib *next;
-  void *handle;
-  void *func_tree; /* tsearch(3) tree of known functions, by name */
-  char name[];
-};
-
 /* A function asked for by name. */
 typedef struct known {
   const char *name; /* first: what the tree compares */
@@ -91,12 +83,14 @@ static const char *advice(const char *soname) {
 
 static gs_lib *lib_of_handle(const gs_ffi *ffi, const void *handle) {
   gs_lib *lib = ffi->libs;
-  while (lib && lib->handle != handle) lib = lib->next;
+  while (lib && (lib->closed || lib->handle != handle)) lib = lib->next;
   return lib;
 }
 
 int gs_ffi_load(gs_ffi *ffi, const char *soname, gs_lib **lib, gs_ffi_error *err) {
   if (!ffi || !lib) return gsf_error(err, GS_EINVAL, "%s is NULL", ffi ? "lib" : "ffi");
+  gsf_reap();
+  gsf_unmap_closed(ffi);
   if (soname && !*soname)
     return gsf_error(err, GS_EINVAL,
                      "soname is empty, expected a name as \"libz.so.1\", or NULL "
@@ -132,10 +126,15 @@ void gsf_libs_free(gs_ffi *ffi) {
       tdelete(e, &lib->func_tree, by_name);
       free(e);
     }
-    request r = {.handle = lib->handle};
-    foreign(&close_site, do_close, &r);
+    gsf_dlclose(lib);
     free(lib);
   }
+}
+
+void gsf_dlclose(gs_lib *lib) {
+  request r = {.handle = lib->handle};
+  lib->handle = NULL;
+  if (r.handle) foreign(&close_site, do_close, &r);
 }
 
 const char *gs_lib_name(const gs_lib *lib) { return lib->name; }
@@ -145,6 +144,7 @@ const char *gs_lib_name(const gs_lib *lib) { return lib->name; }
 int gs_lib_symbol(gs_lib *lib, const char *name, void **addr, gs_ffi_error *err) {
   if (!lib || !name || !addr)
     return gsf_error(err, GS_EINVAL, "%s is NULL", !lib ? "lib" : !name ? "name" : "addr");
+  if (lib->closed) return gsf_error(err, GS_ECLOSED, "%.100s was closed", lib->name);
   const gs_decl *d = gsf_find_decl(lib->ffi, name);
   request r = {.name = d ? d->symbol : name, .handle = lib->handle};
   if (!foreign(&symbol_site, do_symbol, &r) || !r.found)
@@ -182,6 +182,7 @@ static int make_known(gs_lib *lib, const gs_decl *d, gs_func **func, gs_ffi_erro
     free(made);
     return e;
   }
+  (*func)->lib = lib;
   *made = (known){d->name, *func};
   if (!tsearch(made, &lib->func_tree, by_name)) {
     gs_func_free(*func);
@@ -194,6 +195,7 @@ static int make_known(gs_lib *lib, const gs_decl *d, gs_func **func, gs_ffi_erro
 int gs_ffi_func(gs_lib *lib, const char *name, gs_func **func, gs_ffi_error *err) {
   if (!lib || !name || !func)
     return gsf_error(err, GS_EINVAL, "%s is NULL", !lib ? "lib" : !name ? "name" : "func");
+  if (lib->closed) return gsf_error(err, GS_ECLOSED, "%.100s was closed", lib->name);
   void *node = tfind(&name, &lib->func_tree, by_name);
   if (node) {
     *func = (*(known **)node)->func;

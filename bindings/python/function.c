@@ -122,19 +122,22 @@ static PyObject *mod_errno(PyObject *self, PyObject *ignored) {
 typedef struct {
   PyObject_HEAD gs_ffi *ffi;
   PyObject *name;   /* for messages */
+  PyObject *opened; /* cffi's library, which unmaps it when it dies: not before the functions */
   Py_ssize_t calls; /* under way */
   bool closed;
 } Library;
 
 static PyObject *library_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
-  PyObject *name;
-  static char *names[] = {"name", NULL};
-  if (!PyArg_ParseTupleAndKeywords(args, kw, "U:_Library", names, &name)) return NULL;
+  PyObject *name, *opened;
+  static char *names[] = {"name", "opened", NULL};
+  if (!PyArg_ParseTupleAndKeywords(args, kw, "UO:_Library", names, &name, &opened)) return NULL;
   if (cffi_boot() < 0) return NULL;
   Library *lib = (Library *)type->tp_alloc(type, 0);
   if (!lib) return NULL;
   Py_INCREF(name);
   lib->name = name;
+  Py_INCREF(opened);
+  lib->opened = opened;
   if ((lib->ffi = gs_ffi_new())) return (PyObject *)lib;
   Py_DECREF(lib);
   return PyErr_NoMemory();
@@ -144,6 +147,7 @@ static void library_dealloc(PyObject *self) {
   Library *lib = (Library *)self;
   if (lib->ffi) gs_ffi_free(lib->ffi);
   Py_XDECREF(lib->name);
+  Py_XDECREF(lib->opened);
   Py_TYPE(self)->tp_free(self);
 }
 

@@ -102,7 +102,9 @@ static int calls_what_throws(void *) { return gs_cgocallback(throws, nullptr); }
 static int across(void *arg) {
   bool in_callback = std::strcmp(static_cast<const char *>(arg), "callback") == 0;
   try {
-    gs_cgocall(in_callback ? calls_what_throws : throws_in_c, nullptr, nullptr);
+    static gs_site site;
+    site.name = "the_function_that_throws";
+    gs_cgocall_site(&site, in_callback ? calls_what_throws : throws_in_c, nullptr, nullptr);
   } catch (int) {
     std::puts("an exception came through");
   }

@@ -108,7 +108,77 @@ static void test_every_allocation(void **state) {
   free(text);
 }
 
+/* ---- memory ---- */
+
+static int memory(gs_ffi *ffi) {
+  gs_ffi_error err = {.code = GS_OK};
+  gs_mem *m = NULL, *view = NULL, *text = NULL;
+  int e = gs_mem_new(ffi, gs_type_builtin("int32"), 10, &m, &err);
+  if (e == GS_OK) e = gs_mem_view(m, 3, NULL, &view, &err);
+  if (e == GS_OK) e = gs_mem_string("text", 4, &text, &err);
+  assert_int_equal(err.code, e);
+  gs_mem_release(m);
+  gs_mem_release(view);
+  gs_mem_release(text);
+  return e;
+}
+
+static void test_memory(void **state) {
+  (void)state;
+  gs_ffi *ffi = gs_ffi_new();
+  int rounds = 0;
+  for (int e = GS_ENOMEM; e != GS_OK; rounds++) {
+    allowed = rounds;
+    e = memory(ffi);
+    allowed = -1;
+    if (e != GS_OK) assert_int_equal(e, GS_ENOMEM);
+  }
+  assert_int_equal(rounds,
+                   6); /* each is the memory and what tells of it, a view the latter alone */
+  gs_ffi_free(ffi);
+}
+
+/* ---- calls that own their arguments: those are destroyed also if there is no call ---- */
+
+static int destroyed;
+
+static void destroy(void *arg) {
+  (void)arg;
+  destroyed++;
+}
+
+static void own(void *arg) {
+  (void)arg;
+  int rounds = 0, ret = 0, count = 0;
+  gs_ffi *ffi = gs_ffi_new();
+  gs_lib *lib = NULL;
+  gs_func *f = NULL;
+  gs_call_options o = GS_CALL_OPTIONS_DEFAULT;
+  o.destroy = destroy;
+  CHECK_CODE(gs_ffi_cdef(ffi, "int nothing(void);", NULL), GS_OK);
+  CHECK_CODE(gs_ffi_load(ffi, HELPER_PATH, &lib, NULL), GS_OK);
+  CHECK_CODE(gs_ffi_func(lib, "nothing", &f, NULL), GS_OK);
+  for (int e = GS_ENOMEM; e != GS_OK && rounds < 50; rounds++) {
+    allowed = rounds;
+    e = gs_ffi_call_opts(f, &ret, NULL, NULL, &o);
+    allowed = -1;
+    if (e != GS_OK) CHECK_CODE(e, GS_ENOMEM);
+    CHECK_INT(destroyed, ++count);
+  }
+  CHECK(rounds > 1 && rounds < 50);
+  gs_ffi_free(ffi);
+}
+
+static void test_calls_that_own(void **state) {
+  (void)state;
+  run_procs(1, own, NULL);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_allocation)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_allocation),
+      cmocka_unit_test(test_memory),
+      cmocka_unit_test(test_calls_that_own),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,7 +158,7 @@ def test_null_function():
     from gosched import _gosched
 
     lib = gosched.dlopen(None, "int abs(int);")
-    core = _gosched._Library("a library")
+    core = _gosched._Library("a library", None)
     ffi = gosched.ffi(lib)
     ctype = ffi.typeof("int")
     null = ffi.cast("int(*)(int)", 0)

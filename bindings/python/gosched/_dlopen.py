@@ -58,7 +58,7 @@ def dlopen(
     except OSError as e:
         raise FFIError(f"cannot load {name}: {e}") from None
     flags = _flags(parsed, opened, name, blocking, critical)
-    return Library(_State(name, parsed, opened, _gosched._Library(name), flags))
+    return Library(_State(name, parsed, opened, _gosched._Library(name, opened), flags))
 
 
 def ffi(lib: Library) -> cffi.FFI:
