@@ -244,8 +244,7 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
   M *m = q->m;
   G *g = m->curg;
   uint64_t s = m->sc;
-  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code &&
-             !load_rlx(&m->attn))) {
+  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code && !load_rlx(&m->attn))) {
     store_rlx(&g->site, q->site);
     m->oldp = m->p; /* the callback may have come back with another one */
     store_rlx(&m->incgo, 1);

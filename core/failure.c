@@ -16,9 +16,9 @@
  *
  * All of it belongs to the G that runs, and foreign frames pin that to its thread: there are no
  * races.  The fast path of a call does not look.  A callback that has failed never leaves quickly
- * (callback.c), so its call does not end on the fast path (see end_slow in cgocall.c); and a failure
- * that foreign code reports itself, on g0, goes through a callback as whatever it calls of the
- * runtime does.
+ * (callback.c), so its call does not end on the fast path (see end_slow in cgocall.c); and a
+ * failure that foreign code reports itself, on g0, goes through a callback as whatever it calls of
+ * the runtime does.
  */
 #include "runtime.h"
 
