@@ -508,7 +508,8 @@ GS_NOINLINE int gs_cgocallback(void (*fn)(void *), void *arg) {
 #if QUICK
   M *m = gs_getm();
   Quick q;
-  if (likely(m != NULL) && likely(quick_in(m, &q, sp))) {
+  if (unlikely(!m)) return from_outside(fn, arg);
+  if (likely(quick_in(m, &q, sp))) {
     QUICK_G0(m);
     gs_arch_call_here((int (*)(void *))(uintptr_t)fn, arg, q.top); /* the result is not used */
     quick_out(&q);

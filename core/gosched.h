@@ -328,29 +328,20 @@ GS_API int gs_calls_under_way(int (*of)(const gs_site *site, void *ud), void *ud
  * is not the runtime's own; not in signal handlers. */
 GS_API int gs_cgocallback(void (*fn)(void *), void *arg);
 
-/* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
- * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after
- * an error.  On the stacks and threads, and with the errors, of gs_cgocallback. */
-GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
-                                int *result);
-
-/* Says that the callback which runs here has failed.  The foreign call that called back, the
- * innermost one, then returns GS_ECALLBACK when it ends, whatever the foreign function returns;
- * that goes on as if nothing had happened, so give it what makes it stop.  Anywhere in the
- * callback, also in what it calls; straight from foreign code it acts as inside gs_cgocallback.
+/* The callback that runs here has failed: the foreign call that called back, the innermost one,
+ * returns GS_ECALLBACK when it ends, whatever the foreign function returns.  That is told nothing.
+ * Straight from foreign code it acts as inside gs_cgocallback.
  *   code  not 0; what it means is up to you
  *   data  goes to gs_callback_failure as it is
- * The first failure of a foreign call counts.
- * Errors: GS_EINVAL (code is 0), GS_EBUSY (this foreign call has failed already: data is not kept),
- * GS_EPERM (no foreign call is under way here that could be told, as on a thread that the runtime
- * never saw: data is not kept; or inside a critical or nocallback call).  Does not park; any
- * thread, not in signal handlers. */
+ * The first failure of a call counts.  Errors: GS_EINVAL (code is 0), GS_EBUSY (the call has failed
+ * already), GS_EPERM (no foreign call is under way here to be told, as on a thread that the runtime
+ * never saw; in a critical or nocallback call); data is not kept then.  Does not park; any thread,
+ * not in signal handlers. */
 GS_API int gs_callback_fail(int code, void *data);
 
 /* The failure for which this green thread's last foreign call returned GS_ECALLBACK, in *code and
- * *data (NULL: not wanted).  It can be taken once; the next one takes its place, and data with it.
- * Errors: GS_EPERM (there is none; or no green thread runs here).  Does not park; any thread, not
- * in signal handlers. */
+ * *data (NULL: not wanted).  To be taken once; the next one takes its place, and data with it.
+ * Errors: GS_EPERM (there is none).  Does not park; any thread, not in signal handlers. */
 GS_API int gs_callback_failure(int *code, void **data);
 
 /* Bare brackets around blocking code on the green thread's own (small) stack.  Between them no

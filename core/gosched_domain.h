@@ -131,6 +131,13 @@ GS_API void gs_log(int level, const char *fmt, ...) GS_PRINTF;
  * Any thread, any stack; not in signal handlers.  Does not park. */
 GS_API int gs_fail(int code, const char *fmt, ...) GS_PRINTF;
 
+/* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
+ * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after
+ * an error.  On the stacks and threads, and with the errors, of gs_cgocallback: GS_EINVAL,
+ * GS_EPERM, GS_ENOMEM, GS_ETHREADS.  May park; any thread, not in signal handlers. */
+GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, void *b, void *c,
+                                int *result);
+
 /* A full memory fence on every thread of the process, so that a frequent side of some handshake
  * can do with a compiler fence.  Boots the runtime if it is not booted.  GS_OK: done.
  * Errors: GS_ENOTSUP (the system has no such fence, or refuses it from now on: then the frequent

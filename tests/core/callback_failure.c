@@ -152,11 +152,14 @@ static void callback_at(void *arg) {
   if (after) CHECK_CODE(gs_callback_fail(200 + depth, &n->told[depth]), before ? GS_EBUSY : GS_OK);
 }
 
-/* A callback that does nothing comes before and after: what has failed must not get lost in it. */
+static void calls_well(void *arg) { CHECK_CODE(gs_cgocall(calls_back_well, arg, NULL), GS_OK); }
+
+/* A callback that does not fail comes before and after: what has failed must neither get lost in it
+ * nor be told to a call of its own. */
 static int go_down(void *arg) {
   CHECK_CODE(gs_cgocallback(succeeds, NULL), GS_OK);
   CHECK_CODE(gs_cgocallback(callback_at, arg), GS_OK);
-  CHECK_CODE(gs_cgocallback(succeeds, NULL), GS_OK);
+  CHECK_CODE(gs_cgocallback(calls_well, NULL), GS_OK);
   return 0;
 }
 

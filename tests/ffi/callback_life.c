@@ -215,62 +215,68 @@ static void test_frees_itself(void **state) {
   run_procs(2, frees_itself_in_a_call, NULL);
 }
 
-/* One thread calls as fast as it can while another one frees: over and over.  A call is let in or
+/* Two threads call as fast as they can while this one frees: over and over.  A call is let in or
  * not, and destroy comes after the last that was. */
+enum { RACES = 600 };
+
 typedef struct race {
-  atomic_int in, destroyed, wrong, stop;
-  void *_Atomic code;
+  atomic_int in, destroyed;
 } race;
+
+static struct {
+  void *_Atomic code;
+  atomic_int calls, wrong, stop;
+  race race[RACES];
+} arena;
 
 static int race_handler(void *ret, void *const *args, void *user) {
   race *r = user;
   (void)args;
   atomic_fetch_add(&r->in, 1);
-  if (atomic_load(&r->destroyed)) atomic_store(&r->wrong, 1);
+  for (int i = 0; i < 4; i++)
+    if (atomic_load(&r->destroyed)) atomic_store(&arena.wrong, 1);
   *(int *)ret = 1;
-  if (atomic_load(&r->destroyed)) atomic_store(&r->wrong, 1);
   atomic_fetch_sub(&r->in, 1);
   return 0;
 }
 
 static void race_destroy(void *user) {
   race *r = user;
-  if (atomic_load(&r->in)) atomic_store(&r->wrong, 1);
-  if (atomic_fetch_add(&r->destroyed, 1)) atomic_store(&r->wrong, 1);
+  if (atomic_load(&r->in) || atomic_fetch_add(&r->destroyed, 1)) atomic_store(&arena.wrong, 1);
 }
 
 static void *race_caller(void *arg) {
-  race *r = arg;
-  int let_in = 0, refused = 0;
-  while (!atomic_load(&r->stop)) {
-    void *code = atomic_load(&r->code);
-    if (FUNCTION(code, int, void)())
-      let_in++;
-    else
-      refused++;
+  (void)arg;
+  while (!atomic_load(&arena.stop)) {
+    (void)FUNCTION(atomic_load(&arena.code), int, void)();
+    atomic_store_explicit(&arena.calls, 1, memory_order_relaxed);
   }
-  return (void *)(intptr_t)(let_in > 0);
+  return NULL;
 }
 
 static void test_races(void **state) {
   (void)state;
-  for (int round = 0; round < SCALE(200); round++) {
-    race r = {.in = 0};
-    pthread_t t[2];
-    gs_callback *cb = make("int(void)", race_handler, &r);
+  pthread_t t[2];
+  gs_callback *cb = make("int(void)", race_handler, &arena.race[0]);
+  atomic_store(&arena.code, gs_callback_code(cb));
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&t[i], NULL, race_caller, NULL), 0);
+  for (int n = 1; n < SCALE(RACES); n++) {
+    race *r = &arena.race[n - 1];
     gs_callback_on_free(cb, race_destroy);
-    atomic_store(&r.code, gs_callback_code(cb));
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&t[i], NULL, race_caller, &r), 0);
-    for (int i = 0; i < round % 7; i++) sched_yield();
-    usleep((unsigned)(round % 5) * 50);
+    while (!atomic_load(&arena.calls)) sched_yield(); /* they have found it */
+    for (int i = 0; i < n % 50; i++) atomic_load(&arena.stop);
     gs_callback_free(cb);
-    wait_for(&r.destroyed, 1);
-    sched_yield();
-    atomic_store(&r.stop, 1);
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(t[i], NULL), 0);
-    assert_int_equal(r.wrong, 0);
-    assert_int_equal(r.destroyed, 1);
+    for (int i = 0; i < 100 && !atomic_load(&r->destroyed); i++) sched_yield();
+    wait_for(&r->destroyed, 1);
+    if (atomic_load(&arena.wrong)) break;
+    cb = make("int(void)", race_handler, &arena.race[n]);
+    atomic_store(&arena.calls, 0);
+    atomic_store(&arena.code, gs_callback_code(cb));
   }
+  atomic_store(&arena.stop, 1);
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(t[i], NULL), 0);
+  gs_callback_free(cb);
+  assert_int_equal(arena.wrong, 0);
   assert_int_equal(checks_failed(), 0);
 }
 
