@@ -177,6 +177,8 @@ void gsf_look(gsf_survey *s, const gs_type *t);
 /* libffi's form of t for an argument or a result.  role is for the text of errors: "argument 2". */
 int gsf_ffi_type(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type **out,
                  gs_ffi_error *err);
+/* Whether the ABI passes an argument of this form by reference to a copy that the caller makes. */
+bool gsf_by_reference(const ffi_type *form);
 
 /* ---- decls.c --------------------------------------------------------------------------------- */
 
@@ -261,7 +263,8 @@ struct gs_func {
   int (*thunk)(void *, void *, void *); /* what makes a planned call */
   size_t room; /* a planned result's size, if it is written in more bytes than it has; or 0 */
   gs_site *site;
-  ffi_cif cif; /* without a plan */
+  ffi_cif cif;   /* without a plan */
+  size_t copies; /* without a plan: room for arguments that go by reference to a copy, or 0 */
   const gs_type *ret;
   const gs_type **args; /* behind this struct, and libffi's forms behind them */
   size_t nargs;         /* with this shape's variadic ones */

@@ -30,7 +30,9 @@ static class_of classify_struct(const gs_type *c) {
   gsf_look(&s, c);
   if (s.gave_up) return only(CLASS_UNKNOWN);
   if (s.misplaced) return only(CLASS_MEMORY);
-  if (s.long_double)
+  /* A union's integers in both words decide over its long double, anything less does not. */
+  bool integers = s.word[0] == GSF_INTEGER && s.word[1] == GSF_INTEGER;
+  if (s.long_double && !integers)
     return only(s.only && c->size == sizeof(long double) ? CLASS_X87 : CLASS_MEMORY);
   /* Nothing but padding, or padding in front: compilers do not agree with each other there. */
   if (s.word[0] == GSF_NOTHING) return only(CLASS_UNKNOWN);

@@ -9,6 +9,7 @@
  */
 #include "libffi_defect.h"
 
+#if defined(__x86_64__)
 #include <string.h>
 
 enum { NOTHING, VECTOR, INTEGER, MEMORY };
@@ -66,10 +67,11 @@ static bool registers(const gs_type *t, words *w, unsigned *general, unsigned *v
 }
 
 bool libffi_corrupts(const gs_func *f) {
-#if defined(__x86_64__)
   words w;
   unsigned general, vector, used_general = 0, used_vector = 0;
-  if (gs_type_size(gs_func_ret(f)) > 16) used_general = 1;
+  const gs_type *ret = gs_func_ret(f);
+  if (gs_type_kind(ret) == GS_KIND_STRUCT && !registers(ret, &w, &general, &vector))
+    used_general = 1; /* where the result is to be written */
   for (size_t i = 0; i < gs_func_nargs(f); i++) {
     if (!registers(gs_func_arg(f, i), &w, &general, &vector)) continue;
     if (used_general + general > GENERAL_REGISTERS || used_vector + vector > VECTOR_REGISTERS)
@@ -80,8 +82,12 @@ bool libffi_corrupts(const gs_func *f) {
     used_general += general;
     used_vector += vector;
   }
-#else
-  (void)f;
-#endif
   return false;
 }
+
+#else
+bool libffi_corrupts(const gs_func *f) {
+  (void)f;
+  return false;
+}
+#endif

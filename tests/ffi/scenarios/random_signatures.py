@@ -22,7 +22,6 @@ class Generator:
     def __init__(self, rnd: random.Random) -> None:
         self.rnd = rnd
         self.group = Group()
-        self.complex = False
 
     def scalar(self) -> Type:
         kind = self.rnd.random()
@@ -32,7 +31,7 @@ class Generator:
             return scalar(self.rnd.choice(("float", "double")))
         if kind < 0.84:
             return scalar("long double")
-        if kind < 0.88 and self.complex:
+        if kind < 0.88:
             return scalar(self.rnd.choice(COMPLEX))
         if kind < 0.92:
             return scalar(self.rnd.choice(("_Bool", "enum whole", "enum signed_enum")))

@@ -177,7 +177,9 @@ class Reader:
                 if not other:
                     raise ValueError(f"'{text}' is no name of a member")
                 members.append(Member(other[1], kind, int(other[2]) if other[2] else None))
-        self.known[name] = Record(name, tuple(members))
+        # libffi has no words for a union with a long double.
+        wide = name.startswith("union") and any(m.type.name == "long double" for m in members)
+        self.known[name] = Record(name, tuple(members), refusable=wide)
         self.group.records.append(self.known[name])
 
     def types(self, text: str) -> list[Type]:
