@@ -45,7 +45,7 @@ def main() -> int:
                 and n not in groups]  # fmt: skip
         if not names and "does not apply: " not in row[2]:
             bad.append(f"{row[1]}: neither a name nor a reason")
-    for group in ("call", "closures", "bhaible"):
+    for group in ("call", "closures", "bhaible", "complex"):
         if group in used:
             continue
         bad += [f"{group}:{s} is in no row" for s in sorted(groups[group])
