@@ -1,4 +1,4 @@
-/* run.c: runs a generated library of scenarios (scenario.h), both as calls and as callbacks.
+/* run.c: makes the calls of a generated library of scenarios (scenario.h).
  *
  *   run LIBRARY
  *
@@ -13,20 +13,15 @@
  * A type that gosched may decline must be declined with a reason, or passed right.  What the
  * system's libffi itself gets wrong (libffi_defect.c) is left out where libffi makes the calls.
  */
-#include "support.h"
+#include "group.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "gosched_ffi.h"
 #include "libffi_defect.h"
-#include "scenario.h"
 
-enum { MOST_ARGUMENTS = 255, GUARD = 32, WORKERS = 16 };
+enum { GUARD = 32, WORKERS = 16 };
 
-static gs_ffi *ffi;
-static gs_lib *lib;
-static const group *scenarios;
 static unsigned declined, left_to_libffi;
 
 /* ---- memory for arguments and results ---- */
@@ -81,36 +76,6 @@ static void check_result(const signature *s, const memory *m, unsigned which, co
 
 /* ---- preparing ---- */
 
-/* Whether libffi makes the calls of structs. */
-static bool by_libffi(void) {
-  const char *mode = getenv("GOSCHED_FFI");
-#if !defined(__x86_64__)
-  return true;
-#endif
-  return mode && strcmp(mode, "libffi") == 0;
-}
-
-static bool refused(const signature *s, int code, const gs_ffi_error *err) {
-  if (code == GS_OK) return false;
-  if (code == GS_ETYPE && s->flags & SCENARIO_REFUSABLE && strlen(err->text) > 20) return true;
-  fprintf(stderr, "%s: %d, %s\n", s->name, code, err->text);
-  CHECK(!"it can be prepared");
-  return true;
-}
-
-/* From the declaration; NULL: declined. */
-static gs_func *declared(const signature *s) {
-  gs_func *f = NULL, *shape = NULL;
-  gs_ffi_error err;
-  const gs_type *extra[MOST_ARGUMENTS];
-  if (refused(s, gs_ffi_func(lib, s->name, &f, &err), &err)) return NULL;
-  if (!gs_func_variadic(f)) return f;
-  for (unsigned i = 0; i < s->nargs - s->nfixed; i++)
-    CHECK_CODE(gs_ffi_type(ffi, s->extra[i], &extra[i], &err), GS_OK);
-  int code = gs_func_variadic_shape(f, extra, s->nargs - s->nfixed, &shape, &err);
-  return refused(s, code, &err) ? NULL : shape;
-}
-
 /* From the types that arrive. */
 static gs_func *prepared(const signature *s) {
   const gs_type *pointer = NULL, *args[MOST_ARGUMENTS];
@@ -123,7 +88,7 @@ static gs_func *prepared(const signature *s) {
   CHECK_INT(gs_type_length(type), s->nargs);
   int code = gs_func_prepare(ffi, s->name, s->address, gs_type_target(type), args, s->nargs,
                              s->nfixed, 0, &f, &err);
-  return refused(s, code, &err) ? NULL : f;
+  return group_refused(s, code, &err) ? NULL : f;
 }
 
 /* ---- calls ---- */
@@ -231,39 +196,9 @@ static void test_all_at_once(void **state) {
   free(c.funcs);
 }
 
-static int setup(const char *path) {
-  gs_ffi_error err;
-  void *at = NULL;
-  ffi = gs_ffi_new();
-  if (gs_ffi_load(ffi, path, &lib, &err) != GS_OK ||
-      gs_lib_symbol(lib, "scenarios", &at, &err) != GS_OK) {
-    fprintf(stderr, "%s\n", err.text);
-    return 2;
-  }
-  scenarios = at;
-  if (gs_ffi_cdef(ffi, scenarios->declarations, &err) != GS_OK) {
-    fprintf(stderr, "%d:%d: %s\n", err.line, err.column, err.text);
-    return 1;
-  }
-  return 0;
-}
-
 int main(int argc, char **argv) {
-  if (argc != 2) {
-    fprintf(stderr, "usage: run LIBRARY\n");
-    return 2;
-  }
-  int bad = setup(argv[1]);
-  if (bad) return bad;
-  struct CMUnitTest *tests = calloc(scenarios->count + 1, sizeof(*tests));
-  for (unsigned i = 0; i < scenarios->count; i++)
-    tests[i] = (struct CMUnitTest){scenarios->signatures[i]->name, test_signature, NULL, NULL,
-                                   (void *)(uintptr_t)scenarios->signatures[i]};
-  tests[scenarios->count] = (struct CMUnitTest){"all_at_once", test_all_at_once, NULL, NULL, NULL};
-  int failed = _cmocka_run_group_tests("scenarios", tests, scenarios->count + 1, NULL, NULL);
-  printf("%u signatures, %u of them declined with a reason, %u left out\n", scenarios->count,
-         declined, left_to_libffi);
-  free(tests);
-  gs_ffi_free(ffi);
+  int failed = group_main(argc, argv, test_signature, test_all_at_once);
+  printf("%u of the signatures were declined with a reason, %u left out\n", declined,
+         left_to_libffi);
   return failed;
 }

@@ -14,6 +14,15 @@ union wide_or_bytes wide_or_nine_bytes(union wide_or_bytes, int, union wide_or_b
 union wide_or_few { long double a; char b[2]; };
 union wide_or_few wide_or_two_bytes(union wide_or_few, int, union wide_or_few, double);
 
+union floats_wide_longs { float f[3]; long double a; long b[2]; };
+union floats_wide_longs wide_after_floats(union floats_wide_longs, int, union floats_wide_longs);
+union wide_longs_floats { long double a; long b[2]; float f[3]; };
+union wide_longs_floats wide_before_floats(union wide_longs_floats, int, union wide_longs_floats);
+union longs_floats_wide { long b[2]; float f[3]; long double a; };
+union longs_floats_wide wide_after_longs(union longs_floats_wide, int, union longs_floats_wide);
+union half_float_wide { int b; float f[3]; long double a; long c[2]; };
+union half_float_wide wide_after_half(union half_float_wide, int, union half_float_wide);
+
 /* amd64: an integer and a float in one struct, when there is one general register left. */
 struct pointer_float { void *p; float f; };
 int last_register_for_half(5 * int, float, struct pointer_float);
