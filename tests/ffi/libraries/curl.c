@@ -206,12 +206,10 @@ enum { TRANSFERS = 10, HELD_SIZE = 100000 };
 static void one_transfer(void *arg) {
   transfer *t = arg;
   int code = -1;
-  transfer_init(t, "/hold/100000");
   CALL(fn.perform, &code, &t->handle);
-  CHECK_INT(code, library_constant(&curl, "CURLE_OK"));
+  CHECK_INT(code, 0);
   CHECK_INT(t->received, HELD_SIZE);
   CHECK_INT(t->wrong, 0);
-  transfer_end(t);
   wg_done(t->wg);
 }
 
@@ -225,8 +223,9 @@ static void several_body(void *arg) {
   wg_init(&wg);
   for (int i = 0; i < TRANSFERS; i++) {
     transfers[i] = (transfer){.abort_at = NO_ABORT, .parks = i % 2, .wg = &wg};
-    go(one_transfer, &transfers[i]);
+    transfer_init(&transfers[i], "/hold/100000"); /* callbacks are made by one thread at a time */
   }
+  for (int i = 0; i < TRANSFERS; i++) go(one_transfer, &transfers[i]);
   while (http_holding() < TRANSFERS && gs_now() < deadline) CHECK_CODE(gs_sleep(US(100)), GS_OK);
   CHECK_INT(http_holding(), TRANSFERS);
   for (int ticks = 0; ticks < 50; ticks++) {
@@ -236,6 +235,7 @@ static void several_body(void *arg) {
   for (int i = 0; i < TRANSFERS; i++) CHECK(transfers[i].received <= HELD_SIZE / 2);
   http_release();
   wg_wait(&wg, TRANSFERS);
+  for (int i = 0; i < TRANSFERS; i++) transfer_end(&transfers[i]);
 }
 
 static void test_several(void **state) {
