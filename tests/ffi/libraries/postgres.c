@@ -1,8 +1,7 @@
 /* postgres.c: libpq's notices, against a server that with_postgres.py starts.
  *
- *   postgres CONNINFO
- *
- * Without CONNINFO the tests are skipped; the environment's GOSCHED_NO_POSTGRES says why.
+ * GOSCHED_TEST_POSTGRES says how to connect to it; without, the tests are skipped, and
+ * with_postgres.py has said why.
  *
  * libpq is declared by the whole of libpq-fe.h.  PQexec is one foreign call; the notices that the
  * server sends meanwhile come to green threads as callbacks, which may park and call libpq again.
@@ -42,13 +41,12 @@ static int teardown(void **state) {
   return 0;
 }
 
-#define SKIP_UNLESS_THERE()                                                         \
-  do {                                                                              \
-    if (!there) {                                                                   \
-      const char *why = getenv("GOSCHED_NO_POSTGRES");                              \
-      print_message("skipped: %s\n", why ? why : "libpq or a server is not there"); \
-      skip();                                                                       \
-    }                                                                               \
+#define SKIP_UNLESS_THERE()                                       \
+  do {                                                            \
+    if (!there) {                                                 \
+      print_message("skipped: libpq or a server is not there\n"); \
+      skip();                                                     \
+    }                                                             \
   } while (0)
 
 /* ---- a connection ---- */
@@ -264,13 +262,13 @@ static void test_several(void **state) {
   run_procs(2, several_body, NULL);
 }
 
-int main(int argc, char **argv) {
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_processor),
       cmocka_unit_test(test_processor_fails),
       cmocka_unit_test(test_receiver),
       cmocka_unit_test(test_several),
   };
-  conninfo = argc > 1 ? argv[1] : NULL;
+  conninfo = getenv("GOSCHED_TEST_POSTGRES");
   return cmocka_run_group_tests(tests, setup, teardown);
 }

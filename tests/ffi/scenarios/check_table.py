@@ -13,7 +13,7 @@ from pathlib import Path
 from signatures import Reader
 from systematic import systematic_group
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def known(name: str, groups: dict[str, set[str]]) -> bool:
@@ -21,9 +21,7 @@ def known(name: str, groups: dict[str, set[str]]) -> bool:
     if group in groups:
         return not colon or test in groups[group]
     source = HERE / f"{group}.c"
-    return bool(
-        colon and source.exists() and f"cmocka_unit_test({test})" in source.read_text("utf-8")
-    )
+    return bool(colon and source.exists() and f"static void {test}(" in source.read_text("utf-8"))
 
 
 def main() -> int:
@@ -43,6 +41,8 @@ def main() -> int:
         bad += [f"{row[1]}: there is no {n}" for n in names if ":" in n and not known(n, groups)]
         bad += [f"{row[1]}: there is no group {n}" for n in names if re.fullmatch(r"\w+", n)
                 and n not in groups]  # fmt: skip
+        bad += [f"{row[1]}: there is no {n}" for n in names if n.startswith("tests/")
+                and not (HERE.parents[2] / n).exists()]  # fmt: skip
         if not names and "does not apply: " not in row[2]:
             bad.append(f"{row[1]}: neither a name nor a reason")
     for group in ("call", "closures", "bhaible", "complex"):
