@@ -20,6 +20,13 @@
 
 #define WORD 8u
 
+/* Whether floats in a struct with other members take vector registers. */
+#if defined(__aarch64__)
+#define FLOATS_APART false
+#else
+#define FLOATS_APART true
+#endif
+
 static ffi_type *unsigned_of(size_t size) {
   return size >= 8   ? &ffi_type_uint64
          : size >= 4 ? &ffi_type_uint32
@@ -40,7 +47,7 @@ static void words(const gsf_survey *s, size_t size, ffi_type **elements) {
   while (used > 1 && s->word[used - 1] == GSF_NOTHING) used--;
   for (size_t w = 0; w < used; w++) {
     size_t left = size - w * WORD < WORD ? size - w * WORD : WORD;
-    if (s->word[w] == GSF_FLOATS) {
+    if (s->word[w] == GSF_FLOATS && FLOATS_APART) {
       elements[n++] = left >= sizeof(double) ? &ffi_type_double : &ffi_type_float;
       continue;
     }
@@ -107,4 +114,21 @@ int gsf_ffi_type(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type **out
     return GS_OK;
   }
   return struct_form(ffi, t, role, out, err);
+}
+
+/* libffi before 3.7.1 reserves too little stack for such arguments, and later ones too put the
+ * reference where the struct's alignment wants it; so libffi is told of a pointer. */
+bool gsf_by_reference(const ffi_type *form) {
+#if defined(__aarch64__)
+  if (form->type != FFI_TYPE_STRUCT || form->size <= 2 * WORD) return false;
+  size_t n = 0;
+  while (form->elements[n]) n++;
+  int first = form->elements[0]->type;
+  bool floating =
+      first == FFI_TYPE_FLOAT || first == FFI_TYPE_DOUBLE || first == FFI_TYPE_LONGDOUBLE;
+  return !floating || n > 4;
+#else
+  (void)form;
+  return false;
+#endif
 }

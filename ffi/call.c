@@ -44,6 +44,9 @@ static int check(const char *name, void *addr, const gs_type *ret, const gs_type
   return GS_OK;
 }
 
+/* Of an argument that goes by reference: copies stand at multiples of 16. */
+static size_t copy_size(size_t size) { return (size + 15) / 16 * 16; }
+
 /* For libffi: its forms of the types, and its own description of the call. */
 static int describe(gs_func *f, ffi_type **forms, gs_ffi_error *err) {
   ffi_type *result;
@@ -52,6 +55,9 @@ static int describe(gs_func *f, ffi_type **forms, gs_ffi_error *err) {
     char role[32];
     snprintf(role, sizeof(role), "argument %zu", i + 1);
     e = gsf_ffi_type(f->ffi, f->args[i], role, &forms[i], err);
+    if (e != GS_OK || !gsf_by_reference(forms[i])) continue;
+    f->copies += copy_size(forms[i]->size);
+    forms[i] = &ffi_type_pointer;
   }
   if (e != GS_OK) return e;
   ffi_status s = f->variadic
@@ -211,13 +217,33 @@ typedef union spare {
   long double floating[2];
 } spare;
 
+/* The arguments for libffi, where some are references to copies, which stand behind them.  NULL:
+ * out of memory. */
+static void **with_copies(const gs_func *f, void *const *args) {
+  void **all = malloc(2 * f->nargs * sizeof(*all) + f->copies), **references = all + f->nargs;
+  if (!all) return NULL;
+  char *copy = (char *)(references + f->nargs);
+  for (size_t i = 0; i < f->nargs; i++) {
+    const gs_type *c = f->args[i]->canon;
+    all[i] = args[i];
+    if (c->kind != GS_KIND_STRUCT || f->cif.arg_types[i] != &ffi_type_pointer) continue;
+    references[i] = memcpy(copy, args[i], c->size);
+    all[i] = &references[i];
+    copy += copy_size(c->size);
+  }
+  return all;
+}
+
 /* libffi finds room by itself for a large result that nobody wants. */
 static int call_libffi(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
   spare other;
   call c = {.func = func, .ret = ret, .args = (void **)args};
-  unsigned widened = func->widened;
+  unsigned widened = func->widened; /* func may be freed while the call lasts */
+  bool copies = func->copies;
+  if (copies && !(c.args = with_copies(func, args))) return GS_ENOMEM;
   if (widened || (!ret && func->ret->canon->size <= sizeof(other))) c.ret = &other;
   int e = gs_cgocall_site(func->site, perform, &c, NULL);
+  if (copies) free(c.args);
   if (e != GS_OK && e != GS_ECALLBACK) return e;
   if (widened && ret) narrow(ret, other.integer, widened);
   if (saved_errno) *saved_errno = c.saved_errno;
@@ -248,23 +274,26 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
 }
 
 /* On a full-size stack, in a foreign call or where there is none to be made.  ret may be NULL if
- * the result is small (gsf_small_result). */
-void gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno) {
+ * the result is small (gsf_small_result).  false: out of memory; nothing was called. */
+bool gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno) {
   spare other;
   size_t size = func->ret->canon->size;
   call c = {.func = func, .ret = ret ? ret : &other, .args = args};
   if (!func->plan) {
     if (func->widened) c.ret = &other;
+    if (func->copies && !(c.args = with_copies(func, args))) return false;
     perform(&c);
+    if (func->copies) free(c.args);
     if (func->widened && ret) narrow(ret, other.integer, func->widened);
     *saved_errno = c.saved_errno;
-    return;
+    return true;
   }
   if (func->room) c.ret = &other;
   errno = 0;
   func->thunk((void *)args, c.ret, (void *)(uintptr_t)func->plan->steps);
   *saved_errno = errno;
   if (func->room && ret) memcpy(ret, &other, size);
+  return true;
 }
 
 bool gsf_small_result(const gs_func *func) { return func->ret->canon->size <= sizeof(spare); }

@@ -26,8 +26,7 @@ typedef struct owned {
 
 static int perform_owned(void *arg) {
   owned *c = arg;
-  gsf_call_here(c->func, c->ret, c->args, &c->saved_errno);
-  c->ran = true;
+  c->ran = gsf_call_here(c->func, c->ret, c->args, &c->saved_errno);
   return 0;
 }
 
@@ -82,6 +81,7 @@ static int call_detachable(const gs_func *f, void *ret, void *const *args, int *
   o->destroy = destroy_owned;
   size_t size = gs_type_size(f->ret);
   int code = gs_cgocall_opts(o, perform_owned, c, NULL);
+  if (code == GS_OK && !c->ran) code = GS_ENOMEM;
   if (code == GS_OK || code == GS_ECALLBACK) {
     if (ret && size) memcpy(ret, c->ret, size);
     if (saved_errno) *saved_errno = c->saved_errno;
@@ -100,6 +100,7 @@ int gs_ffi_call_opts(const gs_func *func, void *ret, void *const *args, int *sav
   if (!ret && !unwanted && !gsf_small_result(func)) return GS_ENOMEM;
   owned c = {.func = func, .ret = ret ? ret : unwanted, .args = (void **)(uintptr_t)args};
   int code = gs_cgocall_opts(&o, perform_owned, &c, NULL);
+  if (code == GS_OK && !c.ran) code = GS_ENOMEM;
   if (c.ran && saved_errno) *saved_errno = c.saved_errno;
   free(unwanted);
   return code;

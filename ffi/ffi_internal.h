@@ -179,6 +179,8 @@ void gsf_look(gsf_survey *s, const gs_type *t);
 /* libffi's form of t for an argument or a result.  role is for the text of errors: "argument 2". */
 int gsf_ffi_type(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type **out,
                  gs_ffi_error *err);
+/* Whether the ABI passes an argument of this form by reference to a copy that the caller makes. */
+bool gsf_by_reference(const ffi_type *form);
 
 /* ---- decls.c --------------------------------------------------------------------------------- */
 
@@ -266,7 +268,8 @@ struct gs_func {
   int (*thunk)(void *, void *, void *); /* what makes a planned call */
   size_t room; /* a planned result's size, if it is written in more bytes than it has; or 0 */
   gs_site *site;
-  ffi_cif cif; /* without a plan */
+  ffi_cif cif;   /* without a plan */
+  size_t copies; /* without a plan: room for arguments that go by reference to a copy, or 0 */
   const gs_type *ret;
   const gs_type **args; /* behind this struct, and libffi's forms behind them */
   size_t nargs;         /* with this shape's variadic ones */
@@ -289,7 +292,7 @@ void gsf_on_big_stack(void (*fn)(void *), void *arg);
 void gsf_libs_free(gs_ffi *ffi);
 void gsf_func_destroy(gs_func *func);
 /* Makes the call on this stack; what the foreign call of gs_ffi_call_opts runs. */
-void gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno);
+bool gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno);
 bool gsf_small_result(const gs_func *func); /* there ret may be NULL */
 
 struct gs_lib {

@@ -160,8 +160,8 @@ GS_API void gs_func_free(gs_func *func);
  *   saved_errno  errno as the function left it (NULL: not wanted); errno is 0 before the call
  * Inside another foreign call it acts as inside gs_cgocallback.
  * Errors: GS_EINVAL (func or args NULL), GS_EPERM (as gs_cgocall), GS_ENOMEM (for a large result
- * that is not wanted), GS_ECALLBACK (a callback out of it failed: see gs_callback_fail; ret and
- * saved_errno are filled in all the same). */
+ * that is not wanted, or for copies of large arguments), GS_ECALLBACK (a callback out of it failed:
+ * see gs_callback_fail; ret and saved_errno are filled in all the same). */
 GS_API int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno);
 
 /* gs_ffi_call that can be given up: see gs_cgocall_opts, whose options these are.  site NULL: the

@@ -23,6 +23,48 @@ static class_of words(unsigned char first, unsigned char second) {
 
 static class_of only(class_kind kind) { return (class_of){kind, {0}}; }
 
+/* ---- unions with a long double ----
+ *
+ * Here the order of the members counts: an integer in a word decides over what comes after it, but
+ * a float that meets the long double before any integer does sends all to memory. */
+
+enum { W_NONE, W_INTEGER, W_FLOAT, W_X87, W_MEMORY };
+
+static unsigned char merged(unsigned char a, unsigned char b) {
+  if (a == b || b == W_NONE) return a;
+  if (a == W_NONE) return b;
+  if (a == W_MEMORY || b == W_MEMORY) return W_MEMORY;
+  return a == W_INTEGER || b == W_INTEGER ? W_INTEGER : W_MEMORY;
+}
+
+static void merge(unsigned char *words, const gs_type *t, size_t at) {
+  const gs_type *c = t->canon;
+  if (c->kind == GS_KIND_STRUCT) {
+    for (size_t i = 0; i < c->length; i++) {
+      const gs_field *f = &c->fields[i];
+      unsigned char own[2] = {W_NONE, W_NONE};
+      size_t first = (at + f->offset) * 8 + f->bit_first;
+      if (!f->is_bits) merge(own, f->type, at + f->offset);
+      for (size_t bit = first; f->is_bits && bit < first + f->bit_width; bit++)
+        own[bit / 64] = W_INTEGER;
+      for (int w = 0; w < 2; w++) words[w] = merged(words[w], own[w]);
+    }
+  } else if (c->kind == GS_KIND_ARRAY) {
+    for (size_t i = 0; i < c->length && c->target->canon->size; i++)
+      merge(words, c->target, at + i * c->target->canon->size);
+  } else {
+    bool floating = c->kind == GS_KIND_FLOAT || c->kind == GS_KIND_COMPLEX;
+    unsigned char what = !floating ? W_INTEGER : c == &gsf_basics[B_LDOUBLE] ? W_X87 : W_FLOAT;
+    for (size_t w = at / 8; w <= (at + c->size - 1) / 8; w++) words[w] = merged(words[w], what);
+  }
+}
+
+static bool integers_first(const gs_type *c) {
+  unsigned char words[2] = {W_NONE, W_NONE};
+  merge(words, c, 0);
+  return words[0] == W_INTEGER && words[1] == W_INTEGER;
+}
+
 static class_of classify_struct(const gs_type *c) {
   if (c->flags & GS_TYPE_FLEXIBLE || c->size == 0 || c->align > 16) return only(CLASS_UNKNOWN);
   if (c->size > 16) return only(CLASS_MEMORY);
@@ -30,7 +72,7 @@ static class_of classify_struct(const gs_type *c) {
   gsf_look(&s, c);
   if (s.gave_up) return only(CLASS_UNKNOWN);
   if (s.misplaced) return only(CLASS_MEMORY);
-  if (s.long_double)
+  if (s.long_double && !integers_first(c))
     return only(s.only && c->size == sizeof(long double) ? CLASS_X87 : CLASS_MEMORY);
   /* Nothing but padding, or padding in front: compilers do not agree with each other there. */
   if (s.word[0] == GSF_NOTHING) return only(CLASS_UNKNOWN);

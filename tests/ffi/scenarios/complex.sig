@@ -1,0 +1,52 @@
+/* Signatures of libffi.complex, for each of the three complex types. */
+
+_Complex float float_and_pointer(_Complex float, int, int *);
+_Complex float float_same(_Complex float);
+_Complex float float_among_others(_Complex float, float, unsigned, _Complex float);
+_Complex float float_after_two(_Complex float, _Complex float, unsigned, _Complex float);
+_Complex float float_many(13 * _Complex float);
+struct float_aligned { unsigned char a; _Complex float b; unsigned char c; };
+struct float_aligned float_inside(2 * struct float_aligned);
+struct float_two { _Complex float x, y; };
+void float_pair(struct float_two);
+struct float_two float_pairs(struct float_two, int, struct float_two);
+struct float_one { _Complex float x; };
+struct float_one float_single(struct float_one, float, struct float_one);
+struct float_plain { float a; _Complex float b; float c; };
+struct float_plain float_with_plain(struct float_plain, _Complex float, float);
+int float_variadic(const char *, ... _Complex float, _Complex float);
+_Complex float float_variadic_many(int, _Complex float, ... int, _Complex float, double, _Complex float, _Complex float, _Complex float, _Complex float, _Complex float, _Complex float);
+
+_Complex double double_and_pointer(_Complex double, int, int *);
+_Complex double double_same(_Complex double);
+_Complex double double_among_others(_Complex double, float, unsigned, _Complex double);
+_Complex double double_after_two(_Complex double, _Complex double, unsigned, _Complex double);
+_Complex double double_many(13 * _Complex double);
+struct double_aligned { unsigned char a; _Complex double b; unsigned char c; };
+struct double_aligned double_inside(2 * struct double_aligned);
+struct double_two { _Complex double x, y; };
+void double_pair(struct double_two);
+struct double_two double_pairs(struct double_two, int, struct double_two);
+struct double_one { _Complex double x; };
+struct double_one double_single(struct double_one, double, struct double_one);
+struct double_plain { double a; _Complex double b; double c; };
+struct double_plain double_with_plain(struct double_plain, _Complex double, double);
+int double_variadic(const char *, ... _Complex double, _Complex double);
+_Complex double double_variadic_many(int, _Complex double, ... int, _Complex double, double, _Complex double, _Complex double, _Complex double, _Complex double, _Complex double, _Complex double);
+
+_Complex long double wide_and_pointer(_Complex long double, int, int *);
+_Complex long double wide_same(_Complex long double);
+_Complex long double wide_among_others(_Complex long double, float, unsigned, _Complex long double);
+_Complex long double wide_after_two(_Complex long double, _Complex long double, unsigned, _Complex long double);
+_Complex long double wide_many(13 * _Complex long double);
+struct wide_aligned { unsigned char a; _Complex long double b; unsigned char c; };
+struct wide_aligned wide_inside(2 * struct wide_aligned);
+struct wide_two { _Complex long double x, y; };
+void wide_pair(struct wide_two);
+struct wide_two wide_pairs(struct wide_two, int, struct wide_two);
+struct wide_one { _Complex long double x; };
+struct wide_one wide_single(struct wide_one, long double, struct wide_one);
+struct wide_plain { long double a; _Complex long double b; long double c; };
+struct wide_plain wide_with_plain(struct wide_plain, _Complex long double, long double);
+int wide_variadic(const char *, ... _Complex long double, _Complex long double);
+_Complex long double wide_variadic_many(int, _Complex long double, ... int, _Complex long double, double, _Complex long double, _Complex long double, _Complex long double, _Complex long double, _Complex long double, _Complex long double);
