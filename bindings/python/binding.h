@@ -6,7 +6,7 @@
  *   green.c     GreenThread: join, result, cancel
  *   chan.c      Chan
  *   select.c    select, and the cases of Chan
- *   sync.c      Mutex, RLock, Condition, Semaphore, Event, WaitGroup
+ *   sync.c, rlock.c   Mutex, Semaphore, Event, WaitGroup; RLock, Condition
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the

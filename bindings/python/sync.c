@@ -1,4 +1,4 @@
-/* sync.c: Mutex, RLock, Condition, Semaphore, Event and WaitGroup over the scheduler's own.
+/* sync.c: Mutex, Semaphore, Event and WaitGroup over the scheduler's own; rlock.c has the rest.
  *
  * They also work between green threads and ordinary threads, which they block: there the GIL is let
  * go, and signal handlers run between slices of waiting.  Mutual exclusion is between green
@@ -13,14 +13,13 @@
  */
 #include <stddef.h>
 
+#include "sync.h"
 #include "tstate.h"
 
 /* ---- waiting ----------------------------------------------------------------------------------
  */
 
 #define SLICE_NS 50000000 /* on ordinary threads: between two looks for signals */
-
-typedef int (*wait_fn)(void *object, int64_t deadline);
 
 static int wait_on_thread(wait_fn fn, void *object, int64_t deadline) {
   for (;;) {
@@ -32,7 +31,7 @@ static int wait_on_thread(wait_fn fn, void *object, int64_t deadline) {
   }
 }
 
-static int wait_for(wait_fn fn, void *object, int64_t deadline, const char *what) {
+int sync_wait(wait_fn fn, void *object, int64_t deadline, const char *what) {
   if (!rec_here()) return wait_on_thread(fn, object, deadline);
   Rec *r = op_begin(what, state_waiting);
   if (!r) return RAISED;
@@ -45,8 +44,8 @@ static int wait_for(wait_fn fn, void *object, int64_t deadline, const char *what
 
 /* acquire(blocking=True, timeout=None) of anything: True, or False if it would have to wait and
  * may not. */
-static PyObject *acquire(wait_fn fn, void *object, PyObject *const *args, Py_ssize_t nargs,
-                         PyObject *kwnames, const char *what) {
+PyObject *sync_acquire(wait_fn fn, void *object, PyObject *const *args, Py_ssize_t nargs,
+                       PyObject *kwnames, const char *what) {
   static const char *const names[] = {"blocking", "timeout", NULL};
   PyObject *in[2];
   int64_t deadline;
@@ -60,7 +59,7 @@ static PyObject *acquire(wait_fn fn, void *object, PyObject *const *args, Py_ssi
   }
   if (parse_timeout(in[1], &deadline) < 0) return NULL;
   stay_check();
-  int code = blocking ? wait_for(fn, object, deadline, what) : fn(object, 0);
+  int code = blocking ? sync_wait(fn, object, deadline, what) : fn(object, 0);
   if (code == GS_OK) Py_RETURN_TRUE;
   if (!blocking && (code == GS_ETIMEOUT || code == GS_EWOULDBLOCK || code == GS_ECANCELED))
     Py_RETURN_FALSE;
@@ -72,13 +71,13 @@ static PyObject *not_held(const char *what) {
   return NULL;
 }
 
-static PyObject *done(int code, const char *what) {
+PyObject *sync_done(int code, const char *what) {
   if (code == GS_OK) Py_RETURN_NONE;
   return code == GS_EPERM ? not_held(what) : raise_detail(code, what);
 }
 
 /* A new object whose fields are zero, which is what the scheduler's structs begin with. */
-static PyObject *plain_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
+PyObject *sync_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   if (PyTuple_GET_SIZE(args) || (kw && PyDict_GET_SIZE(kw))) {
     PyErr_Format(PyExc_TypeError, "%s() takes no arguments", type->tp_name);
     return NULL;
@@ -86,46 +85,28 @@ static PyObject *plain_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   return type->tp_alloc(type, 0);
 }
 
-#define DEALLOC(name, Type)                        \
-  static void name##_dealloc(PyObject *self) {     \
-    Type *o = (Type *)self;                        \
-    if (o->weakrefs) PyObject_ClearWeakRefs(self); \
-    Py_TYPE(self)->tp_free(self);                  \
-  }
-#define FAST(fn) (PyCFunction)(void (*)(void)) fn, METH_FASTCALL | METH_KEYWORDS
-#define ARGS PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
-
 /* ---- Mutex ---- */
-
-typedef struct {
-  PyObject_HEAD gs_mutex m;
-  PyObject *weakrefs;
-} Mutex;
 
 static int mutex_lock(void *m, int64_t deadline) { return gs_mutex_lock((gs_mutex *)m, deadline); }
 
-PyDoc_STRVAR(acquire_doc,
-             "acquire(blocking=True, timeout=None)\n--\n\n"
-             "Acquires it; waits until it can, at most timeout seconds.\n\n"
-             "Returns True; False if blocking is false and it would have to wait.\n"
-             "Raises TimeoutError, Cancelled.  On an ordinary thread it blocks that thread.");
-static PyObject *mutex_acquire(ARGS) {
-  return acquire(mutex_lock, &((Mutex *)self)->m, args, nargs, kwnames, "Mutex.acquire");
+const char sync_acquire_doc[] =
+    "acquire(blocking=True, timeout=None)\n--\n\n"
+    "Acquires it; waits until it can, at most timeout seconds.\n\n"
+    "Returns True; False if blocking is false and it would have to wait.\n"
+    "Raises TimeoutError, Cancelled.  On an ordinary thread it blocks that thread.";
+PyObject *mutex_acquire(ARGS) {
+  return sync_acquire(mutex_lock, &((Mutex *)self)->m, args, nargs, kwnames, "Mutex.acquire");
 }
 
-PyDoc_STRVAR(release_doc, "release()\n--\n\nReleases it.  Raises Error if it is not acquired.");
-static PyObject *mutex_release(PyObject *self, PyObject *ignored) {
+const char sync_release_doc[] =
+    "release()\n--\n\nReleases it.  Raises Error if it is not acquired.";
+PyObject *mutex_release(PyObject *self, PyObject *ignored) {
   (void)ignored;
   stay_check();
-  return done(gs_mutex_unlock(&((Mutex *)self)->m), "Mutex.release");
+  return sync_done(gs_mutex_unlock(&((Mutex *)self)->m), "Mutex.release");
 }
 
-/* Anybody may change that at any time, unless it is the caller who holds it. */
-static bool mutex_is_locked(const gs_mutex *m) {
-  return __atomic_load_n(&m->state, __ATOMIC_ACQUIRE) != 0;
-}
-
-PyDoc_STRVAR(locked_doc, "locked()\n--\n\nTrue if somebody has acquired it.");
+const char sync_locked_doc[] = "locked()\n--\n\nTrue if somebody has acquired it.";
 static PyObject *mutex_locked(PyObject *self, PyObject *ignored) {
   (void)ignored;
   return PyBool_FromLong(mutex_is_locked(&((Mutex *)self)->m));
@@ -135,7 +116,7 @@ static PyObject *mutex_locked(PyObject *self, PyObject *ignored) {
 static PyObject *mutex_enter(PyObject *self, PyObject *ignored) {
   (void)ignored;
   stay_check();
-  int code = wait_for(mutex_lock, &((Mutex *)self)->m, GS_FOREVER, "Mutex.acquire");
+  int code = sync_wait(mutex_lock, &((Mutex *)self)->m, GS_FOREVER, "Mutex.acquire");
   if (code != GS_OK) return raise_code(code, "Mutex.acquire");
   Py_INCREF(self);
   return self;
@@ -149,9 +130,9 @@ static PyObject *mutex_exit(PyObject *self, PyObject *args) {
 DEALLOC(mutex, Mutex)
 
 static PyMethodDef mutex_methods[] = {
-    {"acquire", FAST(mutex_acquire), acquire_doc},
-    {"release", mutex_release, METH_NOARGS, release_doc},
-    {"locked", mutex_locked, METH_NOARGS, locked_doc},
+    {"acquire", FAST(mutex_acquire), sync_acquire_doc},
+    {"release", mutex_release, METH_NOARGS, sync_release_doc},
+    {"locked", mutex_locked, METH_NOARGS, sync_locked_doc},
     {"__enter__", mutex_enter, METH_NOARGS, NULL},
     {"__exit__", mutex_exit, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -161,431 +142,15 @@ PyDoc_STRVAR(mutex_doc,
              "Mutex()\n--\n\n"
              "Mutual exclusion; `with mutex:` holds it.  Who releases it need not be who acquired\n"
              "it; acquiring it twice waits for ever (RLock does not).");
-static PyTypeObject MutexType = {
+PyTypeObject MutexType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched.Mutex",
     .tp_doc = mutex_doc,
     .tp_basicsize = sizeof(Mutex),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = plain_new,
+    .tp_new = sync_new,
     .tp_dealloc = mutex_dealloc,
     .tp_weaklistoffset = offsetof(Mutex, weakrefs),
     .tp_methods = mutex_methods,
-};
-
-/* ---- RLock ---- */
-
-typedef struct {
-  PyObject_HEAD gs_mutex m;
-  uint64_t owner; /* who_is_here of who holds it; 0: nobody */
-  size_t count;   /* how often */
-  PyObject *weakrefs;
-} RLock;
-
-/* A green thread, on whatever thread it is, or an ordinary thread. */
-static uint64_t who_is_here(void) {
-  uint64_t g = gs_self();
-  return g ? g : (uint64_t)PyThread_get_thread_ident() | (uint64_t)1 << 63;
-}
-
-static int rlock_lock(void *object, int64_t deadline) {
-  return gs_mutex_lock(&((RLock *)object)->m, deadline);
-}
-
-static PyObject *rlock_acquire(ARGS) {
-  RLock *l = (RLock *)self;
-  uint64_t me = who_is_here();
-  if (l->owner == me) {
-    l->count++;
-    Py_RETURN_TRUE;
-  }
-  PyObject *got = acquire(rlock_lock, l, args, nargs, kwnames, "RLock.acquire");
-  if (got == Py_True) {
-    l->owner = me;
-    l->count = 1;
-  }
-  return got;
-}
-
-PyDoc_STRVAR(rlock_release_doc,
-             "release()\n--\n\n"
-             "Takes one acquire back; after the last one it is free.\n"
-             "Raises Error where somebody else, or nobody, has acquired it.");
-static PyObject *rlock_release(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  RLock *l = (RLock *)self;
-  if (l->owner != who_is_here()) {
-    PyErr_SetString(exc_Error, "RLock.release: it is not acquired by who releases it");
-    return NULL;
-  }
-  if (--l->count > 0) Py_RETURN_NONE;
-  l->owner = 0;
-  stay_check();
-  return done(gs_mutex_unlock(&l->m), "RLock.release");
-}
-
-static PyObject *rlock_locked(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  return PyBool_FromLong(((RLock *)self)->owner != 0);
-}
-
-static PyObject *rlock_enter(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  PyObject *got = rlock_acquire(self, NULL, 0, NULL);
-  if (!got) return NULL;
-  Py_DECREF(got);
-  Py_INCREF(self);
-  return self;
-}
-
-static PyObject *rlock_exit(PyObject *self, PyObject *args) {
-  (void)args;
-  return rlock_release(self, NULL);
-}
-
-DEALLOC(rlock, RLock)
-
-static PyMethodDef rlock_methods[] = {
-    {"acquire", FAST(rlock_acquire), acquire_doc},
-    {"release", rlock_release, METH_NOARGS, rlock_release_doc},
-    {"locked", rlock_locked, METH_NOARGS, locked_doc},
-    {"__enter__", rlock_enter, METH_NOARGS, NULL},
-    {"__exit__", rlock_exit, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-PyDoc_STRVAR(
-    rlock_doc,
-    "RLock()\n--\n\n"
-    "A mutex that the green thread (or thread) that has it may acquire again.  It belongs\n"
-    "to the green thread, whatever thread that goes on on.");
-static PyTypeObject RLockType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched.RLock",
-    .tp_doc = rlock_doc,
-    .tp_basicsize = sizeof(RLock),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = plain_new,
-    .tp_dealloc = rlock_dealloc,
-    .tp_weaklistoffset = offsetof(RLock, weakrefs),
-    .tp_methods = rlock_methods,
-};
-
-/* ---- threading's RLock: the same lock with the manners of _thread.RLock ---- */
-
-static PyObject *threading_acquire(ARGS) {
-  static const char *const names[] = {"blocking", "timeout", NULL};
-  RLock *l = (RLock *)self;
-  PyObject *in[2];
-  int64_t deadline = GS_FOREVER;
-  if (parse_args("RLock.acquire", args, nargs, kwnames, names, 0, in) < 0) return NULL;
-  int blocking = in[0] ? PyObject_IsTrue(in[0]) : 1;
-  double timeout = in[1] ? PyFloat_AsDouble(in[1]) : -1;
-  if (blocking < 0 || (timeout == -1 && PyErr_Occurred())) return NULL;
-  if (timeout != -1 && (!blocking || timeout < 0)) {
-    PyErr_SetString(PyExc_ValueError, blocking ? "timeout value must be a non-negative number"
-                                               : "can't specify a timeout for a non-blocking call");
-    return NULL;
-  }
-  if (timeout != -1 && parse_timeout(in[1], &deadline) < 0) return NULL;
-  uint64_t me = who_is_here();
-  if (l->owner == me) {
-    l->count++;
-    Py_RETURN_TRUE;
-  }
-  stay_check();
-  int code = gs_mutex_try_lock(&l->m);
-  if (code == GS_EWOULDBLOCK && blocking) code = wait_for(rlock_lock, l, deadline, "RLock.acquire");
-  if (code == GS_ETIMEOUT || code == GS_EWOULDBLOCK) Py_RETURN_FALSE;
-  if (code != GS_OK) return raise_code(code, "RLock.acquire");
-  l->owner = me;
-  l->count = 1;
-  Py_RETURN_TRUE;
-}
-
-static bool threading_owned(const RLock *l) {
-  if (l->owner == who_is_here()) return true;
-  PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
-  return false;
-}
-
-static PyObject *threading_release(PyObject *self, PyObject *ignored) {
-  return threading_owned((RLock *)self) ? rlock_release(self, ignored) : NULL;
-}
-
-static PyObject *threading_enter(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  return threading_acquire(self, NULL, 0, NULL);
-}
-
-static PyObject *threading_exit(PyObject *self, PyObject *args) {
-  (void)args;
-  return threading_release(self, NULL);
-}
-
-static PyObject *threading_is_owned(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  return PyBool_FromLong(((RLock *)self)->owner == who_is_here());
-}
-
-static PyObject *threading_recursion_count(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  const RLock *l = (RLock *)self;
-  return PyLong_FromSize_t(l->owner == who_is_here() ? l->count : 0);
-}
-
-/* For threading.Condition: all of it is given up, and taken again. */
-static PyObject *threading_release_save(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  RLock *l = (RLock *)self;
-  if (!threading_owned(l)) return NULL;
-  PyObject *state = Py_BuildValue("nK", (Py_ssize_t)l->count, (unsigned long long)l->owner);
-  if (!state) return NULL;
-  l->owner = 0;
-  l->count = 0;
-  stay_check();
-  gs_mutex_unlock(&l->m);
-  return state;
-}
-
-/* Whatever happens: who called Condition.wait has it afterwards.  A request to stop that comes
- * meanwhile holds again then. */
-static PyObject *threading_acquire_restore(PyObject *self, PyObject *state) {
-  RLock *l = (RLock *)self;
-  Py_ssize_t count;
-  unsigned long long owner;
-  if (!PyArg_ParseTuple(state, "nK", &count, &owner)) return NULL;
-  Rec *r = rec_here();
-  int code;
-  if (!r) {
-    Py_BEGIN_ALLOW_THREADS code = gs_mutex_lock(&l->m, GS_FOREVER);
-    Py_END_ALLOW_THREADS
-  } else {
-    pin_check(r);
-    r->where = state_waiting;
-    while ((code = gs_mutex_lock(&l->m, GS_FOREVER)) != GS_OK)
-      if (code == GS_ECANCELED)
-        gs_uncancel();
-      else if (code != GS_EINTR)
-        break;
-    op_end(r);
-    if (r->obj && r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
-  }
-  if (code != GS_OK) return raise_code(code, "RLock");
-  l->owner = owner;
-  l->count = (size_t)count;
-  Py_RETURN_NONE;
-}
-
-/* In a child of fork: whoever had it may be gone. */
-static PyObject *threading_reinit(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  RLock *l = (RLock *)self;
-  memset(&l->m, 0, sizeof l->m);
-  l->owner = 0;
-  l->count = 0;
-  Py_RETURN_NONE;
-}
-
-static PyObject *threading_repr(PyObject *self) {
-  const RLock *l = (RLock *)self;
-  return PyUnicode_FromFormat("<%s RLock object owner=%llu count=%zu at %p>",
-                              l->owner ? "locked" : "unlocked", (unsigned long long)l->owner,
-                              l->count, (void *)self);
-}
-
-static PyObject *threading_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
-  (void)args; /* _thread.RLock takes any, and threading warns */
-  (void)kw;
-  return type->tp_alloc(type, 0);
-}
-
-static PyMethodDef threading_methods[] = {
-    {"acquire", FAST(threading_acquire), NULL},
-    {"release", threading_release, METH_NOARGS, NULL},
-    {"locked", rlock_locked, METH_NOARGS, NULL},
-    {"__enter__", threading_enter, METH_NOARGS, NULL},
-    {"__exit__", threading_exit, METH_VARARGS, NULL},
-    {"_is_owned", threading_is_owned, METH_NOARGS, NULL},
-    {"_recursion_count", threading_recursion_count, METH_NOARGS, NULL},
-    {"_release_save", threading_release_save, METH_NOARGS, NULL},
-    {"_acquire_restore", threading_acquire_restore, METH_O, NULL},
-    {"_at_fork_reinit", threading_reinit, METH_NOARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyTypeObject ThreadingType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._ThreadingRLock",
-    .tp_doc = "threading.RLock, owned by green threads as well as by threads.",
-    .tp_basicsize = sizeof(RLock),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = threading_new,
-    .tp_dealloc = rlock_dealloc,
-    .tp_repr = threading_repr,
-    .tp_weaklistoffset = offsetof(RLock, weakrefs),
-    .tp_methods = threading_methods,
-};
-
-/* ---- Condition ---- */
-
-typedef struct {
-  PyObject_HEAD gs_cond c;
-  PyObject *lock; /* a Mutex or an RLock */
-  PyObject *weakrefs;
-} Condition;
-
-static gs_mutex *mutex_of(PyObject *lock) {
-  return Py_TYPE(lock) == &RLockType ? &((RLock *)lock)->m : &((Mutex *)lock)->m;
-}
-
-static int cond_wait(void *object, int64_t deadline) {
-  Condition *c = object;
-  return gs_cond_wait(&c->c, mutex_of(c->lock), deadline);
-}
-
-static PyObject *cond_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
-  static char *names[] = {"lock", NULL};
-  PyObject *lock = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, kw, "|O:Condition", names, &lock)) return NULL;
-  if (lock != Py_None && Py_TYPE(lock) != &MutexType && Py_TYPE(lock) != &RLockType) {
-    PyErr_Format(PyExc_TypeError,
-                 "Condition: lock must be a gosched.Mutex or gosched.RLock, not %.100s",
-                 Py_TYPE(lock)->tp_name);
-    return NULL;
-  }
-  if (lock == Py_None)
-    lock = RLockType.tp_alloc(&RLockType, 0);
-  else
-    Py_INCREF(lock);
-  Condition *c = lock ? (Condition *)type->tp_alloc(type, 0) : NULL;
-  if (!c) {
-    Py_XDECREF(lock);
-    return NULL;
-  }
-  c->lock = lock;
-  return (PyObject *)c;
-}
-
-static void cond_dealloc(PyObject *self) {
-  Condition *c = (Condition *)self;
-  if (c->weakrefs) PyObject_ClearWeakRefs(self);
-  Py_XDECREF(c->lock);
-  Py_TYPE(self)->tp_free(self);
-}
-
-/* The lock must be held; of an RLock, here. */
-static bool cond_held(const Condition *c, const char *what) {
-  bool held = Py_TYPE(c->lock) == &RLockType ? ((RLock *)c->lock)->owner == who_is_here()
-                                             : mutex_is_locked(&((Mutex *)c->lock)->m);
-  if (!held) PyErr_Format(exc_Error, "%s: its lock is not acquired", what);
-  return held;
-}
-
-/* On an ordinary thread without slices: between two of them a signal would be lost. */
-static int cond_wait_here(Condition *c, int64_t deadline) {
-  if (rec_here()) return wait_for(cond_wait, c, deadline, "Condition.wait");
-  int code;
-  Py_BEGIN_ALLOW_THREADS code = cond_wait(c, deadline);
-  Py_END_ALLOW_THREADS return code;
-}
-
-PyDoc_STRVAR(cond_wait_doc,
-             "wait(timeout=None)\n--\n\n"
-             "Releases the lock, waits for notify, at most timeout seconds, and acquires the lock\n"
-             "again, whatever happens.  Returns True.  Look again at what is waited for.\n\n"
-             "Raises TimeoutError, Cancelled; Error if the lock is not acquired.");
-static PyObject *condition_wait(ARGS) {
-  static const char *const names[] = {"timeout", NULL};
-  Condition *c = (Condition *)self;
-  PyObject *timeout;
-  int64_t deadline;
-  if (parse_args("Condition.wait", args, nargs, kwnames, names, 0, &timeout) < 0) return NULL;
-  if (parse_timeout(timeout, &deadline) < 0 || !cond_held(c, "Condition.wait")) return NULL;
-  RLock *l = Py_TYPE(c->lock) == &RLockType ? (RLock *)c->lock : NULL;
-  uint64_t owner = l ? l->owner : 0;
-  size_t count = l ? l->count : 0;
-  if (l) l->owner = 0;
-  stay_check();
-  int code = cond_wait_here(c, deadline);
-  if (l) {
-    l->owner = owner;
-    l->count = count;
-  }
-  if (code == GS_OK) Py_RETURN_TRUE;
-  return raise_code(code, "Condition.wait");
-}
-
-#define MANY 1000 /* from here on it is simpler to wake them all, who look again anyway */
-
-PyDoc_STRVAR(notify_doc,
-             "notify(n=1)\n--\n\n"
-             "Wakes the first n that wait (all for more than 1000).  Raises Error if the lock is "
-             "not acquired.");
-static PyObject *condition_notify(ARGS) {
-  static const char *const names[] = {"n", NULL};
-  Condition *c = (Condition *)self;
-  PyObject *arg;
-  if (parse_args("Condition.notify", args, nargs, kwnames, names, 0, &arg) < 0) return NULL;
-  Py_ssize_t n = arg ? PyNumber_AsSsize_t(arg, PyExc_OverflowError) : 1;
-  if (PyErr_Occurred() || !cond_held(c, "Condition.notify")) return NULL;
-  if (n > MANY) return done(gs_cond_broadcast(&c->c), "Condition.notify");
-  for (Py_ssize_t i = 0; i < n; i++) gs_cond_signal(&c->c);
-  Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(notify_all_doc, "notify_all()\n--\n\nWakes all that wait.");
-static PyObject *condition_notify_all(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  Condition *c = (Condition *)self;
-  if (!cond_held(c, "Condition.notify_all")) return NULL;
-  return done(gs_cond_broadcast(&c->c), "Condition.notify_all");
-}
-
-static PyObject *condition_acquire(ARGS) {
-  PyObject *lock = ((Condition *)self)->lock;
-  return Py_TYPE(lock) == &RLockType ? rlock_acquire(lock, args, nargs, kwnames)
-                                     : mutex_acquire(lock, args, nargs, kwnames);
-}
-
-static PyObject *condition_release(PyObject *self, PyObject *ignored) {
-  PyObject *lock = ((Condition *)self)->lock;
-  return Py_TYPE(lock) == &RLockType ? rlock_release(lock, ignored) : mutex_release(lock, ignored);
-}
-
-static PyObject *condition_enter(PyObject *self, PyObject *ignored) {
-  (void)ignored;
-  PyObject *got = condition_acquire(self, NULL, 0, NULL);
-  if (!got) return NULL;
-  Py_DECREF(got);
-  Py_INCREF(self);
-  return self;
-}
-
-static PyObject *condition_exit(PyObject *self, PyObject *args) {
-  (void)args;
-  return condition_release(self, NULL);
-}
-
-static PyMethodDef cond_methods[] = {
-    {"wait", FAST(condition_wait), cond_wait_doc},
-    {"notify", FAST(condition_notify), notify_doc},
-    {"notify_all", condition_notify_all, METH_NOARGS, notify_all_doc},
-    {"acquire", FAST(condition_acquire), acquire_doc},
-    {"release", condition_release, METH_NOARGS, release_doc},
-    {"__enter__", condition_enter, METH_NOARGS, NULL},
-    {"__exit__", condition_exit, METH_VARARGS, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-PyDoc_STRVAR(cond_doc,
-             "_Condition(lock=None)\n--\n\nCondition without wait_for, which the package adds.");
-static PyTypeObject CondType = {
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._Condition",
-    .tp_doc = cond_doc,
-    .tp_basicsize = sizeof(Condition),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .tp_new = cond_new,
-    .tp_dealloc = cond_dealloc,
-    .tp_weaklistoffset = offsetof(Condition, weakrefs),
-    .tp_methods = cond_methods,
 };
 
 /* ---- Semaphore ---- */
@@ -612,7 +177,8 @@ static PyObject *sema_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
 }
 
 static PyObject *semaphore_acquire(ARGS) {
-  return acquire(sema_acquire, &((Semaphore *)self)->s, args, nargs, kwnames, "Semaphore.acquire");
+  return sync_acquire(sema_acquire, &((Semaphore *)self)->s, args, nargs, kwnames,
+                      "Semaphore.acquire");
 }
 
 PyDoc_STRVAR(sema_release_doc,
@@ -630,13 +196,13 @@ static PyObject *semaphore_release(ARGS) {
     return NULL;
   }
   stay_check();
-  return done(gs_sema_release(&((Semaphore *)self)->s, (uint32_t)n), "Semaphore.release");
+  return sync_done(gs_sema_release(&((Semaphore *)self)->s, (uint32_t)n), "Semaphore.release");
 }
 
 static PyObject *semaphore_enter(PyObject *self, PyObject *ignored) {
   (void)ignored;
   stay_check();
-  int code = wait_for(sema_acquire, &((Semaphore *)self)->s, GS_FOREVER, "Semaphore.acquire");
+  int code = sync_wait(sema_acquire, &((Semaphore *)self)->s, GS_FOREVER, "Semaphore.acquire");
   if (code != GS_OK) return raise_code(code, "Semaphore.acquire");
   Py_INCREF(self);
   return self;
@@ -650,7 +216,7 @@ static PyObject *semaphore_exit(PyObject *self, PyObject *args) {
 DEALLOC(sema, Semaphore)
 
 static PyMethodDef sema_methods[] = {
-    {"acquire", FAST(semaphore_acquire), acquire_doc},
+    {"acquire", FAST(semaphore_acquire), sync_acquire_doc},
     {"release", FAST(semaphore_release), sema_release_doc},
     {"__enter__", semaphore_enter, METH_NOARGS, NULL},
     {"__exit__", semaphore_exit, METH_VARARGS, NULL},
@@ -683,7 +249,7 @@ typedef struct {
 static int group_wait(void *w, int64_t deadline) { return gs_waitgroup_wait(w, deadline); }
 
 static PyObject *event_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
-  Event *e = (Event *)plain_new(type, args, kw);
+  Event *e = (Event *)sync_new(type, args, kw);
   if (e) gs_waitgroup_add(&e->w, 1);
   return (PyObject *)e;
 }
@@ -694,7 +260,7 @@ static PyObject *event_set(PyObject *self, PyObject *ignored) {
   if (e->set) Py_RETURN_NONE;
   e->set = true;
   stay_check();
-  return done(gs_waitgroup_done(&e->w), "Event.set");
+  return sync_done(gs_waitgroup_done(&e->w), "Event.set");
 }
 
 static PyObject *event_clear(PyObject *self, PyObject *ignored) {
@@ -703,7 +269,7 @@ static PyObject *event_clear(PyObject *self, PyObject *ignored) {
   if (!e->set) Py_RETURN_NONE;
   e->set = false;
   stay_check();
-  return done(gs_waitgroup_add(&e->w, 1), "Event.clear");
+  return sync_done(gs_waitgroup_add(&e->w, 1), "Event.clear");
 }
 
 static PyObject *event_is_set(PyObject *self, PyObject *ignored) {
@@ -719,7 +285,7 @@ static PyObject *wait_with_timeout(void *w, PyObject *const *args, Py_ssize_t na
   if (parse_args(what, args, nargs, kwnames, names, 0, &timeout) < 0) return NULL;
   if (parse_timeout(timeout, &deadline) < 0) return NULL;
   stay_check();
-  int code = wait_for(group_wait, w, deadline, what);
+  int code = sync_wait(group_wait, w, deadline, what);
   if (code == GS_OK) Py_RETURN_TRUE;
   return raise_code(code, what);
 }
@@ -813,7 +379,7 @@ static PyTypeObject GroupType = {
     .tp_doc = group_doc,
     .tp_basicsize = sizeof(WaitGroup),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = plain_new,
+    .tp_new = sync_new,
     .tp_dealloc = waitgroup_dealloc,
     .tp_weaklistoffset = offsetof(WaitGroup, weakrefs),
     .tp_methods = group_methods,
@@ -823,14 +389,15 @@ int sync_init(PyObject *module) {
   static const struct {
     const char *name;
     PyTypeObject *type;
-  } all[] = {{"Mutex", &MutexType},     {"RLock", &RLockType},
-             {"_Condition", &CondType}, {"_ThreadingRLock", &ThreadingType},
-             {"Semaphore", &SemaType},  {"Event", &EventType},
+  } all[] = {{"Mutex", &MutexType},
+
+             {"Semaphore", &SemaType},
+             {"Event", &EventType},
              {"WaitGroup", &GroupType}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     if (PyType_Ready(all[i].type) < 0) return -1;
     Py_INCREF(all[i].type);
     if (PyModule_AddObject(module, all[i].name, (PyObject *)all[i].type) < 0) return -1;
   }
-  return 0;
+  return rlock_init(module);
 }
