@@ -63,10 +63,11 @@ struct Green {
   PyObject *weakrefs;
   Green *next, *prev; /* the list of those that have not ended */
   uint64_t id;
-  int cancels;    /* requests to stop that nobody has taken back */
-  int shields;    /* it is in so many blocks that requests do not reach into */
-  bool finished;  /* result or exc is final */
-  bool retrieved; /* somebody joined it, or its error was reported */
+  int cancels;             /* requests to stop that nobody has taken back */
+  int shields;             /* it is in so many blocks that requests do not reach into */
+  struct Unblock *unblock; /* the innermost call that a request can end early, or NULL */
+  bool finished;           /* result or exc is final */
+  bool retrieved;          /* somebody joined it, or its error was reported */
 };
 
 /* Deadlines and states. */
@@ -147,6 +148,18 @@ void green_forked(const Green *mine);
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
 
 /* ---- chan.c, function.c -------------------------------------------------------------------- */
+
+/* A call under way that is made to return when its green thread is cancelled. */
+typedef struct Unblock {
+  struct Unblock *outer;
+  PyObject *fn; /* called with the arguments of the call */
+  PyObject *const *args;
+  Py_ssize_t nargs;
+  bool called;
+  gs_waitgroup running; /* 1 while it runs; the call waits for its end */
+} Unblock;
+
+void unblock_call(Unblock *u); /* at most once; GIL */
 
 int chan_init(PyObject *module);
 int function_init(PyObject *module);

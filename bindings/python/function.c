@@ -192,7 +192,8 @@ typedef struct {
   gs_func *func;
   Library *lib;
   PyObject *name, *signature, *cdata;
-  PyObject *result; /* cffi's type; NULL: void */
+  PyObject *unblock; /* called to make it return when its caller is cancelled; NULL: nothing can */
+  PyObject *result;  /* cffi's type; NULL: void */
   bool result_struct;
   Number result_number;
   size_t frame; /* bytes for the result and all arguments */
@@ -340,6 +341,40 @@ static int call_out(const Function *f, Rec *r, void *result, void *const *argv, 
   return code;
 }
 
+/* ---- calls that a cancel can end ----
+ *
+ * All of it under the GIL: the call is in a list of its green thread, and who cancels that calls
+ * the function that makes the call return.  Afterwards the call waits until that function has
+ * returned as well: it was given the call's own arguments. */
+
+void unblock_call(Unblock *u) {
+  if (u->called) return;
+  u->called = true;
+  gs_waitgroup_add(&u->running, 1);
+  PyObject *error = error_take();
+  PyObject *r = PyObject_Vectorcall(u->fn, u->args, (size_t)u->nargs, NULL);
+  if (!r) PyErr_WriteUnraisable(u->fn);
+  Py_XDECREF(r);
+  if (error) error_put(error);
+  stay_check();
+  gs_waitgroup_done(&u->running);
+}
+
+static void unblock_begin(Unblock *u, Green *g, const Function *f, PyObject *const *args) {
+  *u = (Unblock){.outer = g->unblock, .fn = f->unblock, .args = args, .nargs = f->nargs};
+  g->unblock = u;
+}
+
+static void unblock_end(Unblock *u, Rec *r) {
+  r->obj->unblock = u->outer;
+  if (!u->called) return;
+  pin_check(r);
+  while (gs_waitgroup_wait(&u->running, GS_FOREVER) == GS_ECANCELED) gs_uncancel();
+  if (r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
+}
+
+static bool cancelled(const Green *g) { return g->cancels && !g->shields; }
+
 static PyObject *give_result(const Function *f, char *result) {
   if (f->result_number) return number_from_c(f->result_number, result);
   if (!f->result) Py_RETURN_NONE;
@@ -383,9 +418,21 @@ static PyObject *function_call(PyObject *self, PyObject *const *args, size_t nar
   }
   int e = 0;
   Rec *r = rec_here();
-  PyObject *failed;
+  PyObject *failed = NULL;
+  Unblock unblock;
+  bool can_end = f->unblock && r && r->obj;
+  if (can_end && cancelled(r->obj)) {
+    raise_code(GS_ECANCELED, NULL);
+    goto done;
+  }
+  if (can_end) unblock_begin(&unblock, r->obj, f, args);
   int code = call_out(f, r, frame, argv, &e, &failed);
-  if (failed) {
+  if (can_end) unblock_end(&unblock, r);
+  if (can_end && unblock.called && cancelled(r->obj)) {
+    errno_keep(r, e);
+    Py_XDECREF(failed);
+    raise_code(GS_ECANCELED, NULL);
+  } else if (failed) {
     errno_keep(r, e);
     error_put(failed);
   } else if (code == GS_OK) {
@@ -486,16 +533,16 @@ done:
 PyDoc_STRVAR(
     function_doc,
     "_Function(library, name, signature, cdata, address, result, result_spec, args, specs,\n"
-    "          nfixed, flags)\n--\n\n"
+    "          nfixed, flags, unblock)\n--\n\n"
     "A C function.  Calling it is a foreign call: other green threads run while it blocks.");
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   Library *lib;
-  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address;
+  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address, *unblock;
   int nfixed, flags;
   (void)kw;
-  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!ii:_Function", &LibraryType, &lib, &name, &signature,
+  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!iiO:_Function", &LibraryType, &lib, &name, &signature,
                         &cdata, &PyLong_Type, &address, &result, &result_spec, &PyTuple_Type, &cts,
-                        &PyTuple_Type, &specs, &nfixed, &flags))
+                        &PyTuple_Type, &specs, &nfixed, &flags, &unblock))
     return NULL;
   void *addr = PyLong_AsVoidPtr(address);
   if (!addr) {
@@ -518,6 +565,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) 
   KEEP(signature, signature);
   KEEP(cdata, cdata);
   if (result != Py_None) KEEP(result, result);
+  if (unblock != Py_None) KEEP(unblock, unblock);
   for (Py_ssize_t i = 0; i < n; i++) KEEP(args[i].ct, PyTuple_GET_ITEM(cts, i));
 #undef KEEP
   if (prepare(f, addr, result_spec, specs, nfixed, flags) < 0) Py_CLEAR(f);
@@ -531,6 +579,7 @@ static void function_dealloc(PyObject *self) {
   for (Py_ssize_t i = 0; i < f->nargs; i++) Py_XDECREF(f->args[i].ct);
   Py_XDECREF(f->result);
   Py_XDECREF(f->cdata);
+  Py_XDECREF(f->unblock);
   Py_XDECREF(f->signature);
   Py_XDECREF(f->name);
   Py_XDECREF(f->lib);

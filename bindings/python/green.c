@@ -120,6 +120,7 @@ void green_cancel(Green *g) {
     gs_cancel(g->handle);
   else
     gs_notify();
+  if (g->unblock) unblock_call(g->unblock);
 }
 
 void green_cancel_all(void) {
@@ -348,6 +349,7 @@ static PyObject *green_shield(PyObject *self, PyObject *on) {
       gs_cancel(g->handle);
     else
       gs_notify();
+    if (g->unblock) unblock_call(g->unblock);
   }
   Py_RETURN_NONE;
 }

@@ -18,7 +18,7 @@ Waiting                  sleep, yield_now, Chan, select, wait
 Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
-Foreign functions        dlopen, ffi, callback, errno, dlclose
+Foreign functions        dlopen, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 from gosched import _gosched, _identity, _inside, _run
 from gosched._callback import Callback, callback
-from gosched._dlopen import Library, dlclose, dlopen, ffi
+from gosched._dlopen import Library, bind, dlclose, dlopen, ffi
 from gosched._gosched import (
     Cancelled,
     Chan,
@@ -97,6 +97,7 @@ __all__ = [
     "WaitGroup",
     "WouldBlock",
     "as_completed",
+    "bind",
     "callback",
     "current",
     "dlclose",

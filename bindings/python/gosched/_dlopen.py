@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gosched import _gosched
@@ -17,7 +18,7 @@ from gosched._gosched import FFIError
 if TYPE_CHECKING:
     import cffi
 
-__all__ = ["Library", "dlclose", "dlopen", "ffi"]
+__all__ = ["Library", "bind", "dlclose", "dlopen", "ffi"]
 
 
 def dlopen(
@@ -243,7 +244,15 @@ def _function(state: _State, name: str, cdata: Any) -> Any:
     return _make(state, name, cdata, ctype.args, len(ctype.args))
 
 
-def _make(state: _State, name: str, cdata: Any, args: tuple[Any, ...], nfixed: int) -> Any:
+def _make(
+    state: _State,
+    name: str,
+    cdata: Any,
+    args: tuple[Any, ...],
+    nfixed: int,
+    flags: int | None = None,
+    unblock: Callable[..., object] | None = None,
+) -> Any:
     ctype = state.ffi.typeof(cdata)
     signature = ctype.cname.replace("(*)", f" {name}", 1)
     try:
@@ -251,7 +260,7 @@ def _make(state: _State, name: str, cdata: Any, args: tuple[Any, ...], nfixed: i
         specs = tuple(_spec(state.ffi, a, f"argument {i}") for i, a in enumerate(args, start=1))
     except FFIError as e:
         raise FFIError(f"{name} of {state.name} cannot be called: {e}") from None
-    return _gosched._Function(
+    function = _gosched._Function(
         state.core,
         name,
         signature,
@@ -262,8 +271,59 @@ def _make(state: _State, name: str, cdata: Any, args: tuple[Any, ...], nfixed: i
         args,
         specs,
         nfixed,
-        state.flags.get(name, 0),
+        state.flags.get(name, 0) if flags is None else flags,
+        unblock,
     )
+    _made[function] = (state, name, args, nfixed)
+    return function
+
+
+#: What bind needs to make a function anew.
+_made: weakref.WeakKeyDictionary[Any, tuple[_State, str, tuple[Any, ...], int]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def bind(
+    function: Any,
+    /,
+    *,
+    unblock: Callable[..., object] | None = None,
+    blocking: bool = False,
+    critical: bool = False,
+) -> Any:
+    """The same C function, with hints of its own, and a way to make it return early::
+
+        step = gosched.bind(lib.sqlite3_step, unblock=lambda stmt: lib.sqlite3_interrupt(db))
+        with gosched.timeout(5):
+            step(stmt)
+
+    function: of a library opened by gosched.dlopen.
+    unblock: called with the arguments of the call when its green thread is cancelled, by
+    GreenThread.cancel, by gosched.timeout or at the end of gosched.run: on the canceller's thread,
+    at most once a call, perhaps before C has begun.  It must make the function return.  The call
+    ends when both have returned, and raises Cancelled, whatever C returned.  What unblock raises is
+    reported.
+    blocking, critical: as for dlopen.  A critical function cannot have an unblock function.
+
+    Raises TypeError if function is no such function (one declared with "..." is none), or unblock
+    cannot be called; ValueError for hints that exclude each other.
+    """
+    made = _made.get(function) if isinstance(function, _gosched._Function) else None
+    if made is None:
+        raise TypeError(
+            f"gosched.bind: {function!r} is no function of gosched.dlopen with a fixed number of "
+            "arguments"
+        )
+    if unblock is not None and not callable(unblock):
+        raise TypeError(f"gosched.bind: unblock must be callable, not {type(unblock).__name__}")
+    if critical and (blocking or unblock is not None):
+        raise ValueError("gosched.bind: a critical function neither blocks nor can be ended early")
+    state, name, args, nfixed = made
+    flags = (_gosched._SITE_BLOCKING if blocking else 0) | (
+        _gosched._SITE_CRITICAL if critical else 0
+    )
+    return _make(state, name, function.cdata, args, nfixed, flags, unblock)
 
 
 class VariadicFunction:

@@ -70,7 +70,6 @@ class _Lock:
 
 class Mutex(_Lock): ...
 class RLock(_Lock): ...
-
 class _ThreadingRLock: ...
 
 class _Condition:
@@ -171,6 +170,7 @@ class _Function:
         specs: tuple[Any, ...],
         nfixed: int,
         flags: int,
+        unblock: Callable[..., object] | None,
         /,
     ) -> None: ...
     @property
