@@ -13,6 +13,8 @@ GUEST = os.environ.get("GOSCHED_TEST_GUEST", "")
 CDEF = """
 long guest_sum_later(const unsigned char *bytes, long n, unsigned ms);
 int guest_add(int a, int b);
+short guest_wait(int fd, int began);
+int guest_wait_sum(int fd, int began, const int *numbers, int n);
 """
 
 pytestmark = pytest.mark.skipif(not GUEST, reason="GOSCHED_TEST_GUEST does not name the library")
@@ -61,25 +63,31 @@ def test_a_library_that_nobody_else_holds():
     gosched.run(main)
 
 
+class Waiting:
+    """A call that waits for a byte; it has begun when the block does."""
+
+    def __init__(self, function, *args):
+        self.inside, self.told = os.pipe(), os.pipe()
+        self.g = gosched.go(function, self.inside[0], self.told[1], *args)
+        assert os.read(self.told[0], 1) == b"b"
+
+    def end(self):
+        os.write(self.inside[1], b"x")
+        result = self.g.result()
+        for fd in (*self.inside, *self.told):
+            os.close(fd)
+        return result
+
+
 def test_resizing_a_buffer():
     def main():
         lib = gosched.dlopen(GUEST, CDEF)
-        data = bytearray(b"c" * 4000)
-        pointer = gosched.ffi(lib).from_buffer("unsigned char[]", data)
-        g = gosched.go(lib.guest_sum_later, pointer, 4000, 100)
-        del pointer  # the call holds it
-        refused = 0
-        while not g.done():
-            try:
-                data.extend(b"d" * 100_000)
-            except BufferError:
-                refused += 1
-            else:
-                assert g.done() or refused == 0  # before the call has begun, at most
-                break
-            gc.collect()
-            gosched.sleep(0.001)
-        assert g.result() == 99 * 4000
+        data = bytearray(bytes([1, 0, 0, 0]) * 1000)
+        waiting = Waiting(lib.guest_wait_sum, gosched.ffi(lib).from_buffer("int[]", data), 1000)
+        gc.collect()
+        with pytest.raises(BufferError):
+            data.extend(b"d" * 100_000)
+        assert waiting.end() == 42 + 1000
 
     gosched.run(main)
 
@@ -87,18 +95,12 @@ def test_resizing_a_buffer():
 def test_closing_the_library():
     def main():
         lib = gosched.dlopen(GUEST, CDEF)
-        g = gosched.go(lib.guest_sum_later, b"abc", 3, 200)
-        refused = 0
-        while not g.done():
-            gosched.sleep(0.001)
-            if g.done():
-                break
-            if refused:
-                continue
+        waiting = Waiting(lib.guest_wait)
+        for _ in range(3):
             with pytest.raises(gosched.FFIError, match="cannot be closed: 1 of its functions"):
                 gosched.dlclose(lib)
-            refused += 1
-        assert g.result() == 294
+            gosched.yield_now()
+        assert waiting.end() == 42
         gosched.dlclose(lib)
         with pytest.raises(gosched.FFIError):
             _ = lib.guest_add
