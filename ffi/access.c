@@ -236,8 +236,9 @@ static int load_scalar(const gs_place *at, scalar *v, gs_ffi_error *err) {
 static bool make_whole(scalar *v) {
   if (!v->floating) return true;
   long double f = v->f;
-  if (!(f >= -9223372036854775808.0L && f < 18446744073709551616.0L) || f != floorl(f))
-    return false;
+  if (!(f >= -9223372036854775808.0L && f < 18446744073709551616.0L)) return false;
+  /* Not floorl: the library needs nothing of libm. */
+  if (f != (f < 0 ? (long double)(int64_t)f : (long double)(uint64_t)f)) return false;
   *v = f < 0 ? of_signed((int64_t)f) : of_unsigned((uint64_t)f);
   return true;
 }
