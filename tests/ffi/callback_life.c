@@ -28,7 +28,10 @@ static atomic_int nlogged;
 
 static void logger(int level, const char *text, void *ud) {
   (void)ud;
+  static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&one_at_a_time);
   if (level == 1) snprintf(logged, sizeof(logged), "%s", text);
+  pthread_mutex_unlock(&one_at_a_time);
   atomic_fetch_add(&nlogged, 1);
   errno = EXFULL; /* must not show */
 }
