@@ -20,7 +20,7 @@
 
 #define WORD 8u
 
-/* Whether floats in a struct with other members take vector registers. */
+/* Whether floats in a struct with other members, or padding, take vector registers. */
 #if defined(__aarch64__)
 #define FLOATS_APART false
 #else
@@ -38,7 +38,8 @@ static ffi_type *unsigned_of(size_t size) {
  * size. */
 static void words(const gsf_survey *s, size_t size, ffi_type **elements) {
   size_t n = 0;
-  if (s->only && s->only->kind == GS_KIND_FLOAT && size % s->only->size == 0) {
+  bool alone = FLOATS_APART || !s->padded;
+  if (alone && s->only && s->only->kind == GS_KIND_FLOAT && size % s->only->size == 0) {
     for (; n < size / s->only->size; n++) elements[n] = s->only->ffi;
     elements[n] = NULL;
     return;

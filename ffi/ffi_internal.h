@@ -167,6 +167,7 @@ typedef struct gsf_survey {
   bool misplaced;   /* a member is not at a multiple of its alignment */
   bool overaligned; /* a member has more than its type's alignment */
   bool long_double; /* among them */
+  bool padded;      /* there is `only`, and room that it does not fill */
   bool gave_up;     /* there are too many members */
   unsigned looked;
 } gsf_survey;

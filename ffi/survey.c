@@ -63,7 +63,22 @@ static void look(gsf_survey *s, const gs_type *t, size_t at) {
   }
 }
 
+/* Bytes that scalars fill; bit-fields of width 0, which can make a struct larger, none. */
+static size_t filled(const gs_type *t) {
+  const gs_type *c = t->canon;
+  if (c->kind == GS_KIND_ARRAY) return c->length * filled(c->target);
+  if (c->kind != GS_KIND_STRUCT) return c->size;
+  size_t sum = 0, most = 0;
+  for (size_t i = 0; i < c->length; i++) {
+    size_t own = c->fields[i].is_bits ? 0 : filled(c->fields[i].type);
+    sum += own;
+    if (own > most) most = own;
+  }
+  return c->flags & GS_TYPE_UNION ? most : sum;
+}
+
 void gsf_look(gsf_survey *s, const gs_type *t) {
   *s = (gsf_survey){.only = NULL};
   look(s, t, 0);
+  if (s->only && !s->gave_up) s->padded = filled(t) != t->canon->size;
 }

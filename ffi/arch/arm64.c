@@ -22,7 +22,7 @@ static unsigned homogeneous(const gs_type *c, size_t *size) {
     if (c->size > 4 * sizeof(double)) return 0;
     gsf_look(&s, c);
     element = s.only;
-    if (!element || s.gave_up || s.misplaced || s.overaligned) return 0;
+    if (!element || s.padded || s.gave_up || s.misplaced || s.overaligned) return 0;
   }
   if (element->kind != GS_KIND_FLOAT || element->size > 8 || c->size % element->size) return 0;
   *size = element->size;

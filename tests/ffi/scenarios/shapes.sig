@@ -45,3 +45,7 @@ struct bytes_17 references_between(7 * int, struct bytes_17, char, struct wide_a
 struct doubles_4 { double d[4]; };
 struct doubles_5 { double d[5]; };
 struct doubles_5 homogeneous_or_not(3 * struct doubles_4, int, 3 * struct doubles_5, float);
+
+/* arm64: a bit-field without bits can make a struct larger than its floats are. */
+struct no_bits_float { long : 0; float f; };
+struct no_bits_float bits_before_float(struct no_bits_float, float, struct no_bits_float);

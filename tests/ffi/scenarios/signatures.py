@@ -167,16 +167,21 @@ class Reader:
     def record(self, name: str, body: str) -> None:
         members = []
         for declaration in filter(None, map(str.strip, body.split(";"))):
+            nameless = re.match(r"([\w ]+?)\s*:\s*0$", declaration)
+            if nameless:
+                members.append(Member("", self.type(nameless[1]), bits=0))
+                continue
             first, *others = declaration.split(",")
-            found = re.match(r"(.*?)(\w+)\s*(?:\[(\d+)\])?$", first.strip())
+            found = re.match(r"(.*?)(\w+)\s*(?:\[(\d+)\]|:\s*(\d+))?$", first.strip())
             if not found:
                 raise ValueError(f"'{declaration}' is no member")
             kind = self.type(found[1])
             for text in (first[found.start(2) :], *others):
-                other = re.match(r"\s*(\w+)\s*(?:\[(\d+)\])?$", text)
+                other = re.match(r"\s*(\w+)\s*(?:\[(\d+)\]|:\s*(\d+))?$", text)
                 if not other:
                     raise ValueError(f"'{text}' is no name of a member")
-                members.append(Member(other[1], kind, int(other[2]) if other[2] else None))
+                count, bits = (int(n) if n else None for n in other.groups()[1:])
+                members.append(Member(other[1], kind, count, bits))
         # libffi has no words for a union with a long double.
         wide = name.startswith("union") and any(m.type.name == "long double" for m in members)
         self.known[name] = Record(name, tuple(members), refusable=wide)
