@@ -192,6 +192,7 @@ typedef struct {
   gs_func *func;
   Library *lib;
   PyObject *name, *signature, *cdata;
+  PyObject *made;    /* what it was made from, for gosched.bind */
   PyObject *unblock; /* called to make it return when its caller is cancelled; NULL: nothing can */
   PyObject *result;  /* cffi's type; NULL: void */
   bool result_struct;
@@ -533,16 +534,17 @@ done:
 PyDoc_STRVAR(
     function_doc,
     "_Function(library, name, signature, cdata, address, result, result_spec, args, specs,\n"
-    "          nfixed, flags, unblock)\n--\n\n"
+    "          nfixed, flags, unblock, made)\n--\n\n"
     "A C function.  Calling it is a foreign call: other green threads run while it blocks.");
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   Library *lib;
-  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address, *unblock;
+  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address, *unblock,
+      *made;
   int nfixed, flags;
   (void)kw;
-  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!iiO:_Function", &LibraryType, &lib, &name, &signature,
+  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!iiOO:_Function", &LibraryType, &lib, &name, &signature,
                         &cdata, &PyLong_Type, &address, &result, &result_spec, &PyTuple_Type, &cts,
-                        &PyTuple_Type, &specs, &nfixed, &flags, &unblock))
+                        &PyTuple_Type, &specs, &nfixed, &flags, &unblock, &made))
     return NULL;
   void *addr = PyLong_AsVoidPtr(address);
   if (!addr) {
@@ -564,6 +566,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) 
   KEEP(name, name);
   KEEP(signature, signature);
   KEEP(cdata, cdata);
+  KEEP(made, made);
   if (result != Py_None) KEEP(result, result);
   if (unblock != Py_None) KEEP(unblock, unblock);
   for (Py_ssize_t i = 0; i < n; i++) KEEP(args[i].ct, PyTuple_GET_ITEM(cts, i));
@@ -580,6 +583,7 @@ static void function_dealloc(PyObject *self) {
   Py_XDECREF(f->result);
   Py_XDECREF(f->cdata);
   Py_XDECREF(f->unblock);
+  Py_XDECREF(f->made);
   Py_XDECREF(f->signature);
   Py_XDECREF(f->name);
   Py_XDECREF(f->lib);
@@ -602,10 +606,12 @@ static PyObject *function_repr(PyObject *self) {
 GETTER(name)
 GETTER(signature)
 GETTER(cdata)
+GETTER(made)
 
 static PyGetSetDef function_getset[] = {
     {"__name__", get_name, NULL, NULL, NULL},
     {"signature", get_signature, NULL, "Its C type.", NULL},
+    {"_made", get_made, NULL, NULL, NULL},
     {"cdata", get_cdata, NULL, "The function pointer, as cffi knows it.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -260,7 +259,7 @@ def _make(
         specs = tuple(_spec(state.ffi, a, f"argument {i}") for i, a in enumerate(args, start=1))
     except FFIError as e:
         raise FFIError(f"{name} of {state.name} cannot be called: {e}") from None
-    function = _gosched._Function(
+    return _gosched._Function(
         state.core,
         name,
         signature,
@@ -273,15 +272,8 @@ def _make(
         nfixed,
         state.flags.get(name, 0) if flags is None else flags,
         unblock,
+        (state, name, args, nfixed),
     )
-    _made[function] = (state, name, args, nfixed)
-    return function
-
-
-#: What bind needs to make a function anew.
-_made: weakref.WeakKeyDictionary[Any, tuple[_State, str, tuple[Any, ...], int]] = (
-    weakref.WeakKeyDictionary()
-)
 
 
 def bind(
@@ -309,8 +301,7 @@ def bind(
     Raises TypeError if function is no such function (one declared with "..." is none), or unblock
     cannot be called; ValueError for hints that exclude each other.
     """
-    made = _made.get(function) if isinstance(function, _gosched._Function) else None
-    if made is None:
+    if not isinstance(function, _gosched._Function):
         raise TypeError(
             f"gosched.bind: {function!r} is no function of gosched.dlopen with a fixed number of "
             "arguments"
@@ -319,7 +310,7 @@ def bind(
         raise TypeError(f"gosched.bind: unblock must be callable, not {type(unblock).__name__}")
     if critical and (blocking or unblock is not None):
         raise ValueError("gosched.bind: a critical function neither blocks nor can be ended early")
-    state, name, args, nfixed = made
+    state, name, args, nfixed = function._made
     flags = (_gosched._SITE_BLOCKING if blocking else 0) | (
         _gosched._SITE_CRITICAL if critical else 0
     )

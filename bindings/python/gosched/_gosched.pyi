@@ -171,10 +171,13 @@ class _Function:
         nfixed: int,
         flags: int,
         unblock: Callable[..., object] | None,
+        made: tuple[Any, str, tuple[Any, ...], int],
         /,
     ) -> None: ...
     @property
     def __name__(self) -> str: ...
+    @property
+    def _made(self) -> tuple[Any, str, tuple[Any, ...], int]: ...
     @property
     def signature(self) -> str: ...
     @property
