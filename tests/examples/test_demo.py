@@ -53,8 +53,11 @@ def test_quick_run(run: Run, root: Path, tmp_path: Path, postgres: bool) -> None
     assert f"picture: {picture}" in done.stdout
     bars = ET.parse(picture).getroot().iter("{http://www.w3.org/2000/svg}rect")
     drawn = {bar.get("data-call") for bar in bars}
-    assert {"sqlite3_step", "compress2", "usleep", "getaddrinfo"} <= drawn
-    assert json.loads(trace.read_text())["traceEvents"]
+    traced = {event["name"] for event in json.loads(trace.read_text())["traceEvents"]}
+    calls = {"sqlite3_step", "compress2", "usleep", "getaddrinfo"}
+    assert calls <= traced
+    # The picture shows the beginning only; on a busy machine not all of them have come to it.
+    assert len(drawn & calls) >= 2
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
