@@ -162,7 +162,21 @@ def test_null_function():
     ffi = gosched.ffi(lib)
     ctype = ffi.typeof("int")
     null = ffi.cast("int(*)(int)", 0)
-    args = (core, "gone", "int gone(int)", null, 0, ctype, "int32", (ctype,), ("int32",), 1, 0)
+    args = (
+        core,
+        "gone",
+        "int gone(int)",
+        null,
+        0,
+        ctype,
+        "int32",
+        (ctype,),
+        ("int32",),
+        1,
+        0,
+        None,
+        None,
+    )
     with pytest.raises(gosched.FFIError, match="the function gone of a library is NULL"):
         _gosched._Function(*args)
 
