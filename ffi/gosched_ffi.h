@@ -241,9 +241,9 @@ GS_API void *gs_callback_code(const gs_callback *cb);
 GS_API int gs_callback_set_default(gs_callback *cb, const void *value);
 
 /* Who is told, instead of the logger, where no foreign call can be.  onerror NULL: the logger.
- *   error  GS_ECALLBACK: the handler has failed with code; onerror runs where that did.  Else why
- *          the handler did not run: GS_EPERM (in a critical or nocallback call), GS_ENOMEM,
- *          GS_ETHREADS, GS_EABI; onerror runs as foreign code then
+ * It runs as foreign code, on the thread on which C has called.
+ *   error  GS_ECALLBACK: the handler has failed with code.  Else why the handler did not run:
+ *          GS_EPERM (in a critical or nocallback call), GS_ENOMEM, GS_ETHREADS, GS_EABI
  *   code   what the handler has returned, or 0
  *   user   as given when the callback was made
  * There are no errors.  Any thread, also while C calls it; does not park. */
