@@ -55,8 +55,30 @@ static bool makes_pair(size_t half, unsigned first, unsigned load, size_t arg, u
   return true;
 }
 
+/* The argument may belong to the run that is all there is yet.  true: it is in its step. */
+static bool in_run(gsf_planner *p, unsigned load, size_t arg) {
+  if (p->nregs == 0) {
+    p->run = load >= LOAD_U32 && load <= LOAD_64;
+    p->run_load = load;
+    p->run_first = arg;
+    return false;
+  }
+  if (p->nregs != 1 || p->run == 0 || p->general != p->run || load != p->run_load ||
+      arg != p->run_first + p->run)
+    return false;
+  if (++p->run < RUN_LEAST) return false;
+  unsigned run = (p->run - RUN_LEAST) * 3 + load - LOAD_U32;
+  p->nregs = 0;
+  in_register(p, STEP_RUN + run, p->run_first, 0);
+  p->begin = BEGIN_RUN + run;
+  p->general++;
+  p->half = 0;
+  return true;
+}
+
 void gsf_plan_scalar(gsf_planner *p, unsigned load, size_t arg) {
   unsigned pair;
+  if (in_run(p, load, arg)) return;
   if (makes_pair(p->half, p->half_load, load, arg, &pair)) {
     p->nregs--;
     in_register(p, STEP_PAIR + (p->general - 1) * PAIRS + pair, arg - 1, 0);

@@ -60,6 +60,11 @@ enum { LOAD_FLOAT, LOAD_DOUBLE, WORD_FLOAT, WORD_DOUBLE, VECTOR_STEPS };
  * LOAD_U32, LOAD_S32 or LOAD_64. */
 #define PAIRS 9
 
+/* The first arguments, at least three of them in a row, of one of these kinds, into the first
+ * general registers, in one step. */
+#define RUN_LEAST 3
+#define RUNS ((GENERAL - RUN_LEAST + 1) * 3)
+
 /* The sections.  To the stack come LOADS integers (a double is LOAD_64, a float LOAD_U32), pairs of
  * them, then these two. */
 enum {
@@ -69,7 +74,8 @@ enum {
   STEP_ALIGN,                          /* the next goes to a multiple of 16 */
   STEP_GENERAL,
   STEP_PAIR = STEP_GENERAL + GENERAL * GENERAL_STEPS,
-  STEP_RESULT = STEP_PAIR + (GENERAL - 1) * PAIRS, /* where the result is to be written */
+  STEP_RUN = STEP_PAIR + (GENERAL - 1) * PAIRS,
+  STEP_RESULT = STEP_RUN + RUNS, /* where the result is to be written */
   STEP_VECTOR,
   STEP_CALL = STEP_VECTOR + VECTOR * VECTOR_STEPS, /* + BACK_…; arg: vector registers in use */
 };
@@ -94,13 +100,14 @@ enum {
 };
 
 /* How a call begins: with arguments on the stack, with any other step; or right with the first one,
- * if that is a whole argument or two for the first general register, or the call. */
+ * if that is one whole argument for the first general register, two or a run, or the call. */
 enum {
   BEGIN_STACK = STEP_CALL + BACKS,
   BEGIN,
   BEGIN_GENERAL,
   BEGIN_PAIR = BEGIN_GENERAL + LOADS,
-  BEGIN_CALL = BEGIN_PAIR + PAIRS,
+  BEGIN_RUN = BEGIN_PAIR + PAIRS,
+  BEGIN_CALL = BEGIN_RUN + RUNS,
   STEPS = BEGIN_CALL + BACKS,
 };
 
@@ -113,6 +120,9 @@ typedef struct gsf_planner {
   /* The argument + 1 whose step is the last of its kind and could be the first of a pair, or 0. */
   size_t half, stack_half;
   unsigned half_load, stack_half_load;
+  /* A run: so many arguments from run_first on are all that is in registers, in their order. */
+  size_t run_first;
+  unsigned run, run_load;
   unsigned begin;           /* BEGIN_… for the first step in registers */
   unsigned general, vector; /* registers in use */
 } gsf_planner;

@@ -123,7 +123,52 @@
         \pair   movq, \q1, movq, \q2, \q2
         .endm
 
-/* The same to the stack, by way of registers that no argument is in yet. */
+/* The first n arguments in a row into the first n registers. */
+        .macro  RUN begin, n
+        RUN_OF  \begin, \n, movl, edi, esi, edx, ecx, r8d, r9d
+        RUN_OF  \begin, \n, movslq, rdi, rsi, rdx, rcx, r8, r9
+        RUN_OF  \begin, \n, movq, rdi, rsi, rdx, rcx, r8, r9
+        .endm
+
+        .macro  RUN_OF begin, n, load, a, b, c, d, e, f
+        \begin
+        movq    8(%r10), %rax
+        addq    %r11, %rax
+        movq    (%rax), %rdi
+        movq    8(%rax), %rsi
+        movq    16(%rax), %rdx
+        .if     \n > 3
+        movq    24(%rax), %rcx
+        .endif
+        .if     \n > 4
+        movq    32(%rax), %r8
+        .endif
+        .if     \n > 5
+        movq    40(%rax), %r9
+        .endif
+        \load   (%rdi), %\a
+        \load   (%rsi), %\b
+        \load   (%rdx), %\c
+        .if     \n > 3
+        \load   (%rcx), %\d
+        .endif
+        .if     \n > 4
+        \load   (%r8), %\e
+        .endif
+        .if     \n > 5
+        \load   (%r9), %\f
+        .endif
+        NEXT
+        .endm
+
+        .macro  RUNS begin
+        RUN     \begin, 3
+        RUN     \begin, 4
+        RUN     \begin, 5
+        RUN     \begin, 6
+        .endm
+
+/* Two arguments in a row to the stack, by way of registers that no argument is in yet. */
         .macro  STACK_PAIR first, from, second, to, toq
         STEP
         LOAD_PAIR \first, \from, \second, \to, \toq
@@ -310,6 +355,8 @@ gsf_arch_thunk:
         PAIRS   PAIR, rcx, ecx, r8, r8d
         PAIRS   PAIR, r8, r8d, r9, r9d
 
+        RUNS    STEP
+
         STEP                            /* STEP_RESULT */
         movq    -8(%rbp), %rdi
         NEXT
@@ -342,6 +389,8 @@ gsf_arch_thunk:
         BEGIN_GENERAL movq (%rax), %rdi
 
         PAIRS   BEGIN_PAIR, rdi, edi, rsi, esi
+
+        RUNS    BEGIN
 
         CALLS   BEGIN
         .cfi_endproc

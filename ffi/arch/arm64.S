@@ -112,7 +112,40 @@
         \pair   ldr, x\a, ldr, x\b
         .endm
 
-/* The same to the stack. */
+/* The first n arguments in a row into the first n registers. */
+        .macro  RUN begin, n
+        RUN_OF  \begin, \n, ldr, w
+        RUN_OF  \begin, \n, ldrsw, x
+        RUN_OF  \begin, \n, ldr, x
+        .endm
+
+        .macro  RUN_OF begin, n, load, size
+        \begin
+        ldr     x11, [x9, #8]
+        add     x11, x11, x10
+        .irp    k, 0, 1, 2, 3, 4, 5, 6, 7
+        .if     \k < \n
+        ldr     x\k, [x11, #8 * \k]
+        .endif
+        .endr
+        .irp    k, 0, 1, 2, 3, 4, 5, 6, 7
+        .if     \k < \n
+        \load   \size\k, [x\k]
+        .endif
+        .endr
+        NEXT
+        .endm
+
+        .macro  RUNS begin
+        RUN     \begin, 3
+        RUN     \begin, 4
+        RUN     \begin, 5
+        RUN     \begin, 6
+        RUN     \begin, 7
+        RUN     \begin, 8
+        .endm
+
+/* Two arguments in a row to the stack. */
         .macro  STACK_PAIR first, from, second, to
         STEP
         LOAD_PAIR \first, \from, \second, \to
@@ -306,6 +339,8 @@ gsf_arch_thunk:
         PAIRS   PAIR, 5, 6
         PAIRS   PAIR, 6, 7
 
+        RUNS    STEP
+
         STEP                            /* STEP_RESULT */
         ldr     x8, [x29, #16]
         NEXT
@@ -339,6 +374,8 @@ gsf_arch_thunk:
         BEGIN_GENERAL ldr, x0
 
         PAIRS   BEGIN_PAIR, 0, 1
+
+        RUNS    BEGIN
 
         CALLS   BEGIN
         .cfi_endproc
