@@ -116,3 +116,12 @@ def in_thread(fn: Callable[[], Any]) -> Any:
     if "error" in box:
         raise box["error"]
     return box["result"]
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """On a green thread: lets others run until condition() is true."""
+    for _ in range(60_000):
+        if condition():
+            return
+        gosched.sleep(0.001)
+    pytest.fail("it did not come to that within a minute")

@@ -9,6 +9,7 @@ import time
 
 import gosched
 import pytest
+from conftest import until
 
 LIBC = """
 ssize_t read(int fd, void *to, size_t n);
@@ -69,8 +70,7 @@ def pipe(libc):
 def test_cancel(pipe):
     def main():
         green = gosched.go(pipe.read)
-        gosched.sleep(0.01)
-        assert green.state == "syscall"
+        until(lambda: green.state == "syscall")
         green.cancel()
         with pytest.raises(gosched.Cancelled):
             green.result()
@@ -112,8 +112,7 @@ def test_timeout(pipe):
 def test_the_end_of_run(pipe):
     def main():
         green = gosched.go(pipe.read)
-        while green.state != "syscall":
-            gosched.sleep(0.001)
+        until(lambda: green.state == "syscall")
         return green
 
     with pytest.raises(gosched.Cancelled):
@@ -143,7 +142,7 @@ def test_shield(pipe):
 
     def main():
         green = gosched.go(body)
-        gosched.sleep(0.01)
+        until(lambda: green.state == "syscall")
         green.cancel()
         gosched.sleep(0.01)
         os.write(pipe.w, b"ab")
@@ -175,7 +174,7 @@ def test_the_call_waits_for_unblock(pipe):
         nonlocal read
         read = gosched.bind(gosched_read, unblock=unblock)
         green = gosched.go(body)
-        gosched.sleep(0.01)
+        until(lambda: green.state == "syscall")
         green.cancel()
         with pytest.raises(gosched.Cancelled):
             green.result()
@@ -199,7 +198,7 @@ def test_an_error_in_unblock_is_reported(pipe, libc, monkeypatch):
 
     def main():
         green = gosched.go(read, pipe.r, pipe.buffer, 8)
-        gosched.sleep(0.01)
+        until(lambda: green.state == "syscall")
         green.cancel()
         with pytest.raises(gosched.Cancelled):
             green.result()

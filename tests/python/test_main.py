@@ -8,6 +8,7 @@ import sys
 
 import gosched
 import pytest
+from conftest import until
 
 
 def start(*args, cwd=None):
@@ -82,10 +83,16 @@ def test_snapshot(hop):
         channel = gosched.Chan()
         waiting = gosched.go(channel.recv)
         waiting.name = "receiver"
-        gosched.sleep(0.001)
-        shot = gosched.snapshot()
+        shot, by_id = None, {}
+
+        def parked():
+            nonlocal shot, by_id
+            shot = gosched.snapshot()
+            by_id = {g.id: g for g in shot.gs}
+            return by_id[waiting.id].state == "waiting"
+
+        until(parked)
         me = gosched.current().id
-        by_id = {g.id: g for g in shot.gs}
         assert by_id[me].state in ("running", "syscall")
         assert by_id[waiting.id].state == "waiting"
         assert by_id[waiting.id].domain == "python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gosched
 import pytest
+from conftest import until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,7 @@ def test_as_completed():
 def test_as_completed_timeout():
     def main():
         quick, slow = gosched.go(gosched.sleep, 0), gosched.go(gosched.sleep, 30)
+        until(quick.done)
         got = []
         with pytest.raises(TimeoutError, match="1 green threads have not ended in time"):
             for g in gosched.as_completed([quick, slow], timeout=0.05):

@@ -9,6 +9,7 @@ import time
 
 import gosched
 import pytest
+from conftest import until
 
 
 def test_timeout():
@@ -155,7 +156,7 @@ def test_shield():
 
     def main():
         green = gosched.go(body)
-        gosched.sleep(0.005)
+        until(lambda: green.state == "waiting")
         green.cancel()
         green.join()
 
@@ -180,7 +181,7 @@ def test_shield_of_one_that_was_cancelled_before():
 
     def main():
         green = gosched.go(body)
-        gosched.sleep(0.005)
+        until(lambda: green.state == "waiting")
         green.cancel()
         with pytest.raises(gosched.Cancelled):
             green.result()

@@ -8,7 +8,7 @@ import weakref
 
 import gosched
 import pytest
-from conftest import in_thread
+from conftest import in_thread, until
 
 LOCKS = [gosched.Mutex, gosched.RLock, gosched.Semaphore, gosched.Condition]
 
@@ -100,8 +100,7 @@ def test_acquire_inside():
             with pytest.raises(TimeoutError):
                 lock.acquire(timeout=0.01)
             waiter = gosched.go(lock.acquire)
-            gosched.yield_now()
-            assert waiter.state == "waiting"
+            until(lambda: waiter.state == "waiting")
             waiter.cancel()
             with pytest.raises(gosched.Cancelled):
                 waiter.result()
@@ -172,17 +171,18 @@ def test_condition(lock):
 
 def test_condition_notify_counts():
     def main():
-        condition, woken = gosched.Condition(), []
+        condition, entered, woken = gosched.Condition(), [], []
 
         def wait(i):
             with condition:
+                entered.append(i)
                 condition.wait()
                 woken.append(i)
 
         with gosched.TaskGroup() as tg:
             for i in range(6):
                 tg.go(wait, i)
-            gosched.yield_now()
+            until(lambda: len(entered) == 6)
             for n, total in ((2, 2), (0, 2), (1, 3)):
                 with condition:
                     condition.notify(n)
@@ -226,7 +226,7 @@ def test_condition_cancelled_holds_the_lock():
                     held.append(condition.acquire(False))
 
         green = gosched.go(wait)
-        gosched.yield_now()
+        until(lambda: green.state == "waiting")
         green.cancel()
         with pytest.raises(gosched.Cancelled):
             green.result()
@@ -387,8 +387,8 @@ def test_keyboard_interrupt_while_a_thread_waits(script):
         """
         import gosched
         event = gosched.Event()
-        print("ready")
         try:
+            print("ready")
             event.wait()
         except KeyboardInterrupt:
             print("interrupted")
