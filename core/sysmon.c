@@ -78,7 +78,7 @@ static struct {
   int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
   int64_t before; /* what the look before cost */
-  bool found;     /* the last look took a P from undeclared code that blocks */
+  bool found;     /* the last look took a P from undeclared code, other than a native hog's */
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
   bool suspect;   /* an M was seen outside for the first time, with work behind it */

@@ -117,6 +117,9 @@ void op_end(Rec *r);
 /* After an operation: true if it must be tried again.  Runs signal handlers after GS_EINTR and may
  * turn *code into RAISED.  shielded: not because the main green thread was cancelled. */
 bool op_again(Rec *r, bool shielded, int *code);
+/* Waits in fn(object, GS_FOREVER) whatever happens; a request to stop that comes meanwhile holds
+ * again afterwards.  Signal handlers run later. */
+int op_shielded(Rec *r, int (*fn)(void *, int64_t), void *object);
 /* Keeps the green thread on its thread while C frames below it may hold locks of that thread.
  * Before whatever enters the scheduler; stay_check where there may be no green thread. Destructors,
  * which run in the middle of anything, stand between gs_lock_os_thread and gs_unlock_os_thread. */

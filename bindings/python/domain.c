@@ -373,6 +373,17 @@ bool op_again(Rec *r, bool shielded, int *code) {
   return false;
 }
 
+int op_shielded(Rec *r, int (*fn)(void *, int64_t), void *object) {
+  int code;
+  pin_check(r);
+  r->where = state_waiting;
+  while ((code = fn(object, GS_FOREVER)) == GS_ECANCELED || code == GS_EINTR)
+    if (code == GS_ECANCELED) gs_uncancel();
+  op_end(r);
+  if (r->obj && r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
+  return code;
+}
+
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
   int code;
   if (g->finished) return GS_OK;

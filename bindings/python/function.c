@@ -366,12 +366,14 @@ static void unblock_begin(Unblock *u, Green *g, const Function *f, PyObject *con
   g->unblock = u;
 }
 
+static int wait_running(void *running, int64_t deadline) {
+  return gs_waitgroup_wait(running, deadline);
+}
+
 static void unblock_end(Unblock *u, Rec *r) {
   r->obj->unblock = u->outer;
   if (!u->called) return;
-  pin_check(r);
-  while (gs_waitgroup_wait(&u->running, GS_FOREVER) == GS_ECANCELED) gs_uncancel();
-  if (r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
+  op_shielded(r, wait_running, &u->running);
 }
 
 static bool cancelled(const Green *g) { return g->cancels && !g->shields; }

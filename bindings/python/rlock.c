@@ -199,15 +199,7 @@ static PyObject *threading_acquire_restore(PyObject *self, PyObject *state) {
     Py_BEGIN_ALLOW_THREADS code = gs_mutex_lock(&l->m, GS_FOREVER);
     Py_END_ALLOW_THREADS
   } else {
-    pin_check(r);
-    r->where = state_waiting;
-    while ((code = gs_mutex_lock(&l->m, GS_FOREVER)) != GS_OK)
-      if (code == GS_ECANCELED)
-        gs_uncancel();
-      else if (code != GS_EINTR)
-        break;
-    op_end(r);
-    if (r->obj && r->obj->cancels && !r->obj->shields && r->obj->handle) gs_cancel(r->obj->handle);
+    code = op_shielded(r, rlock_lock, l);
   }
   if (code != GS_OK) return raise_code(code, "RLock");
   l->owner = owner;

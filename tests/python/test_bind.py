@@ -184,6 +184,28 @@ def test_the_call_waits_for_unblock(pipe):
     assert order == ["unblocked", "returned"]
 
 
+def test_the_main_green_thread_waits_for_unblock(pipe, libc):
+    """What it waits in is interrupted now and then, to look for signals; the wait goes on."""
+    order = []
+
+    def unblock(*_):
+        os.write(pipe.w, b"x")
+        gosched.sleep(0.2)
+        order.append("unblocked")
+
+    read = gosched.bind(libc.read, unblock=unblock)
+
+    def main():
+        with pytest.raises(TimeoutError), gosched.timeout(0.02):
+            try:
+                read(pipe.r, pipe.buffer, 8)
+            finally:
+                order.append("returned")
+
+    gosched.run(main)
+    assert order == ["unblocked", "returned"]
+
+
 def test_an_error_in_unblock_is_reported(pipe, libc, monkeypatch):
     import sys
 
