@@ -546,7 +546,7 @@ GS_NOINLINE int gs_cgocallback_words(int (*fn)(void *, void *, void *), void *a,
   Quick q;
   if (likely(m != NULL && fn != NULL) && likely(quick_in(m, &q, sp))) {
     QUICK_G0(m);
-    *result = gs_arch_call3_here(fn, a, b, c, q.top);
+    *result = gs_arch_call3_here((uintptr_t)fn, a, b, c, q.top);
     quick_out(&q);
     return GS_OK;
   }

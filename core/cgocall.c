@@ -17,6 +17,7 @@
 #include <errno.h>
 
 #include "runtime.h"
+#include "words.h"
 
 #if GS_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -160,7 +161,7 @@ GS_NOINLINE GS_COLD static int call_lost(M *m, uint64_t old, gs_site *site, int 
 /* ---- calls with words ---- */
 
 typedef struct {
-  int (*fn)(void *, void *, void *);
+  void (*fn)(void *, void *, void *);
   void *a, *b, *c;
   int *saved_errno;
 } Words;
@@ -169,15 +170,14 @@ typedef struct {
 static int run_words(void *arg) {
   const Words *w = arg;
   errno = 0;
-  int r = w->fn(w->a, w->b, w->c);
+  w->fn(w->a, w->b, w->c);
   *w->saved_errno = errno;
-  return r;
+  return 0;
 }
 
-GS_NOINLINE static int words_slow(gs_site *site, int (*fn)(void *, void *, void *), void *a,
-                                  void *b, void *c, int *saved_errno) {
-  Words w = {fn, a, b, c, saved_errno};
-  return fn ? gs_cgocall_site(site, run_words, &w, NULL) : GS_EINVAL;
+GS_NOINLINE static int prepared_slow(const gs_prepared *call, void *b, void *a, int *saved_errno) {
+  Words w = {call->fn, a, b, (void *)(uintptr_t)call, saved_errno};
+  return gs_cgocall_site(call->site, run_words, &w, NULL);
 }
 
 /* ---- the end of the fast path ---- */
@@ -260,30 +260,36 @@ static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*
 }
 
 #ifdef GS_ARCH_CALL_HERE
-GS_NOINLINE GS_COLD static int words_lost(M *m, uint64_t old, gs_site *site, const Words *w) {
-  return call_lost(m, old, site, run_words, (void *)w, NULL);
+GS_NOINLINE GS_COLD static int prepared_lost(const gs_prepared *call, void *b, void *a,
+                                             int *saved_errno) {
+  M *m = gs_getm();
+  Words w = {call->fn, a, b, (void *)(uintptr_t)call, saved_errno};
+  return call_lost(m, m->sc - TO_CALL, call->site, run_words, &w, NULL);
 }
 
 /* The same where the language's lock has to be let go before the call and taken after it.  Both
  * hooks run in user code, with the P, which may be lost there as in any user code; sysmon keeps off
  * meanwhile (inhook, see hook_switch_in). */
-GS_NOINLINE static int words_hooked(M *m, G *g, gs_site *site, const Words *w) {
+GS_NOINLINE static int prepared_hooked(const gs_prepared *call, void *b, void *a,
+                                       int *saved_errno) {
+  M *m = gs_getm();
+  G *g = m->curg;
   const Domain *d = g->d;
+  if (!d->ops.release || !d->ops.switch_in) return prepared_slow(call, b, a, saved_errno);
   store_rlx(&m->inhook, 1);
   d->ops.release(d->ud, g->data);
   g->released = 1;
-  uint64_t s = m->sc;
-  bool begun = fast_begin(m, site, s);
+  bool begun = fast_begin(m, call->site, m->sc);
   store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
-  if (unlikely(!begun)) return words_lost(m, s, site, w);
+  if (unlikely(!begun)) return prepared_lost(call, b, a, saved_errno);
   *m->errno_at = 0;
-  int r = gs_arch_call3_here(w->fn, w->a, w->b, w->c, below(m->g0sp));
-  int e = *w->saved_errno = *m->errno_at;
+  gs_arch_call3_here((uintptr_t)call->fn, a, b, (void *)(uintptr_t)call, below(m->g0sp));
+  int e = *saved_errno = *m->errno_at;
   store_rlx(&m->inhook, 1);
   bool ended = fast_end(m);
   if (unlikely(!ended)) {
     store_rel(&m->inhook, 0);
-    return end_slow(m, NULL, r);
+    return end_slow(m, NULL, 0);
   }
   g->released = 0;
   d->ops.switch_in(d->ud, g->data);
@@ -293,33 +299,39 @@ GS_NOINLINE static int words_hooked(M *m, G *g, gs_site *site, const Words *w) {
   return GS_OK;
 }
 
-int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
-                     int *saved_errno) {
+int cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno) {
   M *m = gs_getm();
   uint64_t s;
-  if (unlikely(!m || !fn) || !fast_call(m, site, &s))
-    return words_slow(site, fn, a, b, c, saved_errno);
-  G *g = m->curg;
-  if (unlikely(g->hooked)) {
-    Words w = {fn, a, b, c, saved_errno};
-    if (g->d->ops.release && g->d->ops.switch_in) return words_hooked(m, g, site, &w);
-    return words_slow(site, fn, a, b, c, saved_errno);
-  }
-  if (!fast_begin(m, site, s)) {
-    Words w = {fn, a, b, c, saved_errno};
-    return words_lost(m, s, site, &w);
-  }
+  if (unlikely(!m) || !fast_call(m, call->site, &s)) return prepared_slow(call, b, a, saved_errno);
+  if (unlikely(m->curg->hooked)) return prepared_hooked(call, b, a, saved_errno);
+  if (!fast_begin(m, call->site, s)) return prepared_lost(call, b, a, saved_errno);
   *m->errno_at = 0;
-  int r = gs_arch_call3_here(fn, a, b, c, below(m->g0sp));
+  gs_arch_call3_here((uintptr_t)call->fn, a, b, (void *)(uintptr_t)call, below(m->g0sp));
   *saved_errno = *m->errno_at;
-  return fast_end(m) ? GS_OK : end_slow(m, NULL, r);
+  return fast_end(m) ? GS_OK : end_slow(m, NULL, 0);
 }
 #else
-int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
-                     int *saved_errno) {
-  return words_slow(site, fn, a, b, c, saved_errno);
+int cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno) {
+  return prepared_slow(call, b, a, saved_errno);
 }
 #endif
+
+typedef struct {
+  gs_prepared call;
+  int (*fn)(void *, void *, void *);
+  void *c;
+} Three;
+
+static void call_three(void *a, void *b, void *call) {
+  const Three *t = call;
+  t->fn(a, b, t->c);
+}
+
+int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
+                     int *saved_errno) {
+  Three t = {{site, call_three}, fn, c};
+  return fn ? cgocall_prepared(&t.call, b, a, saved_errno) : GS_EINVAL;
+}
 
 int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {
   if (!site) site = site_of((const void *)(uintptr_t)fn);

@@ -217,8 +217,8 @@ typedef struct gs_site {
   const char *name; /* shown in traces and dumps; NULL: the function's address */
   unsigned flags;   /* GS_SITE_… */
   /* ---- */
-  unsigned score;   /* >0: known long (decremented by short returns); atomic, sysmon and callers */
-  unsigned shorts;  /* run of short calls, saturating; atomic, callers */
+  unsigned short shorts; /* run of short calls, saturating; atomic, callers */
+  unsigned short score;  /* >0: known long (decremented by short returns); atomic, as retakes */
   uint64_t retakes; /* how often sysmon took the P from a call of this site, or a critical one was
                        not short (only builds with checks look); atomic, sysmon and callers */
 } gs_site;

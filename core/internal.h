@@ -259,14 +259,16 @@ void entersyscall_pless(M *m, G *g, gs_site *site);
 M *exitsyscall(M *m, G *g, bool stay);
 M *exitsyscall_lost(M *m, G *g, P *p, bool stay); /* pw was not p */
 #define SHORT_RUN 16u /* so many short calls in a row make a site known short */
-/* Nothing to decide at entry: known short, no hints. */
+/* Nothing to decide at entry: known short, no score, no hints.  One load of all three. */
 static inline bool site_is_short(const gs_site *site) {
-  typedef uint64_t __attribute__((may_alias)) both; /* flags and score in one load */
-  return load_rlx(&site->shorts) >= SHORT_RUN && load_rlx((const both *)&site->flags) == 0;
+  typedef uint64_t __attribute__((may_alias)) all;
+  return load_rlx((const all *)&site->flags) == (uint64_t)SHORT_RUN << 32;
 }
 _Static_assert(offsetof(gs_site, flags) % 8 == 0 &&
-                   offsetof(gs_site, score) == offsetof(gs_site, flags) + 4,
-               "site_is_short reads flags and score together");
+                   offsetof(gs_site, shorts) == offsetof(gs_site, flags) + 4 &&
+                   offsetof(gs_site, score) == offsetof(gs_site, flags) + 6 &&
+                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "site_is_short reads flags, shorts and score together");
 M *reacquire(M *m, G *g, bool stay); /* the P was lost: another one, or the queue */
 #define NSITES 1024u                 /* 10 bits */
 extern gs_site gs_sites[NSITES] __attribute__((visibility("hidden")));

@@ -122,11 +122,11 @@ static void learn_short(G *g, gs_site *site) {
   uint32_t score = load_rlx(&site->score);
   if (unlikely(score != 0)) {
     /* Known long, and yet it kept its P: nobody was waiting.  Neither long nor short is proved. */
-    if (g->handed_at == 0) store_rlx(&site->score, score - 1);
+    if (g->handed_at == 0) store_rlx(&site->score, (unsigned short)(score - 1));
     return;
   }
   uint32_t shorts = load_rlx(&site->shorts);
-  if (unlikely(shorts < SHORT_RUN)) store_rlx(&site->shorts, shorts + 1);
+  if (unlikely(shorts < SHORT_RUN)) store_rlx(&site->shorts, (unsigned short)(shorts + 1));
 }
 
 /* After a hand-off at entry. */
@@ -137,7 +137,7 @@ static void learn_handed(G *g, gs_site *site) {
   if (took >= LONG_NS)
     store_rlx(&site->score, SCORE_LONG);
   else
-    store_rlx(&site->score, score > 8 ? score - 8 : 0);
+    store_rlx(&site->score, (unsigned short)(score > 8 ? score - 8 : 0));
 }
 
 static inline M *back_with_p(M *m, G *g) {

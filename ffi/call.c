@@ -250,12 +250,6 @@ static int call_libffi(const gs_func *func, void *ret, void *const *args, int *s
   return e;
 }
 
-static inline int call_planned(const gs_func *func, void *ret, void *const *args,
-                               int *saved_errno) {
-  return gs_cgocall_words(func->site, func->thunk, (void *)args, ret, func->plan->steps,
-                          saved_errno);
-}
-
 /* By libffi, or with a result or an errno that nobody wants, or not in the size that it has. */
 __attribute__((noinline)) static int call_general(const gs_func *func, void *ret, void *const *args,
                                                   int *saved_errno) {
@@ -267,7 +261,8 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
   void *to = room ? &other : ret;
   if (!ret) to = size > sizeof(other) ? malloc(size) : &other;
   if (!to) return GS_ENOMEM;
-  int e = call_planned(func, to, args, saved_errno ? saved_errno : &unwanted);
+  int e =
+      cgocall_prepared(&func->plan->call, to, (void *)args, saved_errno ? saved_errno : &unwanted);
   if ((e == GS_OK || e == GS_ECALLBACK) && room && ret) memcpy(ret, &other, size);
   if (to != ret && to != &other) free(to);
   return e;
@@ -290,7 +285,7 @@ bool gsf_call_here(const gs_func *func, void *ret, void **args, int *saved_errno
   }
   if (func->room) c.ret = &other;
   errno = 0;
-  func->thunk((void *)args, c.ret, (void *)(uintptr_t)func->plan->steps);
+  func->plan->call.fn((void *)args, c.ret, func->plan);
   *saved_errno = errno;
   if (func->room && ret) memcpy(ret, &other, size);
   return true;
@@ -302,9 +297,8 @@ bool gsf_small_result(const gs_func *func) { return func->ret->canon->size <= si
  * (closing.c), and nothing is read from it then. */
 int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
   if (!func || (!args && func->nargs)) return GS_EINVAL;
-  if (!func->plan || !ret || !saved_errno || func->room)
-    return call_general(func, ret, args, saved_errno);
-  return call_planned(func, ret, args, saved_errno);
+  if (!func->quick || !ret || !saved_errno) return call_general(func, ret, args, saved_errno);
+  return cgocall_prepared(func->quick, ret, (void *)args, saved_errno);
 }
 
 typedef struct errand {

@@ -28,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../core/words.h"
 #include "gosched_ffi.h"
 
 /* ---- arena.c --------------------------------------------------------------------------------- */
@@ -264,11 +265,11 @@ void gsf_site_release(gs_site *site);
 typedef struct gsf_plan gsf_plan; /* see plan.h */
 
 struct gs_func {
+  const gs_prepared *quick; /* the plan's, if it writes the result as it is; else NULL */
+  gsf_plan *plan;           /* NULL: by libffi */
   void (*fn)(void);
-  gsf_plan *plan;                       /* NULL: by libffi */
-  int (*thunk)(void *, void *, void *); /* what makes a planned call */
-  size_t room; /* a planned result's size, if it is written in more bytes than it has; or 0 */
   gs_site *site;
+  size_t room;   /* a planned result's size, if it is written in more bytes than it has; or 0 */
   ffi_cif cif;   /* without a plan */
   size_t copies; /* without a plan: room for arguments that go by reference to a copy, or 0 */
   const gs_type *ret;

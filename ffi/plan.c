@@ -115,10 +115,15 @@ void gsf_plan_word(gsf_planner *p, size_t bytes, size_t arg, size_t inside) {
 
 void gsf_plan_stack(gsf_planner *p, unsigned load, size_t arg) {
   unsigned pair;
+  if (p->run == GENERAL && load == p->run_load && arg == p->run_first + GENERAL + p->run_on_stack)
+    p->run_on_stack++;
+  else
+    p->stack_other = true;
   p->bytes += 8;
   if (makes_pair(p->stack_half, p->stack_half_load, load, arg, &pair)) {
     p->nstack--;
     on_stack(p, STEP_STACK_PAIR + pair, arg - 1, 0);
+    if (MERGED && p->nstack == 1) p->stack_begin = BEGIN_STACK_PAIR + pair;
     p->stack_half = 0;
     return;
   }
@@ -127,6 +132,7 @@ void gsf_plan_stack(gsf_planner *p, unsigned load, size_t arg) {
 }
 
 void gsf_plan_copy(gsf_planner *p, size_t arg, size_t size, size_t align) {
+  p->stack_other = true;
   if (align > 8 && p->bytes % 16) {
     on_stack(p, STEP_ALIGN, 0, 0);
     p->bytes += 8;
@@ -135,7 +141,10 @@ void gsf_plan_copy(gsf_planner *p, size_t arg, size_t size, size_t align) {
   p->bytes += (size + 7) / 8 * 8;
 }
 
-void gsf_plan_result(gsf_planner *p) { in_register(p, STEP_RESULT, 0, 0); }
+void gsf_plan_result(gsf_planner *p) {
+  in_register(p, STEP_RESULT, 0, 0);
+  p->framed = true;
+}
 
 unsigned gsf_plan_load(const gs_type *t) {
   const gs_type *c = t->canon;
@@ -156,22 +165,57 @@ unsigned gsf_plan_load(const gs_type *t) {
   }
 }
 
+static unsigned whole(unsigned back) {
+  switch (back) {
+    case BACK_NONE: return WHOLE_NONE;
+    case BACK_4: return WHOLE_4;
+    case BACK_8: return WHOLE_8;
+    default: return WHOLES;
+  }
+}
+
+/* The only step in registers becomes the call as well, and takes those on the stack with it; false:
+ * there is no such code. */
+static bool merged(const gs_func *f, gsf_planner *p, unsigned back) {
+  unsigned w = whole(back);
+  if (!MERGED || w == WHOLES || p->nregs != 1 || p->begin < BEGIN_GENERAL || p->regs[0].arg)
+    return false;
+  if (!p->framed) {
+    p->begin = BEGIN_WHOLE + (p->begin - BEGIN_GENERAL) * WHOLES + w;
+  } else {
+    if (p->run_on_stack == 0 || p->run_on_stack > ON_STACK || p->stack_other) return false;
+    p->begin = BEGIN_LONG + ((p->run_on_stack - 1) * 3 + p->run_load - LOAD_U32) * WHOLES + w;
+    p->framed = false;
+    p->nstack = 0;
+  }
+  p->regs[0].inside = (uintptr_t)f->fn;
+  return true;
+}
+
 /* false: something is left to libffi. */
 static bool collect(gs_func *f, gsf_planner *p) {
   unsigned back;
   p->begin = BEGIN;
+  p->stack_begin = BEGIN_STACK;
   if (!gsf_arch_plan_ret(p, f->ret, &back, &f->room)) return false;
   for (size_t i = 0; i < f->nargs; i++)
     if (!gsf_arch_plan_arg(p, f->args[i], i)) return false;
-  if (p->nregs == 0) p->begin = BEGIN_CALL + back;
-  if (p->bytes) p->begin = BEGIN_STACK;
-  p->regs[p->nregs++] = (gsf_step){code_of(STEP_CALL + back), p->vector, (uintptr_t)f->fn};
+  p->framed |= p->bytes != 0;
+  if (!merged(f, p, back)) {
+    unsigned call = MERGED && p->framed ? FRAMED_CALL : STEP_CALL;
+    if (p->nregs == 0) p->begin = BEGIN_CALL + back;
+    p->regs[p->nregs++] = (gsf_step){code_of(call + back), p->vector, (uintptr_t)f->fn};
+  }
+  if (p->framed) p->begin = p->stack_begin;
   return true;
 }
 
-static gsf_plan *write_down(const gsf_planner *p) {
+static gsf_plan *write_down(const gsf_planner *p, gs_site *site) {
   gsf_plan *plan = malloc(sizeof(*plan) + (p->nstack + p->nregs) * sizeof(*plan->steps));
   if (!plan) return NULL;
+  plan->call.site = site;
+  const char *begin = code_of(p->begin);
+  memcpy(&plan->call.fn, &begin, sizeof(begin)); /* ISO C has no cast from data to a function */
   plan->stack = (p->bytes + 15) / 16 * 16;
   memcpy(plan->steps, p->stack, p->nstack * sizeof(*p->stack));
   memcpy(plan->steps + p->nstack, p->regs, p->nregs * sizeof(*p->regs));
@@ -187,10 +231,9 @@ int gsf_plan_make(gs_func *f, gs_ffi_error *err) {
   if (!steps) return gsf_nomem(err);
   gsf_planner p = {.stack = steps, .regs = steps + cap};
   if (collect(f, &p)) {
-    f->plan = write_down(&p);
-    const char *begin = code_of(p.begin);
-    memcpy(&f->thunk, &begin, sizeof(f->thunk)); /* ISO C has no cast from data to a function */
+    f->plan = write_down(&p, f->site);
     if (!f->plan) e = gsf_nomem(err);
+    if (f->plan && !f->room) f->quick = &f->plan->call;
   }
   free(steps);
   return e;

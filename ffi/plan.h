@@ -22,9 +22,13 @@ typedef struct gsf_step {
 } gsf_step;
 
 struct gsf_plan {
-  uint64_t stack; /* bytes that arguments need there; a multiple of 16 */
+  gs_prepared call; /* what the thunk gets as its third word */
+  uint64_t stack;   /* bytes that arguments need there; a multiple of 16 */
   gsf_step steps[];
 };
+_Static_assert(offsetof(gsf_plan, stack) == 16 && offsetof(gsf_plan, steps) == 24 &&
+                   sizeof(gsf_step) == 24,
+               "the thunk knows these offsets");
 
 /* Kinds of value, the first seven of every section that takes integers. */
 enum { LOAD_U8, LOAD_S8, LOAD_U16, LOAD_S16, LOAD_U32, LOAD_S32, LOAD_64, LOADS };
@@ -48,12 +52,15 @@ enum { LOAD_FLOAT, LOAD_DOUBLE, WORD_FLOAT, WORD_DOUBLE, VECTOR_STEPS };
 #if defined(__x86_64__)
 #define GENERAL 6
 #define VECTOR 8
+#define MERGED 1
 #elif defined(__aarch64__)
 #define GENERAL 8
 #define VECTOR 8
+#define MERGED 0
 #else
 #define GENERAL 0
 #define VECTOR 0
+#define MERGED 0
 #endif
 
 /* Two arguments in a row that go to registers in a row, or to the stack, in one step: each
@@ -108,7 +115,25 @@ enum {
   BEGIN_PAIR = BEGIN_GENERAL + LOADS,
   BEGIN_RUN = BEGIN_PAIR + PAIRS,
   BEGIN_CALL = BEGIN_RUN + RUNS,
-  STEPS = BEGIN_CALL + BACKS,
+  BEGIN_END = BEGIN_CALL + BACKS,
+};
+
+/* With MERGED, the commonest calls have no jumps at all: one piece of code loads all the arguments
+ * and calls, if the result is one that WHOLE_… names.  And as long as no step puts anything on the
+ * stack, there is no frame: there are two versions of the call. */
+enum { WHOLE_NONE, WHOLE_4, WHOLE_8, WHOLES };
+#define ON_STACK \
+  4 /* so many arguments at most on the stack, of the same kind as those of the run */
+
+enum {
+  FRAMED_CALL = BEGIN_END,                /* STEP_CALL, but after BEGIN_STACK… */
+  BEGIN_STACK_PAIR = FRAMED_CALL + BACKS, /* BEGIN_STACK and the first STEP_STACK_PAIR */
+  /* What is one BEGIN_GENERAL, BEGIN_PAIR or BEGIN_RUN, and the call. */
+  BEGIN_WHOLE = BEGIN_STACK_PAIR + PAIRS,
+  /* The longest run, one to ON_STACK of the same kind on the stack, and the call. */
+  BEGIN_LONG = BEGIN_WHOLE + (LOADS + PAIRS + RUNS) * WHOLES,
+  MERGED_END = BEGIN_LONG + ON_STACK * 3 * WHOLES,
+  STEPS = MERGED ? MERGED_END : BEGIN_END,
 };
 
 /* For making a plan.  What goes to the stack is put there before registers are loaded:
@@ -123,7 +148,12 @@ typedef struct gsf_planner {
   /* A run: so many arguments from run_first on are all that is in registers, in their order. */
   size_t run_first;
   unsigned run, run_load;
+  /* So many go on with it on the stack, in their order; other things are there. */
+  unsigned run_on_stack;
+  bool stack_other;
   unsigned begin;           /* BEGIN_… for the first step in registers */
+  unsigned stack_begin;     /* and for the first on the stack */
+  bool framed;              /* by that one, because something is on the stack or in memory */
   unsigned general, vector; /* registers in use */
 } gsf_planner;
 
@@ -147,8 +177,8 @@ bool gsf_arch_plan_arg(gsf_planner *p, const gs_type *t, size_t i);
 bool gsf_arch_plan_ret(gsf_planner *p, const gs_type *t, unsigned *back, size_t *room);
 
 /* Where the code is, and how far each step is from there.  What the steps of BEGIN_… lead to is
- * called as int (void *args, void *ret, void *steps), steps being those behind it; it makes the
- * call and returns 0.  ret is not NULL unless the function is void. */
+ * called as void (void *args, void *ret, void *plan); it makes the call.  ret is not NULL unless
+ * the function is void. */
 extern const char gsf_arch_thunk[] __attribute__((visibility("hidden")));
 extern const int32_t gsf_arch_steps[STEPS] __attribute__((visibility("hidden")));
 

@@ -56,7 +56,7 @@ class Result:
     def figures(self, side: Side) -> Figures | None:
         """The side's figures; None if it was not measured."""
         samples = self.outcomes[side].samples.get(self.row.quantity)
-        return figures(samples, self.row.events) if samples else None
+        return figures(samples, self.row.events, self.row.solo) if samples else None
 
     @property
     def unit(self) -> str:
@@ -128,7 +128,7 @@ def figures_text(result: Result, side: Side, notes: Footnotes) -> str:
     found = result.figures(side)
     if found is None:
         return notes.mark(result.outcomes[side])
-    second = found.high if result.row.events else found.typical
+    second = found.high if result.row.events or result.row.solo else found.typical
     return f"{number(found.low)} / {number(second)}"
 
 
@@ -159,7 +159,8 @@ def legend() -> list[str]:
     """What the columns mean, below the table."""
     return [
         "Figures: minimum / median; hand-offs and sleeps: p50 / p99.  "
-        "Ratio: gosched / reference, of medians or p50s; below 1 gosched is faster.",
+        "Ratio: gosched / reference, of medians or p50s,",
+        "where one thread computes alone of minima; below 1 gosched is faster.",
         "Floor: what the machine costs without a scheduler.  A goal with another system's name in "
         "brackets is that system's distance from Go.  More: bench/README.md.",
     ]
@@ -177,6 +178,8 @@ def json_row(result: Result) -> dict[str, Any]:
             entry["why"] = outcome.why
         elif row.events:
             entry |= {"p50": found.low, "p99": found.high}
+        elif row.solo:
+            entry |= {"min": found.low, "median": found.high}
         else:
             entry |= {"min": found.low, "median": found.typical}
         if side != row.ours:

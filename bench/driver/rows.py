@@ -38,6 +38,7 @@ class Row:
     cold: bool = False  # one sample a process: what is measured is the first time
     quantity: str = "time"  # or "rss" (peak, MiB) or "threads", of the same processes
     batch: str = ""  # rows of one batch share the sides they have in common; "": alone
+    solo: bool = False  # one thread computes all the time: many short samples, compared by minima
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -74,7 +75,7 @@ def floor(label: str, row: str) -> Side:
 def call_rows() -> list[Row]:
     indirect, empty = floor("indirect call", "floor.call"), go("call.empty")
     rows = [
-        Row(f"call.{name}", c(f"call.{name}"), indirect, (empty,), goals, batch="call")
+        Row(f"call.{name}", c(f"call.{name}"), indirect, (empty,), goals, batch="call", solo=True)
         for name, goals in (
             ("nosite", (times(0.15, "Go"),)),
             ("site", (times(0.15, "Go"),)),
@@ -82,21 +83,18 @@ def call_rows() -> list[Row]:
         )
     ]
     rows += [
-        Row("callback", c("callback"), None, (go("callback"),), (times(0.35, "Go"),)),
-        Row("callback.ffi", c("callback.ffi"), None, (go("callback"),), (times(0.35, "Go"),)),
-        Row(
-            "callback.foreign",
-            c("callback.foreign"),
-            None,
-            (go("callback.foreign"),),
-            (times(0.5, "Go"),),
-        ),
+        Row(name, c(name), None, (go(other),), (times(limit, "Go"),), solo=True)
+        for name, other, limit in (
+            ("callback", "callback", 0.35),
+            ("callback.ffi", "callback", 0.35),
+            ("callback.foreign", "callback.foreign", 0.5),
+        )
     ]
     for n in (0, 1, 4, 6, 8):
         others = (floor("ffi_call", f"floor.ffi{n}"), go(f"call.int{n}"), purego(f"call.int{n}"))
         goals = (times(0.3, "Go"), plus(12, "indirect call"))
         indirect = floor("indirect call", f"floor.int{n}")
-        rows.append(Row(f"call.ffi{n}", c(f"call.ffi{n}"), indirect, others, goals))
+        rows.append(Row(f"call.ffi{n}", c(f"call.ffi{n}"), indirect, others, goals, solo=True))
     return rows
 
 
@@ -133,6 +131,7 @@ def switch_rows() -> list[Row]:
             floors.get(name),
             peers(name) if name.startswith("spawn.") else (go(name),),
             goal,
+            solo=name.startswith("yield") or (name.endswith(".w1") and name != "spawn.burst.w1"),
         )
         for name, goal in goals.items()
     ]
@@ -239,7 +238,8 @@ def python_call_rows() -> list[Row]:
     api, abi = Side("cffi API", "calls", "cffi.api"), Side("cffi ABI", "calls", "cffi.abi")
     others = (Side("ctypes", "calls", "ctypes.bare"), Side("ctypes typed", "calls", "ctypes.typed"))
     goals = (times(1, "cffi API"), times(0.5, "cffi ABI"))
-    return [Row("py.call.add", Side(OURS, "gosched", "call.add"), None, (api, abi, *others), goals)]
+    side = Side(OURS, "gosched", "call.add")
+    return [Row("py.call.add", side, None, (api, abi, *others), goals, solo=True)]
 
 
 def python_switch_rows() -> list[Row]:
@@ -261,6 +261,7 @@ def python_switch_rows() -> list[Row]:
             None,
             sides("spawn.join", "uvloop", "asyncio", "gevent", "greenlet"),
             (times(0.2, "uvloop"),),
+            solo=True,
         ),
         Row(
             "py.switch",
@@ -268,6 +269,7 @@ def python_switch_rows() -> list[Row]:
             None,
             sides("switch", "greenlet", "uvloop", "gevent", "asyncio"),
             (times(0.6, "greenlet"),),
+            solo=True,
         ),
         Row(
             "py.chan",
@@ -275,6 +277,7 @@ def python_switch_rows() -> list[Row]:
             None,
             sides("chan", "gevent", "uvloop", "asyncio"),
             (times(0.2, "gevent"),),
+            solo=True,
         ),
     ]
 
@@ -357,6 +360,11 @@ class Batch:
     def cold(self) -> bool:
         """Whether each process gives one sample only."""
         return any(row.cold for row in self.rows)
+
+    @property
+    def solo(self) -> bool:
+        """Whether all that is measured is one thread that computes."""
+        return all(row.solo for row in self.rows)
 
 
 def batches(rows: Sequence[Row]) -> list[Batch]:

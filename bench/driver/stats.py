@@ -1,8 +1,10 @@
 """Samples to figures, figures to verdicts.
 
-A row is judged by two figures of its samples: minimum and median where a sample is the mean of many
-operations (the minimum is what the machine can do, the median what it usually does), p50 and p99
-where each sample is one event.  A ratio is one of medians, or of p50s.
+A row is judged by two figures of its samples: minimum and median where a sample is the mean of
+many operations (the minimum is what the machine can do, the median what it usually does), p50 and
+p99 where each sample is one event.  A ratio is one of medians, or of p50s; where one thread
+computes and waits for nobody, what is above the minimum is the time of others, and a ratio is one
+of minima.
 
 What was not measured is never "met": a verdict needs both figures it compares.
 """
@@ -24,7 +26,8 @@ OURS = "gosched"  # the label of the side that is judged
 class Figures:
     """Two figures of a side's samples, the one it is compared by, and how many samples there were.
 
-    low and typical are minimum and median of loops, p50 and p50 of events; high is p99 of events.
+    low and typical are minimum and median of loops, p50 and p50 of events, minimum and minimum of
+    loops of one thread; high is p99 of events, and the median of loops of one thread.
     """
 
     low: float
@@ -51,8 +54,10 @@ def percentile(samples: Sequence[float], percent: float) -> float:
     return sorted(samples)[max(rank, 1) - 1]
 
 
-def figures(samples: Sequence[float], events: bool) -> Figures:
-    """The figures of samples that are single events, or means of loops."""
+def figures(samples: Sequence[float], events: bool, solo: bool = False) -> Figures:
+    """The figures of samples that are single events, or means of loops, of one thread or not."""
+    if solo:
+        return Figures(min(samples), min(samples), statistics.median(samples), len(samples))
     if events:
         p50 = percentile(samples, 50)
         return Figures(p50, p50, percentile(samples, 99), len(samples))

@@ -16,6 +16,9 @@ class FiguresTest(unittest.TestCase):
     def test_loops_give_minimum_and_median(self) -> None:
         self.assertEqual(figures([5, 1, 9], events=False), Figures(1, 5, 9, 3))
 
+    def test_loops_of_one_thread_are_compared_by_their_minimum(self) -> None:
+        self.assertEqual(figures([5, 1, 9], events=False, solo=True), Figures(1, 1, 5, 3))
+
     def test_events_give_p50_and_p99(self) -> None:
         samples = [float(n) for n in range(1, 201)]
         self.assertEqual(figures(samples, events=True), Figures(100, 100, 198, 200))

@@ -43,9 +43,9 @@ static inline __attribute__((always_inline)) int gs_arch_call_here(int (*fn)(voi
   return r;
 }
 
-/* The same for fn(a, b, c). */
-static inline __attribute__((always_inline)) int gs_arch_call3_here(
-    int (*fn)(void *, void *, void *), void *a, void *b, void *c, void *sp) {
+/* The same for the function at fn, with a, b, c; if it returns an int, that is the result. */
+static inline __attribute__((always_inline)) int gs_arch_call3_here(uintptr_t fn, void *a, void *b,
+                                                                    void *c, void *sp) {
   int r;
   void *saved;
   __asm__ volatile(GS_ARCH_CALL_ON("%[sp]")

@@ -2,7 +2,8 @@
  *
  * What amd64.S says holds here, too.
  *
- *     step      go 0, arg 8, inside 16; 24 bytes; below the first, at -8: bytes for the stack
+ *     plan      steps 24, before them at 16: bytes for the stack
+ *     step      go 0, arg 8, inside 16; 24 bytes
  *
  *     x29       this frame: at 16 is ret
  *     x9        the step            x10  args            x11, x12  whatever a step needs
@@ -168,7 +169,6 @@
         .endm
 
         .macro  RETURN
-        mov     w0, #0
         mov     sp, x29
         .cfi_remember_state
         ldp     x29, x30, [sp], #32
@@ -252,7 +252,7 @@
         mov     x29, sp
         .cfi_restore_state
         str     x1, [sp, #16]
-        mov     x9, x2
+        add     x9, x2, #24
         mov     x10, x0
         .endm
 

@@ -23,7 +23,7 @@ static void learn(int (*fn)(void *), void *arg) {
 /* Whatever sysmon has found. */
 static void short_again(void) {
   store_rlx(&site.score, 0);
-  store_rlx(&site.shorts, 100);
+  store_rlx(&site.shorts, SHORT_RUN);
 }
 
 /* ---- what is seen of it ---- */

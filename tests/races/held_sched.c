@@ -584,7 +584,7 @@ static void nobody_at_the_clock(void *arg) {
 static Hold deep;
 
 static void block_with_work_behind(void *arg) {
-  gs_site site = {.name = "until_ran", .shorts = 1000}; /* known short: it pokes nobody */
+  gs_site site = {.name = "until_ran", .shorts = 16}; /* known short: it pokes nobody */
   int r;
   go(set_ran, NULL);
   atomic_store(&phase, 1);
