@@ -214,6 +214,14 @@ GS_NOINLINE GS_COLD static int end_slow(M *m, int *result, int r) {
  *
  * errno needs no care: the same thread goes on, and nothing here changes it. */
 
+static inline __attribute__((always_inline)) bool has_p(const M *m, const P *p) {
+#ifdef GS_ARCH_WORD_IS
+  return likely(gs_arch_word_is(&m->pw, (uintptr_t)p));
+#else
+  return likely(load_acq(&m->pw) == (uintptr_t)p);
+#endif
+}
+
 /* May the call go this way?  *s is sc as it is. */
 static inline __attribute__((always_inline)) bool fast_call(const M *m, const gs_site *site,
                                                             uint64_t *s) {
@@ -228,7 +236,7 @@ static inline __attribute__((always_inline)) bool fast_begin(M *m, gs_site *site
   store_rlx(&m->curg->site, site);
   store_rel(&m->sc, s + TO_CALL);
   compiler_fence();
-  if (unlikely(load_acq(&m->pw) != (uintptr_t)p)) return false;
+  if (!has_p(m, p)) return false;
   m->oldp = p;
   os_preempt_ext_enter(m);
   store_rlx(&m->incgo_ncgo, ONE_DEEP);
@@ -243,7 +251,7 @@ static inline __attribute__((always_inline)) bool fast_end(M *m) {
   store_rel(&m->sc, m->sc + TO_USER);
   compiler_fence();
   const P *p = m->p;
-  return likely(load_acq(&m->pw) == (uintptr_t)p && !load_rlx(&p->preempt));
+  return has_p(m, p) && likely(!load_rlx(&p->preempt));
 }
 
 static inline __attribute__((always_inline)) int call_site(gs_site *site, int (*fn)(void *),

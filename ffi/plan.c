@@ -178,7 +178,7 @@ static unsigned whole(unsigned back) {
  * there is no such code. */
 static bool merged(const gs_func *f, gsf_planner *p, unsigned back) {
   unsigned w = whole(back);
-  if (!MERGED || w == WHOLES || p->nregs != 1 || p->begin < BEGIN_GENERAL || p->regs[0].arg)
+  if (!MERGED || w == WHOLES || f->variadic || p->nregs != 1 || p->begin < BEGIN_GENERAL)
     return false;
   if (!p->framed) {
     p->begin = BEGIN_WHOLE + (p->begin - BEGIN_GENERAL) * WHOLES + w;

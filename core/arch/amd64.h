@@ -13,6 +13,19 @@ static inline void *gs_arch_getm(void) {
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+/* Is *word equal to value?  A load that acquires, and a comparison, as one operation, which
+ * compilers do not make of an atomic load. */
+#define GS_ARCH_WORD_IS 1
+static inline __attribute__((always_inline)) bool gs_arch_word_is(const uintptr_t *word,
+                                                                  uintptr_t value) {
+  bool is;
+  __asm__ volatile("cmpq %[word], %[value]"
+                   : "=@cce"(is)
+                   : [word] "m"(*word), [value] "r"(value)
+                   : "memory");
+  return is;
+}
+
 /* gs_arch_call without the calls around it, *sp included.  Unwinders find the way out because the
  * function that this stands in has rbp for its frame, which asking for the frame's address makes
  * sure of; and as in amd64.S it says that it is a signal frame, for gdb, and has a personality. */

@@ -302,8 +302,8 @@
         \return
         .endm
 
-/* All the arguments, from the first, by a macro with its own; and the call, without vector
- * registers. */
+/* All the arguments, from the first, by a macro with its own; and the call, of what is not
+ * variadic. */
         .macro  WHOLE load:vararg
         BEGIN_WHOLE
         \load
@@ -322,7 +322,6 @@
         .endm
 
         .macro  CALL_WHOLE
-        xorl    %eax, %eax
         callq   *40(%r10)
         popq    %rsi
         .cfi_adjust_cfa_offset -8
@@ -397,7 +396,6 @@
         .endm
 
         .macro  CALL_LONG n
-        xorl    %eax, %eax
         callq   *40(%r10)
         .if     \n > 2
         addq    $32, %rsp
@@ -411,11 +409,15 @@
         .endm
 
 /* The beginning of a function. */
-        .macro  BEGIN
+        .macro  BEGIN_PLAIN
         .p2align 5
         .cfi_def_cfa rsp, 8
         .cfi_restore rbp
         STEP
+        .endm
+
+        .macro  BEGIN
+        BEGIN_PLAIN
         pushq   %rsi
         .cfi_def_cfa_offset 16
         movq    %rdi, %r11
@@ -424,20 +426,14 @@
 
 /* The same with all in one piece: r10 is the plan, with the function at 40, and rdi args still. */
         .macro  BEGIN_WHOLE
-        .p2align 5
-        .cfi_def_cfa rsp, 8
-        .cfi_restore rbp
-        STEP
+        BEGIN_PLAIN
         pushq   %rsi
         .cfi_def_cfa_offset 16
         movq    %rdx, %r10
         .endm
 
         .macro  BEGIN_FRAMED
-        .p2align 4
-        .cfi_def_cfa rsp, 8
-        .cfi_restore rbp
-        STEP
+        BEGIN_PLAIN
         pushq   %rbp
         .cfi_def_cfa_offset 16
         .cfi_offset rbp, -16
