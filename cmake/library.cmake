@@ -77,12 +77,30 @@ endforeach()
 
 # ---- libraries -------------------------------------------------------------------------------
 
+# An archive has no version script: all that its objects share among each other would be the
+# program's to clash with.  So its objects become one, in which only what begins with gs_ has a name
+# for others.
+set(one "${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/gosched_one${CMAKE_C_OUTPUT_EXTENSION}")
+add_custom_command(
+  OUTPUT "${one}"
+  COMMAND "${CMAKE_LINKER}" -r -o "${one}" $<TARGET_OBJECTS:gosched_core>
+          $<TARGET_OBJECTS:gosched_ffi>
+  COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbol=gs_*" "${one}"
+  DEPENDS $<TARGET_OBJECTS:gosched_core> $<TARGET_OBJECTS:gosched_ffi>
+  COMMAND_EXPAND_LISTS VERBATIM
+  COMMENT "One object for the static library")
+set_source_files_properties("${one}" PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+
 add_library(gosched_shared SHARED)
-add_library(gosched_static STATIC)
+add_library(gosched_static STATIC "${one}")
+# For tests that look inside.
+add_library(gosched_internal STATIC)
 add_library(gosched::gosched ALIAS gosched_shared)
 add_library(gosched::static ALIAS gosched_static)
-foreach(library IN ITEMS gosched_shared gosched_static)
+foreach(library IN ITEMS gosched_shared gosched_internal)
   target_sources(${library} PRIVATE $<TARGET_OBJECTS:gosched_core> $<TARGET_OBJECTS:gosched_ffi>)
+endforeach()
+foreach(library IN ITEMS gosched_shared gosched_static gosched_internal)
   target_include_directories(${library} INTERFACE $<BUILD_INTERFACE:${GS_INCLUDE_DIR}>
                                                   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(
@@ -90,6 +108,7 @@ foreach(library IN ITEMS gosched_shared gosched_static)
                        $<INSTALL_INTERFACE:ffi>)
   set_target_properties(${library} PROPERTIES OUTPUT_NAME gosched LINKER_LANGUAGE C)
 endforeach()
+set_target_properties(gosched_internal PROPERTIES OUTPUT_NAME gosched_internal)
 set_target_properties(gosched_static PROPERTIES EXPORT_NAME static)
 set_target_properties(
   gosched_shared

@@ -13,3 +13,8 @@ cat "$BUILD"/include/gosched*.h | tr '\n' ' ' | grep -oE 'GS_API [^;(]*gs_[a-z0-
 [ "$(wc -l <declared)" -gt 20 ] || fail "the headers declare only: $(cat declared)"
 diff -u declared exported || fail "declared (-) and exported (+) are not the same"
 echo "$(wc -l <exported) symbols"
+
+# The archive, too, has no names but its own for a program to clash with.
+nm -g --defined-only "$BUILD/lib/libgosched.a" | awk 'NF == 3 { print $3 }' >archived
+[ "$(wc -l <archived)" -gt 20 ] || fail "libgosched.a defines only: $(cat archived)"
+if grep -v '^gs_' archived; then fail "libgosched.a defines these names"; fi
