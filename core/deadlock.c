@@ -140,13 +140,22 @@ static void tell_main(void) {
   if (load_sc(&g->park) == PARKED && claim(g, GS_EDEADLOCK)) ready(NULL, g);
 }
 
-void deadlock_check(void) {
-  if (!all_idle() || somebody_outside() || switches() == dead.seen) return;
+/* How many sleep for good, told in *report if it is not NULL (*report: NULL is out of memory). */
+static size_t look(char **report) {
+  if (!all_idle() || somebody_outside()) return 0;
   stop_world("deadlock?");
   size_t n = all_idle() && !somebody_outside() ? all_asleep() : 0;
-  char *report = n ? write_report(n) : NULL;
-  if (n) dead.seen = switches(); /* it is told once, unless something has run since */
+  if (n && report) {
+    *report = write_report(n);
+    dead.seen = switches(); /* it is told once, unless something has run since */
+  }
   start_world();
+  return n;
+}
+
+void deadlock_check(void) {
+  char *report = NULL;
+  size_t n = switches() == dead.seen ? 0 : look(&report);
   if (!n) return;
   lock(&dead.lock);
   char *old = dead.report;
@@ -181,6 +190,12 @@ size_t gs_deadlock_report(char *buf, size_t n) {
   }
   unlock(&dead.lock);
   return len;
+}
+
+int gs_deadlocked(int tell) {
+  if (load_sc(&gs_sched.nprocs_all) == 0 || !look(NULL)) return 0;
+  if (tell) tell_main();
+  return 1;
 }
 
 void gs_expect_wakeup(int delta) {

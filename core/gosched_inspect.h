@@ -179,6 +179,14 @@ GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
  * was none.  Any thread, not in signal handlers. */
 GS_API size_t gs_deadlock_report(char *buf, size_t n);
 
+/* 1 if there is a deadlock right now, else 0.  For a program that has returned 1 from the callback
+ * of gs_on_deadlock because it had to find out first whether somebody outside would wake a green
+ * thread, and looks again later.
+ *   tell  1: if there is one, the main green thread is told, as if the callback had returned 0
+ * Any thread, not in signal handlers; on a green thread the answer is 0, for that one runs.  Does
+ * not park; blocks for as long as gs_stop_world. */
+GS_API int gs_deadlocked(int tell);
+
 /* +1: something that the scheduler does not know of may wake green threads (a thread that sends on
  * a channel, a signal handler, a callback that is registered with some library), so no deadlock is
  * declared; -1: it will not any more.  Any thread, not in signal handlers. */

@@ -395,7 +395,9 @@ GS_API int gs_type_same(const gs_type *a, const gs_type *b);
 GS_API int gs_type_accepts(const gs_type *to, const gs_type *from);
 
 GS_API const gs_field *gs_type_field(const gs_type *type, size_t i); /* of a struct, or NULL */
-GS_API const char *gs_field_name(const gs_field *field);    /* NULL: an anonymous struct or union */
+/* NULL: an anonymous struct or union, whose members are its struct's; or, if the type is something
+ * else, a bit-field without a name, which is padding and no member (its width may be 0). */
+GS_API const char *gs_field_name(const gs_field *field);
 GS_API const gs_type *gs_field_type(const gs_field *field); /* as declared */
 GS_API size_t gs_field_offset(const gs_field *field);       /* bytes from the start of its struct */
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */

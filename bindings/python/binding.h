@@ -2,6 +2,7 @@
  *
  *   module.c    the module, its exceptions, the functions that are not about one object
  *   domain.c    the Python domain: the scheduler's hooks, entry and end of a green thread, run
+ *   deadlock.c  what comes of it when all green threads are asleep for good
  *   tstate.c    all that depends on how this version of CPython keeps its thread states
  *   green.c     GreenThread: join, result, cancel
  *   chan.c      Chan
@@ -133,6 +134,17 @@ PyObject *domain_after_fork(void); /* in the child, once CPython has looked afte
 PyObject *domain_on_forget(
     PyObject *fn);          /* called with the ident of one that has_dummy, at its end */
 uint64_t green_ident(void); /* what _thread.get_ident should say here; 0: what it always says */
+
+PyObject *domain_live(void); /* list of (GreenThread, its identity), the main one first */
+
+/* ---- deadlock.c ---------------------------------------------------------------------------- */
+
+/* Around gs_run, without the GIL. */
+void deadlock_begin(void);
+void deadlock_end(void);
+void deadlock_forked(void);                                    /* in a child of fork */
+PyObject *deadlock_hooks(PyObject *outside, PyObject *report); /* see gosched._stacks */
+PyObject *deadlock_raise(const char *what);                    /* NULL */
 
 /* ---- green.c ------------------------------------------------------------------------------- */
 

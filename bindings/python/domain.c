@@ -51,8 +51,9 @@ static gs_domain *domain;
 static PyInterpreterState *interp;
 static pthread_mutex_t rec_lock = PTHREAD_MUTEX_INITIALIZER;
 static Thread *_Atomic threads;
-static bool running; /* a run is under way; GIL */
-static bool ending;  /* its main function has returned; GIL */
+static Green *main_green; /* of the run under way, borrowed; GIL */
+static bool running;      /* a run is under way; GIL */
+static bool ending;       /* its main function has returned; GIL */
 
 static Thread *this_thread(void) {
   void **word = gs_mdata(domain);
@@ -174,6 +175,7 @@ static void forked(void) {
   pthread_mutex_init(&rec_lock, NULL);
   for (Thread *t = threads; t; t = t->next)
     if (!word || t != *word) t->cur = NULL;
+  deadlock_forked();
 }
 
 PyObject *domain_after_fork(void) {
@@ -312,9 +314,11 @@ int green_start(Green *g) {
 }
 
 /* Thread identities are addresses of the lower half, so these are nobody's. */
+static uint64_t ident_of(uint64_t id) { return id | (uint64_t)1 << 63; }
+
 uint64_t green_ident(void) {
   const Rec *r = rec_here();
-  return r && !r->main ? gs_self() | (uint64_t)1 << 63 : 0;
+  return r && !r->main ? ident_of(gs_self()) : 0;
 }
 
 /* ---- operations that park ---- */
@@ -425,8 +429,8 @@ typedef struct {
   PyObject *result, *error;
 } Run;
 
-/* What has not ended is cancelled and joined.  A signal handler that raises (Ctrl-C) ends the wait:
- * then the rest is left running, as daemon threads are. */
+/* What has not ended is cancelled and joined.  A signal handler that raises (Ctrl-C) ends the wait,
+ * and so does a deadlock: then the rest is left running, as daemon threads are. */
 static void end_others(Run *run) {
   ending = true;
   run->green->cancels = 0;
@@ -440,6 +444,7 @@ static void end_others(Run *run) {
     raise_code(code, "gosched.run");
     Py_XDECREF(run->error);
     run->error = error_take();
+    while ((g = green_first())) green_unlink(g); /* the next run does not wait for them */
     gs_run_abandon();
     break;
   }
@@ -472,6 +477,25 @@ static PyObject *run_result(Run *run, int code) {
   return run->result;
 }
 
+static int add_live(PyObject *list, Green *g, unsigned long ident) {
+  PyObject *item = Py_BuildValue("Ok", g, ident);
+  int code = item ? PyList_Append(list, item) : -1;
+  Py_XDECREF(item);
+  return code;
+}
+
+PyObject *domain_live(void) {
+  PyObject *list = PyList_New(0);
+  int code = list ? 0 : -1;
+  if (code == 0 && main_green && main_green->rec)
+    code = add_live(list, main_green, (unsigned long)main_green->rec->ts->thread_id);
+  for (Green *g = green_first(); g && code == 0; g = g->next)
+    code = add_live(list, g, (unsigned long)ident_of(g->id));
+  if (code == 0) return list;
+  Py_XDECREF(list);
+  return NULL;
+}
+
 bool domain_running(void) { return running && !ending; }
 
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
@@ -495,11 +519,15 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   cfg.domain = domain;
   cfg.main_stack_size = MAIN_STACK;
   running = true;
+  main_green = run.green;
   PyEval_SaveThread();
+  deadlock_begin();
   int code = gs_run(&cfg, main_entry, &run, NULL);
+  deadlock_end();
   tstate_acquire(run.ts);
   tstate_own_stack(run.ts);
   running = ending = false;
+  main_green = NULL;
   Py_DECREF(run.green);
   return run_result(&run, code);
 }

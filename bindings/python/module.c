@@ -21,6 +21,7 @@ PyObject *raise_code(int code, const char *what) {
       PyErr_SetString(exc_Cancelled, "the green thread was cancelled");
       return NULL;
     case GS_EWOULDBLOCK: PyErr_Format(exc_WouldBlock, "%s would have to wait", what); return NULL;
+    case GS_EDEADLOCK: return deadlock_raise(what);
     case GS_ENOMEM: return PyErr_NoMemory();
     case GS_EINVAL: PyErr_Format(PyExc_ValueError, "%s: %s", what, gs_strerror(code)); return NULL;
     case GS_EPERM:
@@ -51,7 +52,10 @@ static int add_exceptions(PyObject *module) {
       {&exc_Closed, "gosched.Closed", "The channel is closed.", NULL},
       {&exc_WouldBlock, "gosched.WouldBlock", "An operation that may not wait would have to.",
        NULL},
-      {&exc_Deadlock, "gosched.Deadlock", "No green thread can ever go on.", NULL},
+      {&exc_Deadlock, "gosched.Deadlock",
+       "No green thread can ever go on: raised in the main one, by what it waits in.\n\n"
+       "The text has the Python stack of every green thread.",
+       NULL},
       {&exc_FFIError, "gosched.FFIError",
        "A library, a symbol or a declaration is missing or wrong.\n\n"
        "line, column: where in the declarations (from 1), or None.",
@@ -455,6 +459,19 @@ static PyObject *mod_after_fork(PyObject *self, PyObject *none) {
   return domain_after_fork();
 }
 
+static PyObject *mod_live(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  return domain_live();
+}
+
+static PyObject *mod_on_deadlock(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+  (void)self;
+  if (nargs == 2) return deadlock_hooks(args[0], args[1]);
+  PyErr_SetString(PyExc_TypeError, "_on_deadlock(outside, report)");
+  return NULL;
+}
+
 static PyObject *mod_dump(PyObject *self, PyObject *fd) {
   (void)self;
   long n = PyLong_AsLong(fd);
@@ -518,6 +535,10 @@ static PyMethodDef methods[] = {
     {"stats", mod_stats, METH_NOARGS, stats_doc},
     {"_snapshot", mod_snapshot, METH_NOARGS, "(when, Gs, Ms, Ps): lists of tuples."},
     {"_after_fork", mod_after_fork, METH_NOARGS, "In a child of fork: forgets what is gone."},
+    {"_live", mod_live, METH_NOARGS,
+     "Green threads that have not ended, each with what get_ident says on it."},
+    {"_on_deadlock", FAST(mod_on_deadlock), METH_FASTCALL,
+     "Called to ask whether somebody outside may wake a green thread, and for the text."},
     {"_dump", mod_dump, METH_O, "Writes every G, M and P to a file descriptor."},
     {"_trace_start", mod_trace_start, METH_O, "Starts recording; the trace goes to this path."},
     {"_trace_stop", mod_trace_stop, METH_O, "Writes the trace; the path is for messages."},

@@ -263,6 +263,44 @@ static void test_callback(void **state) {
   gs_on_deadlock(NULL, NULL);
 }
 
+/* ---- the callback puts it off ---- */
+
+static int put_off(const char *report, void *ud) {
+  (void)report;
+  (void)ud;
+  atomic_fetch_add(&told, 1);
+  return 1;
+}
+
+/* Waits until the callback has been called, finds that it is one still, and tells. */
+static void *finds_out(void *arg) {
+  (void)arg;
+  while (atomic_load(&told) == 0) nap_ms(1);
+  for (int i = 0; i < 3; i++) CHECK_INT(gs_deadlocked(0), 1);
+  CHECK_INT(atomic_load(&told), 1);
+  CHECK_INT(gs_deadlocked(1), 1);
+  return NULL;
+}
+
+static void put_off_body(void *arg) {
+  int x;
+  pthread_t t;
+  (void)arg;
+  CHECK_INT(gs_deadlocked(1), 0); /* this one runs */
+  CHECK_INT(pthread_create(&t, NULL, finds_out, NULL), 0);
+  CHECK_CODE(gs_chan_recv(later, &x, GS_FOREVER), GS_EDEADLOCK);
+  pthread_join(t, NULL);
+}
+
+static void test_put_off(void **state) {
+  (void)state;
+  atomic_store(&told, 0);
+  gs_on_deadlock(put_off, NULL);
+  run_procs(2, put_off_body, NULL);
+  gs_on_deadlock(NULL, NULL);
+  CHECK_INT(gs_deadlocked(1), 0); /* nobody is there */
+}
+
 /* ---- off unless asked for ---- */
 
 static void not_asked(void *arg) {
@@ -306,11 +344,12 @@ static void test_no_false_alarm(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_simple),   cmocka_unit_test(test_places),
-      cmocka_unit_test(test_locked),   cmocka_unit_test(test_goexit),
-      cmocka_unit_test(test_netpoll),  cmocka_unit_test(test_alive),
-      cmocka_unit_test(test_given_up), cmocka_unit_test(test_callback),
-      cmocka_unit_test(test_off),      cmocka_unit_test(test_no_false_alarm),
+      cmocka_unit_test(test_simple),         cmocka_unit_test(test_places),
+      cmocka_unit_test(test_locked),         cmocka_unit_test(test_goexit),
+      cmocka_unit_test(test_netpoll),        cmocka_unit_test(test_alive),
+      cmocka_unit_test(test_given_up),       cmocka_unit_test(test_callback),
+      cmocka_unit_test(test_put_off),        cmocka_unit_test(test_off),
+      cmocka_unit_test(test_no_false_alarm),
   };
   gs_set_logger(quiet, NULL);
   if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;

@@ -60,7 +60,7 @@ def test_traceback_shows_where(script):
         START
         + """
 def waits_here():
-    gosched.Chan().recv()
+    gosched.sleep(1000)
 
 def main():
     print("parked")

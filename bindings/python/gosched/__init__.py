@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gosched._executor import Executor
 
-from gosched import _gosched, _identity, _inside, _run
+from gosched import _gosched, _identity, _inside, _run, _stacks
 from gosched._callback import Callback, callback
 from gosched._dlopen import Library, bind, dlclose, dlopen, ffi
 from gosched._gosched import (
@@ -122,6 +122,7 @@ __all__ = [
 ]
 
 _identity.install()
+_gosched._on_deadlock(_stacks.outside, _stacks.deadlock)
 os.register_at_fork(after_in_child=_gosched._after_fork)
 excepthook = _run.excepthook
 
@@ -137,4 +138,4 @@ def __getattr__(name: str) -> Any:
 
 _report = _run.report
 
-del _identity, _inside, _run, annotations, os
+del _identity, _inside, _run, _stacks, annotations, os

@@ -8,32 +8,40 @@ import tempfile
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
-from gosched import _gosched
+from gosched import _gosched, _stacks
 
 
 def dump(file: IO[Any] | int | None = None) -> None:
-    """Writes every green thread (G), OS thread (M) and processor (P) as text.
+    """Writes every green thread (G), OS thread (M) and processor (P) as text, then Python's stacks.
 
     file: a file, binary or text, or a descriptor; None: sys.stderr.
     """
     target: Any = sys.stderr if file is None else file
     if target is None:
         return
+    stacks = _stacks.stacks(sys._getframe().f_back).encode(errors="replace")
     if isinstance(target, int):
-        _gosched._dump(target)
+        _dump(target, stacks)
         return
     try:
         fd = target.fileno()
     except (AttributeError, OSError):
         with tempfile.TemporaryFile() as copy:
-            _gosched._dump(copy.fileno())
+            _dump(copy.fileno(), stacks)
             copy.seek(0)
             text = copy.read()
         binary = not hasattr(target, "encoding") and hasattr(target, "getbuffer")
         target.write(text if binary else text.decode(errors="replace"))
         return
     target.flush()
+    _dump(fd, stacks)
+
+
+def _dump(fd: int, stacks: bytes) -> None:
     _gosched._dump(fd)
+    with open(fd, "wb", buffering=0, closefd=False) as out:
+        for at in range(0, len(stacks), 65536):
+            out.write(stacks[at : at + 65536])
 
 
 class G(NamedTuple):

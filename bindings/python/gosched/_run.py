@@ -30,6 +30,10 @@ def run(
     Python always take turns.
     max_threads: most OS threads at once (2..1000000), None: 10000.
 
+    Raises Deadlock, out of what main waits in, if all green threads are asleep for good: none runs,
+    is in C, sleeps or waits for a descriptor, and there is no ordinary thread, handler of a signal
+    or callback that could wake one.  If that is so at the end, those that do not end are left
+    behind.
     Raises Error if it is called inside of itself, or while another thread is in it; ValueError and
     TypeError for arguments out of range.
     """

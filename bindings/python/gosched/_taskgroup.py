@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from gosched import _gosched
-from gosched._gosched import Cancelled, Error, GreenThread
+from gosched._gosched import Cancelled, Deadlock, Error, GreenThread
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup
@@ -16,7 +16,7 @@ if sys.version_info < (3, 11):
 T = TypeVar("T")
 
 # These end the program: they are raised alone, not in a group.
-_ALONE = (KeyboardInterrupt, SystemExit)
+_ALONE = (KeyboardInterrupt, SystemExit, Deadlock)
 
 
 class TaskGroup:
