@@ -2,6 +2,7 @@
  *
  *   module.c    the module, its exceptions, the functions that are not about one object
  *   domain.c    the Python domain: the scheduler's hooks, entry and end of a green thread, run
+ *   recs.c      what is kept of green threads for the next ones
  *   deadlock.c  what comes of it when all green threads are asleep for good
  *   tstate.c    all that depends on how this version of CPython keeps its thread states
  *   green.c     GreenThread: join, result, cancel
@@ -11,16 +12,17 @@
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
- * Python object: it is made by go and lives as long as somebody refers to it.  A Rec is the part
- * that exists only while the function runs: it stands on the green thread's own stack, and the word
- * that gs_gdata() names points to it.  All of a Green is guarded by the GIL; of a Rec, `ts` is also
- * read by sysmon, under rec_lock.
+ * Python object: it is made by go and lives as long as somebody refers to it.  A Rec is what it
+ * needs only while the function runs, and what the word that gs_gdata() names points to then; the
+ * next green thread gets it afterwards.  All of a Green is guarded by the GIL; of a Rec, `ts` is
+ * also read by sysmon, under rec_lock.
  */
 #ifndef GOSCHED_PYTHON_BINDING_H
 #define GOSCHED_PYTHON_BINDING_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +39,7 @@ typedef struct Green Green;
 
 /* What the binding knows of a green thread while it runs. */
 typedef struct Rec {
-  PyThreadState *ts; /* its thread state; written under rec_lock, NULL once it is to be deleted */
+  PyThreadState *ts; /* its thread state, for life */
   Green *obj;        /* the Python object; NULL at the very end; GIL */
   _Atomic int held;  /* 1 while a thread has ts current, or had and has not let go of it yet */
   _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
@@ -48,12 +50,14 @@ typedef struct Rec {
   bool pinned;       /* gs_lock_os_thread was called because of a callback */
   bool main;         /* the green thread of run */
   bool has_dummy;    /* threading knows it, and has to forget it at its end; GIL */
+  bool ended;        /* nobody's any more, but current on this thread still; that thread */
+  struct Rec *next;  /* of recs.c */
   const char *where; /* what it is doing, for GreenThread.state; static text */
 } Rec;
 
 struct Green {
   PyObject_HEAD gs_handle *handle; /* NULL: the main green thread */
-  PyThreadState *ts;               /* made by go, taken over by the Rec at the first run */
+  Rec *ready;                      /* from go until it runs for the first time */
   Rec *rec;                        /* while it runs */
   PyObject *fn, *args, *kwnames;   /* until it has run; args as for vectorcall */
   PyObject *context;               /* until it has run */
@@ -99,6 +103,17 @@ int parse_seconds(PyObject *arg, const char *what, int64_t *ns);
  * given. */
 int parse_args(const char *fname, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                const char *const *names, int required, PyObject **out);
+
+/* ---- recs.c -------------------------------------------------------------------------------- */
+
+/* Held by sysmon while it looks at a Rec that it has found in a green thread or a thread. */
+extern pthread_mutex_t rec_lock;
+/* With a thread state that is current nowhere.  NULL: out of memory. */
+Rec *rec_take(PyInterpreterState *interp);
+/* Its thread state has been cleared.  current: it is still so on this thread, which has yet to let
+ * go of it. */
+void rec_give(Rec *r, bool current);
+void recs_forked(void);
 
 /* ---- domain.c ------------------------------------------------------------------------------ */
 

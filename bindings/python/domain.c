@@ -24,11 +24,11 @@
  *
  * The end of a green thread.  Clearing a thread state runs destructors, which may park; so that is
  * done on the green thread's own stack, with its state current.  Then, under rec_lock, the word of
- * the scheduler and the Rec lose the thread state, and only then is it deleted: sysmon reads thread
- * states under the same lock.
+ * the scheduler loses the Rec; its thread keeps the GIL with that state until a hook makes another
+ * one current, and the next green thread gets it (recs.c).
  */
-#include <pthread.h>
 #include <sched.h>
+#include <stdlib.h>
 
 #include "tstate.h"
 
@@ -49,7 +49,6 @@ typedef struct Thread {
 
 static gs_domain *domain;
 static PyInterpreterState *interp;
-static pthread_mutex_t rec_lock = PTHREAD_MUTEX_INITIALIZER;
 static Thread *_Atomic threads;
 static Green *main_green; /* of the run under way, borrowed; GIL */
 static bool running;      /* a run is under way; GIL */
@@ -85,6 +84,7 @@ static inline Rec *get_cur(Thread *t) {
 static void let_go(Thread *t) {
   Rec *old = get_cur(t);
   if (!old) return;
+  if (old->ended) rec_give(old, true);
   set_cur(t, NULL);
   tstate_release();
   atomic_store_explicit(&old->held, 0, memory_order_release);
@@ -98,7 +98,9 @@ static void make_current(Rec *r) {
   set_cur(t, NULL);
   if (old) {
     tstate_switch(r->ts);
+    bool ended = old->ended; /* it may be another one's as soon as it is not held */
     atomic_store_explicit(&old->held, 0, memory_order_release);
+    if (ended) rec_give(old, false);
   } else {
     tstate_acquire(r->ts);
   }
@@ -176,6 +178,7 @@ static void forked(void) {
   for (Thread *t = threads; t; t = t->next)
     if (!word || t != *word) t->cur = NULL;
   deadlock_forked();
+  recs_forked();
 }
 
 PyObject *domain_after_fork(void) {
@@ -221,16 +224,14 @@ static void rec_begin(Rec *r) {
   r->gilstate_base = r->ts->gilstate_counter;
 }
 
-/* And from here on they do not.  The GIL is still held. */
-static PyThreadState *rec_end(Rec *r) {
+/* And from here on they do not.  The GIL is still held; kept: by the thread, with this state. */
+static void rec_end(Rec *r, bool kept) {
   Thread *t = this_thread();
-  PyThreadState *ts = r->ts;
   pthread_mutex_lock(&rec_lock);
   *gs_gdata() = NULL;
-  r->ts = NULL;
-  t->cur = NULL;
+  if (!kept) set_cur(t, NULL);
   pthread_mutex_unlock(&rec_lock);
-  return ts;
+  r->ended = kept;
 }
 
 static PyObject *forget; /* of gosched._identity */
@@ -251,21 +252,25 @@ static void forget_dummy(void) {
 
 static void green_entry(void *arg) {
   Green *g = arg;
-  Rec r = {.ts = g->ts, .obj = g, .where = state_running};
-  rec_begin(&r);
-  g->ts = NULL;
-  g->rec = &r;
+  Rec *r = g->ready;
+  rec_begin(r);
+  r->obj = g;
+  g->ready = NULL;
+  g->rec = r;
   g->id = gs_self();
-  tstate_set_ident(r.ts, green_ident());
-  tstate_on_stack(r.ts, (char *)&r, GREEN_STACK - 4096);
+  tstate_set_ident(r->ts, green_ident());
+  tstate_on_stack(r->ts, (char *)&r, GREEN_STACK - 4096);
   green_run(g);
-  if (r.has_dummy) forget_dummy();
-  pin_check(&r); /* a thread ends with a green thread that is locked to it */
+  if (r->has_dummy) forget_dummy();
+  pin_check(r); /* a thread ends with a green thread that is locked to it */
   g->rec = NULL;
-  r.obj = NULL;
+  r->obj = NULL;
   Py_DECREF(g);
-  PyThreadState_Clear(r.ts);
-  tstate_delete_current(rec_end(&r));
+  PyThreadState_Clear(r->ts);
+  rec_end(r, tstate_reusable());
+  if (tstate_reusable()) return;
+  tstate_delete_current(r->ts);
+  free(r);
 }
 
 /* For the scheduler's traces and dumps: the name without the functions that it is defined in, cut
@@ -289,7 +294,7 @@ int green_start(Green *g) {
                     "gosched.go needs a running scheduler: call it inside gosched.run(main)");
     return RAISED;
   }
-  if (!(g->ts = tstate_new(interp))) return GS_ENOMEM;
+  if (!(g->ready = rec_take(interp))) return GS_ENOMEM;
   char name[32];
   short_name(g->name, name, sizeof name);
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
@@ -302,9 +307,9 @@ int green_start(Green *g) {
   int code = gs_go_opts(&opts, green_entry, g, &g->handle);
   if (code != GS_OK) {
     green_unlink(g);
-    PyThreadState_Clear(g->ts);
-    PyThreadState_Delete(g->ts);
-    g->ts = NULL;
+    PyThreadState_Clear(g->ready->ts);
+    rec_give(g->ready, false);
+    g->ready = NULL;
     Py_DECREF(g);
     return code;
   }
@@ -462,7 +467,7 @@ static int main_entry(void *arg) {
   end_others(run);
   run->green->rec = NULL;
   run->green->finished = true;
-  rec_end(&r);
+  rec_end(&r, false);
   tstate_release();
   return 0;
 }

@@ -86,7 +86,7 @@ static void forked(Green *g) {
   raise_code(GS_ECANCELED, NULL);
   g->exc = error_take();
   g->retrieved = true;
-  g->ts = NULL; /* CPython has deleted it */
+  g->ready = NULL; /* CPython has deleted its thread state */
   g->rec = NULL;
   g->finished = true;
   green_unlink(g);

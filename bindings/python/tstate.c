@@ -259,6 +259,33 @@ void tstate_delete_current(PyThreadState *ts) {
   PyThreadState_DeleteCurrent();
 }
 
+void tstate_delete(PyThreadState *ts) {
+  chunk_keep(ts);
+#if VERSION_AT_LEAST(12) && !VERSION_AT_LEAST(14)
+  ts->_status.bound_gilstate = 0; /* else the key of this thread is emptied, see above */
+#endif
+  PyThreadState_Delete(ts);
+}
+
+/* PyThreadState_Clear leaves a state as PyThreadState_New makes it, but for a few fields, and up to
+ * 3.13 nothing that is called afterwards but Delete asks whether a state was cleared. */
+bool tstate_reusable(void) { return !VERSION_AT_LEAST(14); }
+
+void tstate_again(PyThreadState *ts) {
+#if !VERSION_AT_LEAST(14)
+  /* Somebody has set it for all states there are (threading.settrace_all_threads). */
+  if (ts->c_tracefunc || ts->c_profilefunc || ts->async_exc || ts->dict) PyThreadState_Clear(ts);
+  ts->coroutine_origin_tracking_depth = 0;
+#if VERSION_AT_LEAST(12)
+  ts->_status.finalizing = ts->_status.cleared = 0;
+#else
+  ts->cframe->use_tracing = 0;
+#endif
+#else
+  (void)ts;
+#endif
+}
+
 /* ---- errors in flight ---- */
 
 PyObject *error_take(void) {

@@ -31,8 +31,12 @@ void tstate_release(void);
 void tstate_forget(void);
 int tstate_forked(void); /* in a child of fork; -1 with an exception */
 
-/* The current thread state has been cleared: deletes it and drops the GIL. */
+/* ts has been cleared.  If it is current, this deletes it and drops the GIL. */
 void tstate_delete_current(PyThreadState *ts);
+void tstate_delete(PyThreadState *ts); /* not current */
+/* Whether a state that has been cleared can be used again; and makes it as good as new. */
+bool tstate_reusable(void);
+void tstate_again(PyThreadState *ts);
 
 /* For sysmon, without the GIL.  ts must not be deleted meanwhile. */
 bool tstate_detached(const PyThreadState *ts);

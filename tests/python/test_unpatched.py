@@ -168,9 +168,7 @@ def test_file_lock(tmp_path):
 
     with (tmp_path / "lock").open("w") as a, (tmp_path / "lock").open("w") as b:
         fcntl.flock(a, fcntl.LOCK_EX)
-        while_blocked(
-            lambda: fcntl.flock(b, fcntl.LOCK_EX), lambda: fcntl.flock(a, fcntl.LOCK_UN)
-        )
+        while_blocked(lambda: fcntl.flock(b, fcntl.LOCK_EX), lambda: fcntl.flock(a, fcntl.LOCK_UN))
 
 
 def test_files(tmp_path):
@@ -240,7 +238,9 @@ def test_subprocess():
 
 
 def test_waiting_for_a_child():
-    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
+    )
     assert while_blocked(child.wait, child.communicate) == 0
 
 
