@@ -17,7 +17,6 @@
 #include <errno.h>
 
 #include "runtime.h"
-#include "words.h"
 
 #if GS_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -307,7 +306,8 @@ GS_NOINLINE static int prepared_hooked(const gs_prepared *call, void *b, void *a
   return GS_OK;
 }
 
-int cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno) {
+__attribute__((aligned(64))) int gs_cgocall_prepared(const gs_prepared *call, void *b, void *a,
+                                                     int *saved_errno) {
   M *m = gs_getm();
   uint64_t s;
   if (unlikely(!m) || !fast_call(m, call->site, &s)) return prepared_slow(call, b, a, saved_errno);
@@ -319,7 +319,7 @@ int cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno
   return fast_end(m) ? GS_OK : end_slow(m, NULL, 0);
 }
 #else
-int cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno) {
+int gs_cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno) {
   return prepared_slow(call, b, a, saved_errno);
 }
 #endif
@@ -338,7 +338,7 @@ static void call_three(void *a, void *b, void *call) {
 int gs_cgocall_words(gs_site *site, int (*fn)(void *, void *, void *), void *a, void *b, void *c,
                      int *saved_errno) {
   Three t = {{site, call_three}, fn, c};
-  return fn ? cgocall_prepared(&t.call, b, a, saved_errno) : GS_EINVAL;
+  return fn ? gs_cgocall_prepared(&t.call, b, a, saved_errno) : GS_EINVAL;
 }
 
 int gs_cgocall_site(gs_site *site, int (*fn)(void *), void *arg, int *result) {

@@ -131,6 +131,19 @@ GS_API void gs_log(int level, const char *fmt, ...) GS_PRINTF;
  * Any thread, any stack; not in signal handlers.  Does not park. */
 GS_API int gs_fail(int code, const char *fmt, ...) GS_PRINTF;
 
+/* A call that has been prepared: the head of something that its fn knows. */
+typedef struct gs_prepared {
+  gs_site *site;
+  void (*fn)(void *a, void *b, void *call); /* neither may be NULL */
+} gs_prepared;
+
+/* gs_cgocall_words(call->site, call->fn, a, b, call, saved_errno), for libraries of calls as
+ * gosched_ffi.h: the arguments are in the order in which gs_ffi_call has them, so that they can
+ * stay in their registers. call         is not read any more once fn has begun b, a         for fn
+ *   saved_errno  not NULL; gets errno as fn leaves it
+ * On the stacks and threads, and with the errors, of gs_cgocall.  May park. */
+GS_API int gs_cgocall_prepared(const gs_prepared *call, void *b, void *a, int *saved_errno);
+
 /* gs_cgocallback for code that is called very often, as the C functions of gs_ffi_callback are:
  * calls fn(a, b, c); what it returns is written to *result, which may not be NULL, and is 0 after
  * an error.  On the stacks and threads, and with the errors, of gs_cgocallback: GS_EINVAL,

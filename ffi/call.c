@@ -261,8 +261,8 @@ __attribute__((noinline)) static int call_general(const gs_func *func, void *ret
   void *to = room ? &other : ret;
   if (!ret) to = size > sizeof(other) ? malloc(size) : &other;
   if (!to) return GS_ENOMEM;
-  int e =
-      cgocall_prepared(&func->plan->call, to, (void *)args, saved_errno ? saved_errno : &unwanted);
+  int e = gs_cgocall_prepared(&func->plan->call, to, (void *)args,
+                              saved_errno ? saved_errno : &unwanted);
   if ((e == GS_OK || e == GS_ECALLBACK) && room && ret) memcpy(ret, &other, size);
   if (to != ret && to != &other) free(to);
   return e;
@@ -298,7 +298,7 @@ bool gsf_small_result(const gs_func *func) { return func->ret->canon->size <= si
 int gs_ffi_call(const gs_func *func, void *ret, void *const *args, int *saved_errno) {
   if (!func || (!args && func->nargs)) return GS_EINVAL;
   if (!func->quick || !ret || !saved_errno) return call_general(func, ret, args, saved_errno);
-  return cgocall_prepared(func->quick, ret, (void *)args, saved_errno);
+  return gs_cgocall_prepared(func->quick, ret, (void *)args, saved_errno);
 }
 
 typedef struct errand {

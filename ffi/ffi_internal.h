@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../core/words.h"
+#include "gosched_domain.h"
 #include "gosched_ffi.h"
 
 /* ---- arena.c --------------------------------------------------------------------------------- */
