@@ -1,6 +1,7 @@
 /* targets.c: see targets.h. */
 #include "targets.h"
 
+#include <time.h>
 #include <unistd.h>
 
 int gsbench_empty(void *arg) {
@@ -23,6 +24,15 @@ int gsbench_int6(int a, int b, int c, int d, int e, int f) { return a + b + c + 
 
 int gsbench_int8(int a, int b, int c, int d, int e, int f, int g, int h) {
   return a + b + c + d + e + f + g + h;
+}
+
+int gsbench_spin(int ns) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  long long end = t.tv_sec * 1000000000LL + t.tv_nsec + ns;
+  do clock_gettime(CLOCK_MONOTONIC, &t);
+  while (t.tv_sec * 1000000000LL + t.tv_nsec < end);
+  return ns;
 }
 
 int gsbench_add(int a, int b) { return a + b; }

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import facts, measure, report
+from . import facts, measure, plots, report
 from .rows import ROWS, UnknownRowError, batches, select
 from .sides import BENCH, Programs
 
@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows, groups (py) or patterns")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw every row, as SVG in there")
     parser.add_argument("--quick", action="store_true", help="one short round, within a minute")
     parser.add_argument("--rounds", type=positive, help="times each side is run")
     parser.add_argument("--samples", type=positive, help="samples of one run")
@@ -115,6 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.json is not None:
         write_json(options.json, {**known, "seconds": round(seconds, 1)}, results)
+    if options.plot is not None:
+        try:
+            print(*(f"drawn: {path}" for path in plots.draw(results, options.plot)), sep="\n")
+        except ImportError as error:
+            print(f"bench: no pictures: {error}", file=sys.stderr)
     failures = list(dict.fromkeys(text for result in results for text in result.failures))
     for failure in failures:
         print(f"bench: {failure}", file=sys.stderr)

@@ -282,9 +282,63 @@ def python_switch_rows() -> list[Row]:
     ]
 
 
+def python_beside_rows() -> list[Row]:
+    """What waits and what computes, beside each other, without a word about it in the code."""
+
+    def ours(row: str) -> Side:
+        return Side(OURS, "gosched", row)
+
+    def threads(row: str) -> Side:
+        return Side("threads", "threads", row)
+
+    rows = [
+        Row(
+            f"py.tick.{kind}",
+            ours(f"tick.{kind}"),
+            None,
+            (threads(f"tick.{kind}"),),
+            (at_most(limit, "high"),),
+            events=True,
+        )
+        for kind, limit in (
+            *((kind, 3) for kind in ("sleep", "ctypes", "psycopg2", "zlib")),
+            *((f"burn{n}", (n + 2) * 5) for n in (1, 2, 4)),  # in switch intervals of 5 ms
+        )
+    ]
+    rows += [
+        Row(
+            f"py.two.{kind}", ours(f"two.{kind}"), None, (threads(f"two.{kind}"),), (at_most(1.05),)
+        )
+        for kind in ("sha256", "zlib")
+    ]
+    rows.append(Row("py.handoff", ours("handoff"), goals=(at_most(500),), events=True))
+    asyncpg = Side("asyncpg", "asyncio", "pg.asyncpg")
+    near = (plus(3, "asyncpg"),)
+    also = threads("pg.psycopg2")
+    rows.append(Row("py.pg.psycopg2", ours("pg.psycopg2"), None, (asyncpg, also), near))
+    rows.append(Row("py.pg.libpq", ours("pg.libpq"), None, (asyncpg,), near))
+    pool = Side("ThreadPoolExecutor", "threads", "offload")
+    peers = (
+        pool,
+        Side("asyncio.to_thread", "asyncio", "offload"),
+        Side("uvloop to_thread", "asyncio", "offload.uvloop"),
+        Side("gevent ThreadPool", "gevent", "offload"),
+    )
+    goal = (times(0.05, pool.label),)
+    rows.append(Row("py.offload", ours("offload"), None, peers, goal))
+    parked = (Side("asyncio", "asyncio", "parked"), Side("gevent", "gevent", "parked"))
+    rows.append(Row("py.parked", ours("parked"), None, parked, (at_most(8704),), cold=True))
+    return rows
+
+
 def python_block_rows() -> list[Row]:
     rows = []
     limits = {100: 1.03, 1000: 1.08}
+    most = Side(OURS, "gosched", "block.10000.usleep")
+    pthreads = floor("pthreads", "floor.block.10000")
+    goal = (times(1.1, "pthreads"),)
+    rows.append(Row("py.block.10000.usleep", most, pthreads, (), goal, cold=True, batch="py10000"))
+    rows.append(Row("py.block.10000.threads", most, cold=True, quantity="threads", batch="py10000"))
     for kind in ("usleep", "sleep"):
         for n, limit in limits.items():
             row = f"block.{n}.{kind}"
@@ -314,6 +368,7 @@ ROWS: list[Row] = [
     *echo_rows(),
     *python_call_rows(),
     *python_switch_rows(),
+    *python_beside_rows(),
     *python_block_rows(),
 ]
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import harness
+import work
 
 Runner = Callable[[Coroutine[Any, Any, float]], float]
 
@@ -106,6 +107,57 @@ def stock_wave(n: int, call: Callable[[], object]) -> float:
     return asyncio.run(main())
 
 
+async def offload(n: int) -> float:
+    spin = work.spin_function()
+    await asyncio.to_thread(spin, 1000)
+    begun = time.perf_counter_ns()
+    for _ in range(n):
+        await asyncio.to_thread(spin, 1000)
+    return time.perf_counter_ns() - begun
+
+
+async def queries(conninfo: str, samples: int) -> list[float]:
+    try:
+        import asyncpg
+    except ImportError as error:
+        harness.unmeasured(error)
+    words = dict(word.split("=", 1) for word in conninfo.split())
+    host, user, name = (words[key].strip("'") for key in ("host", "user", "dbname"))
+    connections = [
+        await asyncpg.connect(host=host, user=user, database=name) for _ in range(work.QUERIES)
+    ]
+    found = []
+    for _ in range(samples + 1):  # the first one prepares
+        begun = time.perf_counter()
+        await asyncio.gather(*(connection.fetch(work.QUERY) for connection in connections))
+        found.append((time.perf_counter() - begun) * 1e3)
+    for connection in connections:
+        await connection.close()
+    return found[1:]
+
+
+def asyncpg_row(options: harness.Options) -> list[float]:
+    with work.postgres() as conninfo:
+        return asyncio.run(queries(conninfo, options.samples))
+
+
+PARKED = 10_000
+
+
+def parked(_options: harness.Options) -> list[float]:
+    async def main() -> list[float]:
+        gate = asyncio.Event()
+        before = work.resident_bytes()
+        tasks = [asyncio.create_task(gate.wait()) for _ in range(PARKED)]
+        await asyncio.sleep(0.01)
+        each = (work.resident_bytes() - before) / PARKED
+        gate.set()
+        await asyncio.gather(*tasks)
+        return [each]
+
+    return asyncio.run(main())
+
+
 if __name__ == "__main__":
     bodies = {"spawn.join": spawn, "switch": switch, "chan": round_trip}
     stock = harness.block_rows(stock_wave)
@@ -113,6 +165,10 @@ if __name__ == "__main__":
         {
             **{name: loop_row(asyncio.run, body) for name, body in bodies.items()},
             **{f"{name}.uvloop": loop_row(run_uvloop, body) for name, body in bodies.items()},
+            "offload": loop_row(asyncio.run, offload),
+            "offload.uvloop": loop_row(run_uvloop, offload),
+            "pg.asyncpg": harness.Row("ms", asyncpg_row),
+            "parked": harness.Row("bytes", parked),
             **harness.block_rows(wave),
             **{name.replace("block", "stock", 1): row for name, row in stock.items()},
         }

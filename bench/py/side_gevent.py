@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 
 import harness
+import work
 
 try:
     import gevent
+    from gevent.event import Event
     from gevent.queue import SimpleQueue
     from gevent.threadpool import ThreadPool
 except ImportError as error:
@@ -69,6 +71,34 @@ def wave(n: int, call: Callable[[], object]) -> float:
     return elapsed
 
 
+def offload() -> Callable[[int], float]:
+    spin = work.spin_function()
+    pool = ThreadPool(1)
+    pool.spawn(spin, 1000).get()
+
+    def loop(n: int) -> float:
+        begun = time.perf_counter_ns()
+        for _ in range(n):
+            pool.spawn(spin, 1000).get()
+        return time.perf_counter_ns() - begun
+
+    return loop
+
+
+PARKED = 10_000
+
+
+def parked(_options: harness.Options) -> list[float]:
+    gate = Event()
+    before = work.resident_bytes()
+    greenlets = [gevent.spawn(gate.wait) for _ in range(PARKED)]
+    gevent.sleep(0.01)
+    each = (work.resident_bytes() - before) / PARKED
+    gate.set()
+    gevent.joinall(greenlets)
+    return [each]
+
+
 def loop_row(body: harness.Loop) -> harness.Row:
     return harness.Row("ns", lambda options: harness.sample_loop(options, body))
 
@@ -79,6 +109,8 @@ if __name__ == "__main__":
             "spawn.join": loop_row(spawn),
             "switch": loop_row(switch),
             "chan": loop_row(round_trip),
+            "offload": harness.Row("ns", lambda options: harness.sample_loop(options, offload())),
+            "parked": harness.Row("bytes", parked),
             **harness.block_rows(wave),
         }
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import harness
+import work
 
 try:
     import gosched
@@ -119,9 +121,125 @@ def block_row(n: int, kind: str) -> harness.Row:
     return harness.Row("ms", measure)
 
 
+def start(fn: Callable[[], object]) -> Callable[[], object]:
+    return gosched.go(fn).result
+
+
+def on_green_threads(measure: Callable[[], list[float]]) -> list[float]:
+    return gosched.run(measure)
+
+
+def offload(n: int) -> float:
+    begun = time.perf_counter_ns()
+    for _ in itertools.repeat(None, n):
+        spin(1000)
+    return time.perf_counter_ns() - begun
+
+
+def spin(ns: int) -> int:
+    """Stands in until load_spin puts the foreign function in its place."""
+    raise NotImplementedError
+
+
+def load_spin() -> None:
+    global spin
+    library = gosched.dlopen(harness.target_library(), "int gsbench_spin(int ns);")
+    spin = library.gsbench_spin
+    spin(1000)
+
+
+def hand_off(options: harness.Options) -> list[float]:
+    """Microseconds from an unpatched time.sleep to the first act of one that waits for its turn."""
+
+    def sample() -> float:
+        ran: list[int] = []
+        end = time.monotonic() + 0.02
+        while time.monotonic() < end:  # the scheduler's watch has grown drowsy
+            pass
+        other = gosched.go(lambda: ran.append(time.perf_counter_ns()))
+        before = time.perf_counter_ns()
+        time.sleep(0.02)
+        other.join()
+        return (ran[0] - before) / 1e3
+
+    def main() -> list[float]:
+        found = [gosched.go(sample).result() for _ in range(options.samples * 4)]
+        return [us for us in found if us > 0]  # else it had its turn before
+
+    return gosched.run(main)
+
+
+PARKED = 10_000
+
+
+def parked(_options: harness.Options) -> list[float]:
+    def main() -> list[float]:
+        gate = gosched.Chan[None]()
+        before = work.resident_bytes()
+        greens = [gosched.go(gate.recv) for _ in range(PARKED)]
+        while any(g.state != "waiting" for g in greens[-3:]):
+            gosched.sleep(0.001)
+        each = (work.resident_bytes() - before) / PARKED
+        gate.close()
+        for g in greens:
+            g.exception()
+        return [each]
+
+    return gosched.run(main)
+
+
+LIBPQ = """
+typedef struct pg_conn PGconn;
+typedef struct pg_result PGresult;
+PGconn *PQconnectdb(const char *conninfo);
+int PQstatus(const PGconn *connection);
+PGresult *PQexec(PGconn *connection, const char *query);
+int PQresultStatus(const PGresult *result);
+void PQclear(PGresult *result);
+void PQfinish(PGconn *connection);
+"""
+
+
+def libpq(options: harness.Options) -> list[float]:
+    try:
+        pq: Any = gosched.dlopen("libpq.so.5", LIBPQ)
+    except gosched.FFIError as error:
+        harness.unmeasured(error)
+
+    def query(connection: Any) -> Callable[[], None]:
+        def ask() -> None:
+            result = pq.PQexec(connection, work.QUERY.encode())
+            if pq.PQresultStatus(result) != 2:
+                raise RuntimeError("the query failed")
+            pq.PQclear(result)
+
+        return ask
+
+    def main(conninfo: str) -> list[float]:
+        connections = [pq.PQconnectdb(conninfo.encode()) for _ in range(work.QUERIES)]
+        if any(pq.PQstatus(connection) for connection in connections):
+            harness.unmeasured("no connection to the PostgreSQL server")
+        asks = [query(connection) for connection in connections]
+        found = work.queries_at_once(start, asks, options.samples)
+        for connection in connections:
+            pq.PQfinish(connection)
+        return found
+
+    with work.postgres() as conninfo:
+        return gosched.run(main, conninfo)
+
+
 if __name__ == "__main__":
     harness.main(
         {
+            **work.tick_rows(on_green_threads, start, gosched.sleep),
+            **work.two_rows(on_green_threads, start),
+            "pg.psycopg2": work.psycopg2_row(on_green_threads, start),
+            "pg.libpq": harness.Row("ms", libpq),
+            "offload": loop_row(offload, load_spin),
+            "handoff": harness.Row("us", hand_off),
+            "parked": harness.Row("bytes", parked),
+            "block.10000.usleep": block_row(10_000, "usleep"),
             "call.add": loop_row(call_add, load_add),
             "spawn.join": loop_row(spawn),
             "switch": loop_row(switch),
