@@ -337,7 +337,7 @@ def test_error_nobody_asked_for(monkeypatch):
     def main():
         gosched.go(bad)
         kept = gosched.go(bad)
-        gosched.sleep(0.01)
+        wait_for(lambda: seen and kept.done())
         assert len(seen) == 1
         args = seen[0]
         assert args.exc_type is RuntimeError
@@ -364,8 +364,7 @@ def test_errors_asked_for_are_not_reported(monkeypatch):
         g = gosched.go(gosched.sleep, 100)
         gosched.yield_now()
         g.cancel()
-        del g
-        gosched.sleep(0.01)
+        wait_for(g.done)
 
     gosched.run(main)
     gc.collect()
@@ -380,9 +379,8 @@ def test_default_excepthook(capsys):
         sys.exit(3)
 
     def main():
-        gosched.go(bad)
-        gosched.go(leave)
-        gosched.sleep(0.01)
+        both = weakref.WeakSet([gosched.go(bad), gosched.go(leave)])
+        wait_for(lambda: not both)
 
     gosched.run(main)
     err = capsys.readouterr().err
