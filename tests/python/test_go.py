@@ -337,7 +337,8 @@ def test_error_nobody_asked_for(monkeypatch):
     def main():
         gosched.go(bad)
         kept = gosched.go(bad)
-        wait_for(lambda: seen and kept.done())
+        wait_for(lambda: seen)
+        wait_for(kept.done)
         assert len(seen) == 1
         args = seen[0]
         assert args.exc_type is RuntimeError
