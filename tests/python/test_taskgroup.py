@@ -8,6 +8,7 @@ import traceback
 
 import gosched
 import pytest
+from conftest import until
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -200,6 +201,7 @@ def test_cancelling_the_parent():
         log = []
 
         def child():
+            begun.append(gosched.current())
             try:
                 gosched.sleep(100)
             finally:
@@ -215,8 +217,9 @@ def test_cancelling_the_parent():
                 log.append("parent")
 
         for park in (True, False):
+            begun = []
             g = gosched.go(parent, park)
-            gosched.sleep(0.01)
+            until(lambda begun=begun, g=g: begun and begun[0].state == g.state == "waiting")
             g.cancel()
             with pytest.raises(gosched.Cancelled):
                 g.result(30)
