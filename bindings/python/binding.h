@@ -9,6 +9,7 @@
  *   chan.c      Chan
  *   select.c    select, and the cases of Chan
  *   sync.c, rlock.c   Mutex, Semaphore, Event, WaitGroup; RLock, Condition
+ *   sock.c      what gosched.patch waits in
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
@@ -190,6 +191,11 @@ typedef struct Unblock {
 } Unblock;
 
 void unblock_call(Unblock *u); /* at most once; GIL */
+
+/* ---- sock.c: methods of the module ---- */
+
+PyObject *sock_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *sock_wake_closed(PyObject *self, PyObject *fd);
 
 int chan_init(PyObject *module);
 int function_init(PyObject *module);

@@ -297,6 +297,10 @@ static PyObject *mod_wait_fd(PyObject *self, PyObject *const *args, Py_ssize_t n
     errno = gs_errno();
     return PyErr_SetFromErrno(PyExc_OSError);
   }
+  if (code == GS_ECLOSED) {
+    PyErr_Format(exc_Closed, "gosched.wait: descriptor %d was closed meanwhile", fd);
+    return NULL;
+  }
   return raise_code(code, "gosched.wait");
 }
 
@@ -523,6 +527,10 @@ static PyMethodDef methods[] = {
     {"sleep", mod_sleep, METH_O, sleep_doc},
     {"yield_now", mod_yield, METH_NOARGS, yield_doc},
     {"_wait_fd", FAST(mod_wait_fd), METH_FASTCALL, wait_doc},
+    {"_wait_socket", FAST(sock_wait), METH_FASTCALL,
+     "Waits until a socket can be read or written, with the errors of the module socket."},
+    {"_wake_closed", sock_wake_closed, METH_O,
+     "Who waits for this descriptor gets an error; it is closed next."},
     {"_os_thread", mod_os_thread, METH_O, "Stay on this OS thread, once more; or once less."},
     {"_running", mod_running, METH_NOARGS, "True while gosched.run is under way."},
     {"current", mod_current, METH_NOARGS, current_doc},

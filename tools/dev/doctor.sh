@@ -50,7 +50,7 @@ dev_doctor() {
   done
 
   say "${c_bold}packages${c_off}"
-  for gs_group in build lua tcl demo postgres test git cross lint bench; do
+  for gs_group in build lua tcl demo postgres redis test git cross lint bench; do
     gs_missing=$(missing "$gs_group")
     # shellcheck disable=SC2086
     row "$gs_group" ${gs_missing:+missing:} ${gs_missing:-complete}

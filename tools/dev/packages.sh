@@ -7,8 +7,8 @@
 #   cmd:X    a program X on PATH            pc:X     pkg-config knows X
 #   lib:X    the dynamic linker finds X     dir:X    a directory matching X
 #   file:X   the file X is there
-# The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, test, git,
-# cross (./dev test --arch arm64), lint, bench.
+# The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, redis, test,
+# git, cross (./dev test --arch arm64), lint, bench.
 GS_PACKAGES='
 build    gcc            cmd:cc
 build    libc6-dev      pc:libc
@@ -25,6 +25,7 @@ demo     libsqlite3-0   lib:libsqlite3.so.0
 demo     zlib1g         lib:libz.so.1
 postgres postgresql     dir:/usr/lib/postgresql/*/bin
 postgres libpq5         lib:libpq.so.5
+redis    redis-server   cmd:redis-server
 test     libcmocka-dev  pc:cmocka
 test     g++            cmd:c++
 test     libsqlite3-dev file:/usr/include/sqlite3.h

@@ -65,9 +65,10 @@ dev_test() {
 }
 
 set_up_tests() {
-  set_up_build test postgres
+  set_up_build test postgres redis
   need test || die "the tests need these packages, as root: $(install_hint)"
   need_or_say postgres "tests against a PostgreSQL server are"
+  need_or_say redis "tests against a Redis server are"
 }
 
 # run_check PYTHON: builds for it and runs every test.

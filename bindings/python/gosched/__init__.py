@@ -18,6 +18,7 @@ Waiting                  sleep, yield_now, Chan, select, wait
 Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
+Standard library         patch, unpatch
 Foreign functions        dlopen, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
@@ -69,6 +70,7 @@ from gosched._gosched import (
 )
 from gosched._inside import Snapshot, dump, snapshot, trace
 from gosched._many import as_completed, map
+from gosched._patch import Patch, patch, unpatch
 from gosched._run import ExceptHookArgs, run
 from gosched._scopes import os_thread, shield, timeout
 from gosched._sync import Condition, wait
@@ -90,6 +92,7 @@ __all__ = [
     "GreenThread",
     "Library",
     "Mutex",
+    "Patch",
     "RLock",
     "Semaphore",
     "Snapshot",
@@ -109,6 +112,7 @@ __all__ = [
     "go",
     "map",
     "os_thread",
+    "patch",
     "run",
     "select",
     "shield",
@@ -117,6 +121,7 @@ __all__ = [
     "stats",
     "timeout",
     "trace",
+    "unpatch",
     "wait",
     "yield_now",
 ]

@@ -27,6 +27,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stats", action="store_true", help="print the scheduler's counters at the end"
     )
     parser.add_argument(
+        "--patch",
+        action="store_true",
+        help="sockets, select and time.sleep wait without a thread (gosched.patch)",
+    )
+    parser.add_argument(
         "-m", metavar="MODULE", dest="module", help="run a module, as python -m does"
     )
     parser.add_argument("script", nargs="?", help="a Python file, a directory or a zip file")
@@ -57,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.module is None and options.script is None:
         parser.error("give a script, or a module by -m")
+    if options.patch:
+        gosched.patch()
     with ExitStack() as stack:
         if options.stats:
             stack.callback(_print_stats)
