@@ -195,6 +195,9 @@ void unblock_call(Unblock *u); /* at most once; GIL */
 /* ---- sock.c: methods of the module ---- */
 
 PyObject *sock_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+PyObject *sock_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *sock_wake_closed(PyObject *self, PyObject *fd);
 
 int chan_init(PyObject *module);

@@ -16,15 +16,16 @@ A blocking send of a stream sends all; so does this one, in pieces.
 from __future__ import annotations
 
 import _socket
+import contextlib
 import errno
 import functools
 import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from gosched._gosched import _spawn, _wait_socket, _wake_closed, current
+from gosched._gosched import _recv, _recv_into, _send, _spawn, _wait_socket, _wake_closed, current
 from gosched._patch import Replacements
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _base = _socket.socket
 _DONTWAIT = _socket.MSG_DONTWAIT
 _WAITALL = _socket.MSG_WAITALL
+_type: Callable[[socket.socket], int] = _base.type.__get__  # type: ignore[attr-defined]
 _give_up: type[Exception] = socket._GiveupOnSendfile  # type: ignore[attr-defined]
 
 
@@ -53,77 +55,70 @@ def _may_wait(sock: socket.socket) -> bool:
     return current() is not None and sock.gettimeout() != 0
 
 
-def _receive(sock: socket.socket, flags: int, method: Callable[[int], T]) -> T:
-    """method(flags) is a receiving method of the class below."""
+# Nobody sends to it.  What a receiving method thinks of its arguments, it says here without a wait.
+_silent = _base(_socket.AF_UNIX, _socket.SOCK_DGRAM)
+_silent.settimeout(0)
+
+
+def _receive(sock: socket.socket, flags: int, method: Callable[[socket.socket, int], T]) -> T:
+    """method(sock, flags) is a receiving method of the class below."""
     timeout = sock.gettimeout()
-    end = _end_of(timeout)
-    # MSG_WAITALL with MSG_DONTWAIT takes what there is; and the error queue is never waited for.
-    if timeout is None and not flags & (_WAITALL | _socket.MSG_ERRQUEUE):
-        try:
-            return method(flags | _DONTWAIT)
-        except BlockingIOError:
-            if flags & _DONTWAIT:
-                raise
-        while True:
-            _wait_socket(sock, False, None)
-            try:
-                return method(flags | _DONTWAIT)
-            except BlockingIOError:  # somebody else has taken it
-                pass
-    if flags & _DONTWAIT or flags & _socket.MSG_ERRQUEUE:
-        return method(flags)
-    _wait_socket(sock, False, _left(end))
-    return method(flags)
+    if flags & (_DONTWAIT | _socket.MSG_ERRQUEUE):
+        return method(sock, flags)
+    if timeout is not None or flags & _WAITALL:  # which takes what there is with MSG_DONTWAIT
+        with contextlib.suppress(BlockingIOError):
+            return method(cast(socket.socket, _silent), flags)
+        _wait_socket(sock, False, timeout)
+        return method(sock, flags)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return method(sock, flags | _DONTWAIT)
+        _wait_socket(sock, False, None)
 
 
 def _send_once(
     sock: socket.socket, flags: int, end: float | None, method: Callable[[int], int]
 ) -> int:
     """method(flags) is a sending method of the class below."""
-    if end is None:
-        while True:
-            try:
-                return method(flags | _DONTWAIT)
-            except BlockingIOError:
-                if flags & _DONTWAIT:
-                    raise
-            _wait_socket(sock, True, None)
-    _wait_socket(sock, True, _left(end))
-    return method(flags)
-
-
-def _send_rest(
-    sock: socket.socket, view: memoryview, flags: int, end: float | None, sent: int
-) -> None:
-    def send(flags: int) -> int:
-        return _base.send(sock, view[sent:], flags)
-
-    while sent < len(view):
-        sent += _send_once(sock, flags, end, send)
+    if flags & _DONTWAIT:
+        return method(flags)
+    if end is not None:
+        _wait_socket(sock, True, _left(end))
+        return method(flags)
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            return method(flags | _DONTWAIT)
+        _wait_socket(sock, True, None)
 
 
 # ---- receiving ----
 
 
 @_like("recv")
-def _recv(self: socket.socket, bufsize: int, flags: int = 0, /) -> bytes:
+def _recv_bytes(self: socket.socket, bufsize: int, flags: int = 0, /) -> bytes:
     if not _may_wait(self):
         return _base.recv(self, bufsize, flags)
-    return _receive(self, flags, lambda flags: _base.recv(self, bufsize, flags))
+    if flags:
+        return _receive(self, flags, lambda sock, flags: _base.recv(sock, bufsize, flags))
+    return _recv(self, bufsize, 0, self.gettimeout())
 
 
 @_like("recv_into")
-def _recv_into(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+def _recv_buffer(self: socket.socket, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
     if not _may_wait(self):
         return _base.recv_into(self, buffer, nbytes, flags)
-    return _receive(self, flags, lambda flags: _base.recv_into(self, buffer, nbytes, flags))
+    if flags:
+        return _receive(
+            self, flags, lambda sock, flags: _base.recv_into(sock, buffer, nbytes, flags)
+        )
+    return _recv_into(self, buffer, nbytes, 0, self.gettimeout())
 
 
 @_like("recvfrom")
 def _recvfrom(self: socket.socket, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
     if not _may_wait(self):
         return _base.recvfrom(self, bufsize, flags)
-    return _receive(self, flags, lambda flags: _base.recvfrom(self, bufsize, flags))
+    return _receive(self, flags, lambda sock, flags: _base.recvfrom(sock, bufsize, flags))
 
 
 @_like("recvfrom_into")
@@ -132,57 +127,49 @@ def _recvfrom_into(
 ) -> tuple[int, Any]:
     if not _may_wait(self):
         return _base.recvfrom_into(self, buffer, nbytes, flags)
-    return _receive(self, flags, lambda flags: _base.recvfrom_into(self, buffer, nbytes, flags))
+    return _receive(
+        self, flags, lambda sock, flags: _base.recvfrom_into(sock, buffer, nbytes, flags)
+    )
 
 
 @_like("recvmsg")
 def _recvmsg(self: socket.socket, bufsize: int, ancbufsize: int = 0, flags: int = 0, /) -> Any:
     if not _may_wait(self):
         return _base.recvmsg(self, bufsize, ancbufsize, flags)
-    return _receive(self, flags, lambda flags: _base.recvmsg(self, bufsize, ancbufsize, flags))
+    return _receive(
+        self, flags, lambda sock, flags: _base.recvmsg(sock, bufsize, ancbufsize, flags)
+    )
 
 
 @_like("recvmsg_into")
-def _recvmsg_into(
-    self: socket.socket, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
-) -> Any:
+def _recvmsg_into(self: socket.socket, buffers: Any, ancbufsize: int = 0, flags: int = 0, /) -> Any:
     if not _may_wait(self):
         return _base.recvmsg_into(self, buffers, ancbufsize, flags)
     buffers = list(buffers)  # it is tried more than once
-    return _receive(self, flags, lambda flags: _base.recvmsg_into(self, buffers, ancbufsize, flags))
+    return _receive(
+        self, flags, lambda sock, flags: _base.recvmsg_into(sock, buffers, ancbufsize, flags)
+    )
 
 
 # ---- sending ----
 
 
-def _sends_all(sock: socket.socket, flags: int) -> bool:
-    return sock.gettimeout() is None and not flags & _DONTWAIT and sock.type == socket.SOCK_STREAM
+def _sends_all(sock: socket.socket) -> bool:
+    return sock.gettimeout() is None and _type(sock) == _socket.SOCK_STREAM
 
 
 @_like("send")
-def _send(self: socket.socket, data: Any, flags: int = 0, /) -> int:
-    if not _may_wait(self):
+def _send_some(self: socket.socket, data: Any, flags: int = 0, /) -> int:
+    if not _may_wait(self) or flags & _DONTWAIT:
         return _base.send(self, data, flags)
-    end = _end_of(self.gettimeout())
-    sent = _send_once(self, flags, end, lambda flags: _base.send(self, data, flags))
-    with memoryview(data) as view:
-        if sent == view.nbytes or not _sends_all(self, flags):
-            return sent
-        with view.cast("B") as rest:
-            _send_rest(self, rest, flags, end, sent)
-            return len(rest)
+    return _send(self, data, flags, self.gettimeout(), _sends_all(self))
 
 
 @_like("sendall")
-def _sendall(self: socket.socket, data: Any, flags: int = 0, /) -> None:
-    if not _may_wait(self):
+def _send_all(self: socket.socket, data: Any, flags: int = 0, /) -> None:
+    if not _may_wait(self) or flags & _DONTWAIT:
         return _base.sendall(self, data, flags)
-    end = _end_of(self.gettimeout())
-    sent = _send_once(self, flags, end, lambda flags: _base.send(self, data, flags))
-    with memoryview(data) as view:
-        if sent < view.nbytes:
-            with view.cast("B") as rest:
-                _send_rest(self, rest, flags, end, sent)
+    _send(self, data, flags, self.gettimeout(), True)
     return None
 
 
@@ -194,9 +181,7 @@ def _sendto(self: socket.socket, data: Any, *args: Any) -> int:
     if not isinstance(flags, int):
         return _base.sendto(self, data, *args)
     end = _end_of(self.gettimeout())
-    return _send_once(
-        self, flags, end, lambda flags: _base.sendto(self, data, flags, address)
-    )
+    return _send_once(self, flags, end, lambda flags: _base.sendto(self, data, flags, address))
 
 
 @_like("sendmsg")
@@ -210,11 +195,11 @@ def _sendmsg(
     sent = _send_once(
         self, flags, end, lambda flags: _base.sendmsg(self, buffers, ancdata, flags, address)
     )
-    if not _sends_all(self, flags):
+    if flags & _DONTWAIT or not _sends_all(self):
         return sent
     whole = sum(memoryview(each).nbytes for each in buffers)
     if sent < whole:
-        _send_rest(self, memoryview(b"".join(buffers)), flags, end, sent)
+        _send(self, memoryview(b"".join(buffers))[sent:], flags, None, True)
     return whole
 
 
@@ -306,14 +291,14 @@ def _aside(original: Callable[..., T]) -> Callable[..., T]:
 
 
 _METHODS: dict[str, Callable[..., Any]] = {
-    "recv": _recv,
-    "recv_into": _recv_into,
+    "recv": _recv_bytes,
+    "recv_into": _recv_buffer,
     "recvfrom": _recvfrom,
     "recvfrom_into": _recvfrom_into,
     "recvmsg": _recvmsg,
     "recvmsg_into": _recvmsg_into,
-    "send": _send,
-    "sendall": _sendall,
+    "send": _send_some,
+    "sendall": _send_all,
     "sendto": _sendto,
     "sendmsg": _sendmsg,
     "_sendfile_use_sendfile": _sendfile,
