@@ -18,7 +18,7 @@ Waiting                  sleep, yield_now, Chan, select, wait
 Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
-Standard library         patch, unpatch
+Standard library         patch, unpatch; from asyncio: aio.call
 Foreign functions        dlopen, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
@@ -40,6 +40,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gosched import aio
     from gosched._executor import Executor
 
 from gosched import _gosched, _identity, _inside, _run, _stacks
@@ -99,6 +100,7 @@ __all__ = [
     "TaskGroup",
     "WaitGroup",
     "WouldBlock",
+    "aio",
     "as_completed",
     "bind",
     "callback",
@@ -133,12 +135,14 @@ excepthook = _run.excepthook
 
 
 def __getattr__(name: str) -> Any:
-    """Executor is imported when it is wanted: concurrent.futures takes a while."""
-    if name != "Executor":
-        raise AttributeError(f"module 'gosched' has no attribute {name!r}")
-    from gosched import _executor
+    """Imported when they are wanted: concurrent.futures and asyncio take a while."""
+    import importlib
 
-    return _executor.Executor
+    if name == "aio":
+        return importlib.import_module("gosched.aio")
+    if name == "Executor":
+        return importlib.import_module("gosched._executor").Executor
+    raise AttributeError(f"module 'gosched' has no attribute {name!r}")
 
 
 _report = _run.report

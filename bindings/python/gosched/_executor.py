@@ -15,81 +15,12 @@ from typing import Any, TypeVar
 
 from gosched import _gosched
 from gosched._gosched import Cancelled, GreenThread
+from gosched._service import service as _service
 
 T = TypeVar("T")
 
 
-class _Service:
-    """A gosched.run on a thread of its own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._over: _gosched.Event | None = None
-        self._thread: threading.Thread | None = None
-
-    def enter(self) -> bool:
-        """Makes sure that green threads can be started.  True: leave must be called at the end."""
-        with self._lock:
-            if self._users == 0:
-                if _gosched._running():
-                    return False
-                self._start()
-            self._users += 1
-            return True
-
-    def _start(self) -> None:
-        begun: threading.Event = threading.Event()
-        over = self._over = _gosched.Event()
-        problem: list[BaseException] = []
-
-        def main() -> None:
-            begun.set()
-            over.wait()
-
-        def body() -> None:
-            from gosched._run import run
-
-            try:
-                run(main)
-            except BaseException as error:
-                problem.append(error)
-                begun.set()
-
-        self._thread = threading.Thread(target=body, name="gosched-executor", daemon=True)
-        self._thread.start()
-        begun.wait()
-        if problem:
-            raise problem[0]
-
-    def leave(self) -> threading.Thread | None:
-        """Returns the thread that does it, if it cannot be done here."""
-        if _gosched.current() is None:
-            self._leave()
-            return None
-        # This green thread may be one of those that the end of the run waits for.
-        leaver = threading.Thread(target=self._leave, name="gosched-executor-end")
-        try:
-            leaver.start()
-        except RuntimeError:  # the program ends, and no more threads are made
-            return None
-        return leaver
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users > 0:
-                return
-            assert self._over is not None
-            assert self._thread is not None
-            self._over.set()
-            # With the lock, so that no other service starts before this one has ended.
-            self._thread.join()
-            self._thread = None
-
-
 _CANCELLED = "CANCELLED"  # in concurrent.futures: cancelled, and nobody was told
-_service = _Service()
 _works: weakref.WeakSet[_Work] = weakref.WeakSet()
 
 

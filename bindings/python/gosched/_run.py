@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from gosched import _gosched
+from gosched._service import service
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ def run(
     Raises Error if it is called inside of itself, or while another thread is in it; ValueError and
     TypeError for arguments out of range.
     """
+    service.make_way()
     return _gosched._run(main, args, procs, max_threads)
 
 
