@@ -80,6 +80,22 @@ def test_zlib_files_py(run: Run, root: Path, tmp_path: Path) -> None:
     assert len(lines) == 2
 
 
+def test_slow_clients_py(run: Run, root: Path) -> None:
+    done = run([sys.executable, root / "examples/slow_clients.py", "200"])
+    match = re.fullmatch(
+        r"(\d+) green threads, (\d+) OS threads\n200 slow clients were answered in .* s\n",
+        done.stdout,
+    )
+    assert match is not None, done.stdout
+    assert int(match.group(1)) > 200
+    assert int(match.group(2)) < 100
+
+
+def test_asyncio_calls_py(run: Run, root: Path) -> None:
+    done = run([sys.executable, root / "examples/asyncio_calls.py"])
+    assert re.fullmatch(r"1000 calls of 0\.2 s gave 500500 in .* s\n", done.stdout)
+
+
 def test_the_table_lists_every_program(root: Path) -> None:
     folder = root / "examples"
     programs = {
