@@ -34,7 +34,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _base = _socket.socket
 _DONTWAIT = _socket.MSG_DONTWAIT
 _WAITALL = _socket.MSG_WAITALL
-_type: Callable[[socket.socket], int] = _base.type.__get__  # type: ignore[attr-defined]
+_type: Callable[[socket.socket], int] = vars(_base)["type"].__get__
 _give_up: type[Exception] = socket._GiveupOnSendfile  # type: ignore[attr-defined]
 
 
