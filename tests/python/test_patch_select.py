@@ -178,6 +178,11 @@ def test_writing_and_both(pairs):
         lambda: select.poll().unregister(0),
         lambda: select.poll().poll("soon"),
         lambda: select.poll().poll(10**30),
+        lambda: select.poll().poll(2**31),
+        lambda: select.poll().poll(float("nan")),
+        lambda: select.select([], [], [], 1e300),
+        lambda: select.select([], [], [], float("nan")),
+        lambda: select.epoll().poll(2**31),
         lambda: select.epoll("x"),
         lambda: select.epoll(0),
         lambda: select.epoll().register(10**6),
@@ -220,6 +225,26 @@ def test_what_is_no_socket(tmp_path):
         os.close(w)
 
     gosched.run(main)
+
+
+def test_lists_that_change_meanwhile():
+    class Mutant:
+        def __init__(self, objects):
+            self.objects = objects
+
+        def fileno(self):
+            self.objects[5:] = []
+            return 1
+
+    def main():
+        objects = []
+        objects.extend(Mutant(objects) for _ in range(10))
+        return select.select([], objects, []), objects
+
+    (read, write, other), left = gosched.run(main)
+    assert (read, other) == ([], [])
+    assert len(left) == 5
+    assert write in (left, [])
 
 
 def test_nothing_to_wait_for():

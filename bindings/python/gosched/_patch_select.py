@@ -65,11 +65,20 @@ def _wait_loop(look: Callable[[], Any], masks: Mapping[int, int], end: float | N
             return found
 
 
+# Beyond this, in milliseconds, poll refuses; what it refuses it is to refuse itself.
+_MOST = 2**31 / 1000 - 1
+
+
 def _stays(timeout: float | None) -> bool:
     """It is to be done as always: here, or because it does not wait."""
     if current() is None:
         return True
-    return timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < 9e9)
+    return timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < _MOST)
+
+
+def _again(objects: Iterable[Any]) -> list[Any] | tuple[Any, ...]:
+    """What can be looked at more than once.  A list stays itself: fileno() may change it."""
+    return objects if isinstance(objects, (list, tuple)) else list(objects)
 
 
 def _fileno(of: int | HasFileno) -> int:
@@ -87,7 +96,7 @@ def _green_select(
     if _stays(timeout):
         return _select(rlist, wlist, xlist, timeout)
     end = _end_of(timeout)
-    read, write, other = list(rlist), list(wlist), list(xlist)
+    read, write, other = _again(rlist), _again(wlist), _again(xlist)
 
     def look() -> tuple[list[Any], list[Any], list[Any]] | None:
         found = _select(read, write, other, 0)
@@ -134,11 +143,12 @@ class Poll:
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Waits for at most timeout milliseconds; a list of (descriptor, events)."""
         # Negative numbers wait for ever, too.
-        if isinstance(timeout, (int, float)) and timeout < 0:
-            timeout = None
-        if _stays(timeout):
+        seconds = timeout
+        if isinstance(timeout, (int, float)):
+            seconds = None if timeout < 0 else timeout / 1000
+        if _stays(seconds):
             return self._real.poll(timeout)
-        end = _end_of(None if timeout is None else timeout / 1000)
+        end = _end_of(seconds)
         found: list[tuple[int, int]] = _wait_loop(lambda: self._real.poll(0), self._masks, end)
         return found
 
