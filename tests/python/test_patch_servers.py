@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import http.client
 import http.server
-import resource
 import shutil
 import socket
 import socketserver
 import ssl
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import gosched
 import pytest
-from conftest import os_threads, until
+from conftest import until
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
@@ -305,84 +303,6 @@ def test_datagram_server():
                 assert sock.recvfrom(100) == (word.upper(), server.server_address)
 
     gosched.run(main)
-
-
-# ---- many connections that do nothing ----
-
-IDLE = 10_000
-SPARE = 300  # descriptors for everything else
-
-CLIENT = """
-import socket, sys
-address, n = ("127.0.0.1", int(sys.argv[1])), int(sys.argv[2])
-connections = []
-for i in range(n):
-    connections.append(socket.create_connection(address))
-print("connected", flush=True)
-sys.stdin.readline()
-connections[n // 2].sendall(b"hello\\n")
-print(connections[n // 2].recv(100), flush=True)
-sys.stdin.readline()
-"""
-
-
-@contextmanager
-def more_descriptors():
-    """How many connections may be open at once; says so if they are fewer than wanted."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = IDLE + SPARE
-    for limits in ((want, max(hard, want)), (min(want, hard), hard)):
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-            break
-        except (ValueError, OSError):
-            continue
-    got = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    try:
-        if got < want:
-            print(f"\n{got - SPARE} connections, not {IDLE}: RLIMIT_NOFILE is at most {got} here")
-        yield min(IDLE, got - SPARE)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def test_idle_connections_cost_no_thread():
-    def main(n):
-        before = os_threads()
-        server = LineServer(("127.0.0.1", 0), Echo)
-        client = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, str(server.server_address[1]), str(n)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with client, serving(server):
-            assert client.stdout.readline() == "connected\n"
-            until(lambda: Echo.waiting == n)
-            states = [g for g in gosched.snapshot().gs if g.state == "waiting"]
-            assert len(states) >= n
-            until(few_threads)
-            print(os_threads() - before, "threads more")
-            assert os_threads() < before + 100
-            client.stdin.write("\n")
-            client.stdin.flush()
-            assert client.stdout.readline() == "b'HELLO\\n'\n"
-            until(few_threads)
-            client.stdin.close()
-            until(lambda: Echo.waiting == 0)
-            assert client.wait(60) == 0
-
-    class Echo(socketserver.BaseRequestHandler):
-        waiting = 0
-
-        def handle(self):
-            Echo.waiting += 1
-            while data := self.request.recv(1000):
-                self.request.sendall(data.upper())
-            Echo.waiting -= 1
-
-    with more_descriptors() as n:
-        gosched.run(main, n)
 
 
 # ---- Redis ----
