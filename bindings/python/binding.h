@@ -10,6 +10,7 @@
  *   select.c    select, and the cases of Chan
  *   sync.c, rlock.c   Mutex, Semaphore, Event, WaitGroup; RLock, Condition
  *   sock.c      what gosched.patch waits in
+ *   sqlite.c    connections that green threads open
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
@@ -177,6 +178,10 @@ void green_cancel(Green *g); /* GIL held; others may run meanwhile */
 void green_cancel_all(void);
 void green_forked(const Green *mine);
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
+
+/* ---- sqlite.c ------------------------------------------------------------------------------ */
+
+PyObject *sqlite_connections(PyObject *type);
 
 /* ---- chan.c, function.c -------------------------------------------------------------------- */
 

@@ -124,6 +124,10 @@ static PyObject *threading_acquire(ARGS) {
                                                : "can't specify a timeout for a non-blocking call");
     return NULL;
   }
+  if (timeout > 9223372036.0) { /* threading.TIMEOUT_MAX */
+    PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+    return NULL;
+  }
   if (timeout != -1 && parse_timeout(in[1], &deadline) < 0) return NULL;
   uint64_t me = who_is_here();
   if (l->owner == me) {

@@ -61,7 +61,7 @@ def test_current_thread(hop):
     thread, name, ident = seen[0]
     assert "wander.<locals>.body" in name
     assert thread is not threading.main_thread()
-    assert thread.daemon
+    assert not thread.daemon
     assert ident == thread.ident
     assert gosched.run(threading.current_thread) is threading.main_thread()
     assert set(threading.enumerate()) == before  # it was forgotten

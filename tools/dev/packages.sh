@@ -160,6 +160,19 @@ need() {
   [ -z "$gs_missing" ]
 }
 
+# CPython's own tests, which tests/compat runs: other builds have them, Debian's in a package.
+need_python_tests() {
+  [ -n "$GS_PY" ] || return 0
+  "$GS_PY" -c 'import test.test_threading' 2>/dev/null && return 0
+  gs_package=lib$("$GS_PY" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')-testsuite
+  case $GS_TRIED in
+    *" $gs_package "*) ;;
+    *) install_packages "$gs_package" ;;
+  esac
+  "$GS_PY" -c 'import test.test_threading' 2>/dev/null ||
+    note "CPython's own tests on green threads are left out; they need: apt-get install $gs_package"
+}
+
 # How a person installs what is still missing.
 install_hint() {
   # shellcheck disable=SC2086

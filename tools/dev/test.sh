@@ -76,6 +76,7 @@ run_check() {
   GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=${GS_WANT_PYTHON:-}
   [ "$1" = default ] || GS_WANT_PYTHON=$1
   need_python run test || GS_FAILED=$((GS_FAILED + 1))
+  need_python_tests
   build check
   say_left_out
   gs_name=check

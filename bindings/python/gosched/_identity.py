@@ -5,8 +5,10 @@ A green thread goes on on other threads, and others go on on its thread; so here
 own number, and what belongs to an OS thread in C is replaced by what belongs to a green thread:
 
 - _thread.get_ident and its copies in modules that are loaded;
-- threading.RLock (Condition uses it), and the locks of logging that exist already;
+- threading.RLock (Condition uses it), with those that modules and logging have made already;
+- the import lock (gosched._import_lock);
 - threading.current_thread, which finds a Thread object of the green thread's name;
+- the check of sqlite3 that a connection stays on its thread (sqlite.c);
 - the context of decimal, of which a green thread gets a copy, with the other context variables.
 
 What remains the thread's: threading.get_native_id, and locks that C code keeps by thread.
@@ -15,24 +17,46 @@ What remains the thread's: threading.get_native_id, and locks that C code keeps 
 from __future__ import annotations
 
 import _thread
+import contextlib
 import sys
 import threading
 from contextvars import Context, ContextVar
 from typing import Any
 
-from gosched import _gosched
+from gosched import _gosched, _import_lock
+from gosched._when_imported import when_imported
 
 _installed = False
+_OldRLock = type(_thread.RLock())
 
 
-class _Dummy(threading._DummyThread):
-    """What threading.current_thread gives for a green thread."""
+class _DummyThread(threading._DummyThread):
+    """What threading.current_thread gives for a green thread.
+
+    A thread that a green thread starts is no daemon unless it is told to be: threads take that from
+    the one that makes them.
+    """
+
+    _green: _gosched.GreenThread[Any] | None = None
 
     def __init__(self) -> None:
         super().__init__()
         green = _gosched.current()
         if green is not None and _gosched._has_dummy():
             self._name = green.name
+            self._green = green
+            self._daemonic = False
+
+    def is_alive(self) -> bool:
+        return super().is_alive() if self._green is None else not self._green.done()
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._green is None:
+            return super().join(timeout)
+        if self._green is _gosched.current():
+            raise RuntimeError("cannot join current thread")
+        with contextlib.suppress(TimeoutError):
+            self._green.join(None if timeout is None else max(timeout, 0))
 
 
 def _forget(ident: int) -> None:
@@ -41,6 +65,7 @@ def _forget(ident: int) -> None:
 
 def _use_green_identity() -> None:
     original, ours = _thread.get_ident, _gosched.get_ident
+    ours.__module__ = original.__module__
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", {})
         for name in ("get_ident", "_get_ident"):
@@ -50,16 +75,17 @@ def _use_green_identity() -> None:
 
 def _use_green_locks() -> None:
     threading._CRLock = _gosched._ThreadingRLock  # type: ignore[attr-defined]
+    _thread.RLock = _gosched._ThreadingRLock  # type: ignore[misc, assignment]
+    ours: dict[int, Any] = {}
+    for module in list(sys.modules.values()):
+        for name, lock in list(getattr(module, "__dict__", {}).items()):
+            if type(lock) is _OldRLock and (id(lock) in ours or _is_free(lock)):
+                setattr(module, name, ours.setdefault(id(lock), threading.RLock()))
     logging: Any = sys.modules.get("logging")
-    if logging is None:
-        return
-    rlock = type(_thread.RLock())
-    if isinstance(getattr(logging, "_lock", None), rlock) and _is_free(logging._lock):
-        logging._lock = threading.RLock()
     for reference in list(getattr(logging, "_handlerList", [])):
         handler: Any = reference()
         lock = getattr(handler, "lock", None)
-        if isinstance(lock, rlock) and _is_free(lock):
+        if isinstance(lock, _OldRLock) and _is_free(lock):
             handler.lock = threading.RLock()
 
 
@@ -95,6 +121,8 @@ def install() -> None:
     _installed = True
     _use_green_identity()
     _use_green_locks()
-    threading._DummyThread = _Dummy  # type: ignore[misc]
+    _import_lock.install()
+    threading._DummyThread = _DummyThread  # type: ignore[misc]
+    when_imported("_sqlite3", lambda m: _gosched._green_connections(m.Connection))
     _gosched._on_forget(_forget)
     _gosched._on_context(_own_decimal_context)

@@ -1,0 +1,186 @@
+"""Runs one module of CPython's tests in this process, and writes what came of each test.
+
+    python child.py '{"module": "test.test_queue", "green": true, "out": "results.jsonl", ...}'
+
+`green` runs them on a green thread that hops (see hop.c), and those of `main` on the main green
+thread after that; otherwise everything is as python -m unittest has it.  Each line of the output
+is a test that begins, [id], or that has ended, [id, outcome, details].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import fnmatch
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+from collections.abc import Callable, Iterator
+from typing import Any
+
+PARTNERS = 2  # while one is in its call, another can be woken
+
+
+class Results(unittest.TestResult):
+    """Writes at once, so that what ends the process ends nothing else."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.outcome: tuple[str, str] = ("ok", "")
+        self.hop: Callable[[str], None] | None = None
+
+    def put(self, *what: Any) -> None:
+        os.write(self.fd, json.dumps(what).encode() + b"\n")
+
+    def startTest(self, test: Any) -> None:
+        super().startTest(test)
+        self.outcome = ("ok", "")
+        self.put(test.id())
+        if self.hop:  # again, for tests that profile
+            self.hop(test.id())
+
+    def stopTest(self, test: Any) -> None:
+        self.put(test.id(), *self.outcome)
+
+    def note(self, test: Any, outcome: str, details: str) -> None:
+        self.outcome = (outcome, details)
+        if not isinstance(test, unittest.TestCase):  # the set-up of a class or a module
+            self.put(test.id(), outcome, details)
+
+    def addError(self, test: Any, err: Any) -> None:
+        self.note(test, "error", "".join(traceback.format_exception(*err)))
+
+    def addFailure(self, test: Any, err: Any) -> None:
+        self.note(test, "failure", "".join(traceback.format_exception(*err)))
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        if err is not None:
+            text = "".join(traceback.format_exception(*err))
+            kind = "failure" if issubclass(err[0], test.failureException) else "error"
+            self.note(test, kind, f"{self.outcome[1]}{subtest.id()}\n{text}")
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        if self.outcome[0] == "ok":  # of a subtest: the others count
+            self.note(test, "skipped", reason)
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        self.note(test, "expected failure", "")
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        self.note(test, "unexpected success", "")
+
+
+def flat(suite: Any) -> Iterator[unittest.TestCase]:
+    for each in suite:
+        if isinstance(each, unittest.TestSuite):
+            yield from flat(each)
+        else:
+            yield each
+
+
+def load(names: list[str]) -> list[unittest.TestCase]:
+    loader = unittest.TestLoader()
+    return list(flat(loader.loadTestsFromNames(names)))
+
+
+def is_one_of(job: dict[str, Any], what: str, name: str) -> bool:
+    """Whether job[what], patterns for the ends of names, has this one."""
+    return any(fnmatch.fnmatchcase(name, f"*{pattern}") for pattern in job.get(what, ()))
+
+
+def suite_of(job: dict[str, Any], which: Callable[[str], bool]) -> unittest.TestSuite:
+    only, leave_out = job.get("only"), set(job.get("leave_out", ()))
+    tests = []
+    for test in load(job["modules"]):
+        name = test.id()
+        if name in leave_out or is_one_of(job, "never", name):
+            continue
+        if (only is None or name in only) and which(name):
+            tests.append(test)
+    return unittest.TestSuite(tests)
+
+
+def run_green(job: dict[str, Any], results: Results) -> None:
+    import gosched
+    import gosched_hop
+
+    libc = gosched.dlopen(None, "int getppid(void);", blocking=["getppid"])
+    turn = gosched.Semaphore(0)
+    over = False
+
+    def partner() -> None:
+        thread = 0
+        while not over:
+            thread = gosched_hop.ready(thread)
+            turn.acquire()
+            libc.getppid()
+
+    def ticker() -> None:
+        """Wants a turn all the time, so that what blocks has to give it away."""
+        while not over:
+            gosched.sleep(0.002)
+
+    def hop(name: str) -> None:
+        if is_one_of(job, "still", name):
+            gosched_hop.stop()
+        else:
+            gosched_hop.start(turn.release, gosched.yield_now)
+
+    def hopping(which: Callable[[str], bool]) -> None:
+        hop("")
+        try:
+            suite_of(job, which).run(results)
+        finally:
+            gosched_hop.stop()
+
+    def main() -> None:
+        nonlocal over
+        results.hop = hop
+        others = [gosched.go(f) for f in (*[partner] * PARTNERS, ticker)]
+        tests = gosched.go(hopping, lambda name: not is_one_of(job, "main", name))
+        while not tests.done():
+            # Signals are for the main thread: a test that sends one does not mean this.
+            with contextlib.suppress(KeyboardInterrupt):
+                tests.join()
+        tests.result()
+        if job.get("main"):
+            hopping(lambda name: is_one_of(job, "main", name))
+        over = True
+        for _ in others:
+            turn.release()
+        for g in others:
+            g.join()
+
+    gosched.run(main)
+    results.put("", "moves", gosched_hop.counts())
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    faulthandler.enable()
+    from test import support
+
+    support.use_resources = job.get("resources", [])
+    results = Results(job["out"])
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.chdir(folder)
+        begin = time.monotonic()
+        if job["green"]:
+            import gosched_hop
+
+            os.set_inheritable(job["control"], False)
+            gosched_hop.watch(job["control"])
+            run_green(job, results)
+        else:
+            suite_of(job, lambda name: True).run(results)
+        results.put("", "end", time.monotonic() - begin)
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    main()
