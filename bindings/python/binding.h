@@ -11,6 +11,7 @@
  *   sync.c, rlock.c   Mutex, Semaphore, Event, WaitGroup; RLock, Condition
  *   sock.c      what gosched.patch waits in
  *   sqlite.c    connections that green threads open
+ *   holders.c   locks that exist already
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
  * Three things stand for one green thread.  The scheduler's G is opaque here.  A Green is the
@@ -179,9 +180,10 @@ void green_cancel_all(void);
 void green_forked(const Green *mine);
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what);
 
-/* ---- sqlite.c ------------------------------------------------------------------------------ */
+/* ---- sqlite.c, holders.c -------------------------------------------------------------------- */
 
 PyObject *sqlite_connections(PyObject *type);
+PyObject *holders_of(PyObject *type); /* a list of what the collector knows */
 
 /* ---- chan.c, function.c -------------------------------------------------------------------- */
 

@@ -353,6 +353,11 @@ static PyObject *mod_on_context(PyObject *self, PyObject *fn) {
   return green_on_context(fn);
 }
 
+static PyObject *mod_holders_of(PyObject *self, PyObject *type) {
+  (void)self;
+  return holders_of(type);
+}
+
 static PyObject *mod_green_connections(PyObject *self, PyObject *type) {
   (void)self;
   return sqlite_connections(type);
@@ -548,6 +553,7 @@ static PyMethodDef methods[] = {
     {"_on_context", mod_on_context, METH_O, "Called with the context of a new green thread."},
     {"_has_dummy", mod_has_dummy, METH_NOARGS,
      "That for the calling green thread; False where none runs, or the main one."},
+    {"_holders_of", mod_holders_of, METH_O, "The objects that hold instances of this type."},
     {"_green_connections", mod_green_connections, METH_O,
      "Lets connections (_sqlite3.Connection) that green threads open be used on every thread."},
     {"stats", mod_stats, METH_NOARGS, stats_doc},

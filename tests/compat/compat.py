@@ -12,6 +12,7 @@ of these tests look at the clock.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import importlib.util
 import itertools
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-VERSION = "%d.%d" % sys.version_info[:2]
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 HANG = 120  # seconds that one test may take
 TRIES = 3
 
@@ -140,10 +141,8 @@ class Process:
                     self.process.kill()
                     status = self.process.wait()
                 break
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # what it has started and left behind
-        except ProcessLookupError:
-            pass
         os.close(self.control)
         if status != 0 and not why:
             why = f"ends the process with status {status}"

@@ -23,11 +23,11 @@
 #include "gosched.h"
 #include "gosched_inspect.h"
 
-static PyObject *wake, *give_way;  /* of what a hop is made; GIL */
-static unsigned long hops, moves; /* and how often it ended on another thread; GIL */
+static PyObject *wake, *give_way;   /* of what a hop is made; GIL */
+static unsigned long hops, moves;   /* and how often it ended on another thread; GIL */
 static unsigned long partner_moves; /* how often a partner came back on another thread; GIL */
-static int64_t next_hop;          /* not before; GIL */
-static int ready;                 /* partners that wait to be woken; GIL */
+static int64_t next_hop;            /* not before; GIL */
+static int ready;                   /* partners that wait to be woken; GIL */
 
 static int64_t now(void) {
   struct timespec t;
@@ -143,19 +143,17 @@ static PyMethodDef methods[] = {
     {"stop", hop_stop, METH_NOARGS, "From now on it does not."},
     {"hop", hop_hop, METH_VARARGS, "Hops once.  Takes any arguments."},
     {"ready", hop_ready, METH_O,
-     "ready(last): what a partner calls before it waits to be woken, with what it said last, or 0."},
-    {"counts", hop_counts, METH_NOARGS, 
+     "ready(last): what a partner calls before it waits to be woken, with what it said last, or "
+     "0."},
+    {"counts", hop_counts, METH_NOARGS,
      "How many hops there were, how many led elsewhere, and how often a partner moved."},
     {"watch", hop_watch, METH_O, "A byte read from this descriptor ends the process."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "gosched_hop",
-    .m_doc = "Makes green threads change threads.",
-    .m_size = -1,
-    .m_methods = methods,
+    PyModuleDef_HEAD_INIT, .m_name = "gosched_hop", .m_doc = "Makes green threads change threads.",
+    .m_size = -1,          .m_methods = methods,
 };
 
 PyMODINIT_FUNC PyInit_gosched_hop(void);

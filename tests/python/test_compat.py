@@ -142,11 +142,47 @@ def test_locks_of_modules_are_replaced():
         a.lock = b.lock = _thread.RLock()
         a.held = held = _thread.RLock()
         held.acquire()
+
+        class Class:
+            lock = _thread.RLock()
+
+        class Slotted:
+            __slots__ = ("lock", "empty")
+
+        class Instance:
+            pass
+
+        def make():
+            lock = _thread.RLock()
+            return lambda: lock
+
+        class Cached:
+            lock = None
+            def __init__(self):
+                self.lock = _thread.RLock()
+
+        a.Class, instance, slotted, closure, cached = Class, Instance(), Slotted(), make(), Cached()
+        Class.lock  # in the cache of the class
+        instance.lock = instance.again = slotted.lock = _thread.RLock()
+        in_list = [_thread.RLock()]
+        in_tuple = (_thread.RLock(),)
+        import threading
+        condition = threading.Condition()
         sys.modules.update(a=a, b=b)
         import gosched, threading
         assert a.lock is b.lock and type(a.lock) is type(threading.RLock())
         assert a.held is held
         held.release()
+        new = type(threading.RLock())
+        assert type(a.Class.lock) is type(a.Class().lock) is new
+        assert type(instance.lock) is type(slotted.lock) is type(in_list[0]) is new
+        assert instance.again is instance.lock
+        assert type(closure()) is type(cached.lock) is new
+        assert type(condition._lock) is new and condition.acquire.__self__ is condition._lock
+        with condition:
+            condition.notify_all()
+        import functools
+        assert functools.RLock is new
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(source)], check=True, timeout=60)
 

@@ -5,7 +5,7 @@ A green thread goes on on other threads, and others go on on its thread; so here
 own number, and what belongs to an OS thread in C is replaced by what belongs to a green thread:
 
 - _thread.get_ident and its copies in modules that are loaded;
-- threading.RLock (Condition uses it), with those that modules and logging have made already;
+- threading.RLock (Condition uses it), with those that exist already (gosched._old_locks);
 - the import lock (gosched._import_lock);
 - threading.current_thread, which finds a Thread object of the green thread's name;
 - the check of sqlite3 that a connection stays on its thread (sqlite.c);
@@ -23,7 +23,7 @@ import threading
 from contextvars import Context, ContextVar
 from typing import Any
 
-from gosched import _gosched, _import_lock
+from gosched import _gosched, _import_lock, _old_locks
 from gosched._when_imported import when_imported
 
 _installed = False
@@ -52,11 +52,12 @@ class _DummyThread(threading._DummyThread):
 
     def join(self, timeout: float | None = None) -> None:
         if self._green is None:
-            return super().join(timeout)
-        if self._green is _gosched.current():
+            super().join(timeout)
+        elif self._green is _gosched.current():
             raise RuntimeError("cannot join current thread")
-        with contextlib.suppress(TimeoutError):
-            self._green.join(None if timeout is None else max(timeout, 0))
+        else:
+            with contextlib.suppress(TimeoutError):
+                self._green.join(None if timeout is None else max(timeout, 0))
 
 
 def _forget(ident: int) -> None:
@@ -76,17 +77,11 @@ def _use_green_identity() -> None:
 def _use_green_locks() -> None:
     threading._CRLock = _gosched._ThreadingRLock  # type: ignore[attr-defined]
     _thread.RLock = _gosched._ThreadingRLock  # type: ignore[misc, assignment]
-    ours: dict[int, Any] = {}
     for module in list(sys.modules.values()):
-        for name, lock in list(getattr(module, "__dict__", {}).items()):
-            if type(lock) is _OldRLock and (id(lock) in ours or _is_free(lock)):
-                setattr(module, name, ours.setdefault(id(lock), threading.RLock()))
-    logging: Any = sys.modules.get("logging")
-    for reference in list(getattr(logging, "_handlerList", [])):
-        handler: Any = reference()
-        lock = getattr(handler, "lock", None)
-        if isinstance(lock, _OldRLock) and _is_free(lock):
-            handler.lock = threading.RLock()
+        names = getattr(module, "__dict__", {})
+        if names.get("RLock") is _OldRLock:
+            names["RLock"] = _gosched._ThreadingRLock
+    _old_locks.replace(_OldRLock)
 
 
 _decimal_variable: ContextVar[Any] | None = None
@@ -104,13 +99,6 @@ def _own_decimal_context(context: Context) -> None:
     variable = _decimal_variable
     if variable is not None and variable in context:
         context.run(variable.set, context[variable].copy())
-
-
-def _is_free(lock: Any) -> bool:
-    if not lock.acquire(False):
-        return False
-    lock.release()
-    return not lock._is_owned()
 
 
 def install() -> None:

@@ -59,6 +59,6 @@ def when_imported(name: str, action: Callable[[Any], None]) -> None:
     """Calls action(module): now if it is loaded, else each time after it was executed."""
     _wanted[name] = action
     if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _finder)
     if name in sys.modules:
         action(sys.modules[name])
