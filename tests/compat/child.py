@@ -1,9 +1,9 @@
 """Runs one module of CPython's tests in this process, and writes what came of each test.
 
-    python child.py '{"module": "test.test_queue", "green": true, "out": "results.jsonl", ...}'
+    python child.py '{"modules": ["test.test_queue"], "place": "green", "out": "results", ...}'
 
-`green` runs them on a green thread that hops (see hop.c), and those of `main` on the main green
-thread after that; otherwise everything is as python -m unittest has it.  Each line of the output
+The place is "green", a green thread that hops (see hop.c), except for those of `main`; "main", the
+main green thread, for those of `main` alone; or "plain", as python -m unittest has it.  Each line of the output
 is a test that begins, [id], or that has ended, [id, outcome, details].
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fnmatch
+import functools
+import importlib
 import json
 import os
 import sys
@@ -105,8 +107,21 @@ def suite_of(job: dict[str, Any], which: Callable[[str], bool]) -> unittest.Test
     return unittest.TestSuite(tests)
 
 
+def put_on_green_threads(start: Callable[..., int]) -> None:
+    """What starts threads starts green threads."""
+    import _thread
+    import threading
+    from test import lock_tests
+
+    for module in (_thread, lock_tests):
+        module.start_new_thread = start  # type: ignore[assignment]
+    if hasattr(threading, "_start_new_thread"):
+        threading._start_new_thread = start
+
+
 def run_green(job: dict[str, Any], results: Results) -> None:
     import gosched
+    import gosched._executor
     import gosched_hop
 
     libc = gosched.dlopen(None, "int getppid(void);", blocking=["getppid"])
@@ -138,23 +153,50 @@ def run_green(job: dict[str, Any], results: Results) -> None:
         finally:
             gosched_hop.stop()
 
-    def main() -> None:
+    def hopping_call(fn: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        gosched_hop.start(turn.release, gosched.yield_now)
+        try:
+            return fn(*args, **kw)
+        finally:
+            gosched_hop.stop()
+
+    def start_new_thread(
+        fn: Callable[..., Any], args: tuple[Any, ...] = (), kw: dict[str, Any] | None = None
+    ) -> int:
+        return gosched.go(hopping_call, fn, *args, **(kw or {})).id | 1 << 63
+
+    others: list[Any] = []
+
+    def end() -> None:
         nonlocal over
+        over = True
+        for _ in others:
+            turn.release()
+        for g in others:
+            g.join()
+
+    def main() -> None:
+        if job.get("threads"):
+            put_on_green_threads(start_new_thread)
+        for name in job["modules"]:
+            module = importlib.import_module(name)
+            if hasattr(module, "GREEN"):
+                module.GREEN = True
+                call = gosched._executor._call
+                gosched._executor._call = functools.partial(hopping_call, call)
         results.hop = hop
-        others = [gosched.go(f) for f in (*[partner] * PARTNERS, ticker)]
+        others.extend(gosched.go(f) for f in (*[partner] * PARTNERS, ticker))
+        if job["place"] == "main":
+            hopping(lambda name: is_one_of(job, "main", name))
+            end()
+            return
         tests = gosched.go(hopping, lambda name: not is_one_of(job, "main", name))
         while not tests.done():
             # Signals are for the main thread: a test that sends one does not mean this.
             with contextlib.suppress(KeyboardInterrupt):
                 tests.join()
         tests.result()
-        if job.get("main"):
-            hopping(lambda name: is_one_of(job, "main", name))
-        over = True
-        for _ in others:
-            turn.release()
-        for g in others:
-            g.join()
+        end()
 
     gosched.run(main)
     results.put("", "moves", gosched_hop.counts())
@@ -170,7 +212,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
         begin = time.monotonic()
-        if job["green"]:
+        if job["place"] != "plain":
             import gosched_hop
 
             os.set_inheritable(job["control"], False)

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ KINDS = {
     "differs": "has another outcome",
     "varies": "may have another outcome",
     "still": "runs without hops, which are a profile function",
-    "never": "is not run on a green thread",
+    "never": "is not run",
 }
 
 
@@ -89,6 +90,14 @@ class Run:
     moves: int = 0
     seconds: float = 0
     others: int = 0
+
+
+    def add(self, other: Run) -> None:
+        self.outcomes.update(other.outcomes)
+        self.hops += other.hops
+        self.moves += other.moves
+        self.others += other.others
+        self.seconds += other.seconds
 
 
 def read_lines(path: str) -> list[Any]:
@@ -203,6 +212,8 @@ class Comparison:
         self.module, self.folder, self.options = module, folder, options
         self.entries = read_table(HERE / "differences.txt", module)
         self.job = {"modules": names, "resources": options.resources}
+        if options.threads:
+            self.job["threads"] = True
         if options.only:
             self.job["only"] = options.only
         self.problems: list[str] = []
@@ -211,23 +222,27 @@ class Comparison:
     def both(self, only: list[str] | None = None) -> None:
         """Runs plainly, then on green threads; of `only`, or all."""
         job = {**self.job, **({"only": only} if only is not None else {})}
-        how: dict[str, Any] = {"green": True}
+        how: dict[str, Any] = {}
         for kind in ("never", "main", "still"):
             how[kind] = [e.pattern for e in self.entries if e.kind == kind]
         with ThreadPoolExecutor() as pool:
-            green_run = pool.submit(run, {**job, **how}, self.folder)
+            green_run = pool.submit(run, {**job, **how, "place": "green"}, self.folder)
             if only is not None:  # once more, and with less beside it
                 green_run.result()
-            plain = run({**job, "green": False}, self.folder)
+            plain = run({**job, **how, "place": "plain"}, self.folder)
             green = green_run.result()
+            if how["main"]:
+                main_run = pool.submit(run, {**job, **how, "place": "main"}, self.folder)
         ran = [t for t, outcome in plain.outcomes.items() if outcome[0] != "skipped"]
         main = [t for t in ran if matching(self.entries, t, "main")]
         if main and only is None:
-            elsewhere = run({**job, "green": True, "only": main}, self.folder, limit=len(main))
+            there = {**job, "place": "green", "only": main}
+            elsewhere = run(there, self.folder, limit=len(main))
             self.not_main = [t for t in main if not difference(plain, elsewhere, t)]
+        if how["main"]:
+            green.add(main_run.result())
         if only is None:
             self.plain, self.green = plain, green
-            self.never = [t for t in plain.outcomes if matching(self.entries, t, "never")]
             self.only_main = len(main) == len(ran)
         else:
             for test in only:
@@ -239,8 +254,6 @@ class Comparison:
         """Tests that are not as the table says, with what is wrong."""
         wrong = {}
         for test in {**self.plain.outcomes, **self.green.outcomes}:
-            if test in self.never:
-                continue
             what = difference(self.plain, self.green, test)
             expected = bool(matching(self.entries, test, "differs"))
             if what and not expected and not matching(self.entries, test, "varies"):
@@ -269,6 +282,8 @@ class Comparison:
         for test in self.not_main:
             self.problems.append(f"{test}\n    needs no main green thread: strike it off the table")
         for entry in self.entries if not self.options.only else []:
+            if entry.kind == "never":
+                continue
             if not any(fnmatch.fnmatchcase(t, f"*{entry.pattern}") for t in self.plain.outcomes):
                 self.problems.append(f"{entry.pattern}: in the table, but there is no such test")
         ran = sum(o[0] != "skipped" for o in self.plain.outcomes.values())
@@ -304,13 +319,18 @@ def main() -> int:
     parser.add_argument("modules", nargs="*", help="modules to load; none: test.NAME")
     parser.add_argument("--only", action="append", help="the id of a test; may be repeated")
     parser.add_argument("--resources", action="append", default=[], help="as regrtest's -u")
+    parser.add_argument("--needs", action="append", default=[], help="a module, beside them")
+    parser.add_argument("--threads", action="store_true", help="threads are green threads, too")
     parser.add_argument("--optional", action="store_true", help="77 if the modules are missing")
     parser.add_argument("--tries", type=int, default=TRIES)
     parser.add_argument("--lines", type=int, default=40, help="of the traceback of a difference")
     options = parser.parse_args()
+    if options.threads and not hasattr(threading, "_start_new_thread"):
+        print("skipped: in this Python threading starts threads in C, by a handle of theirs")
+        return 77
     with tempfile.TemporaryDirectory() as folder:
         names = options.modules or [f"test.{options.name}"]
-        missing = [name for name in names if not is_there(name)]
+        missing = [n for n in [*names, *options.needs] if not is_there(n)]
         if missing and options.optional:
             print(f"skipped: {sys.executable} has no {', '.join(missing)}")
             return 77

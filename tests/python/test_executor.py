@@ -205,7 +205,7 @@ def test_run_ends_under_an_executor():
 
 def test_arguments():
     for n in (0, -1, 1.5):
-        with pytest.raises(ValueError, match="it must be 1 or more, or None"):
+        with pytest.raises(ValueError, match="must be greater than 0, or None"):
             gosched.Executor(n)
     executor = gosched.Executor()
     with pytest.raises(TypeError, match="fn must be callable, not int"):

@@ -7,10 +7,14 @@ together; it ends when the last of them has been shut down.
 from __future__ import annotations
 
 import concurrent.futures
+import functools
+import itertools
+import logging
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures.thread import BrokenThreadPool
 from typing import Any, TypeVar
 
 from gosched import _gosched
@@ -39,7 +43,9 @@ threading._register_atexit(_at_exit)  # type: ignore[attr-defined]
 class _Work:
     """What an executor's green threads need of it; they must not keep it alive."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, initialize: Callable[[], object] | None) -> None:
+        self.initialize = initialize
+        self.broken = False  # the initializer has failed
         self.lock = threading.Lock()
         self.slots = None if limit is None else _gosched.Semaphore(limit)
         self.pending: dict[Future[Any], GreenThread[None]] = {}  # by lock
@@ -72,6 +78,23 @@ class _Work:
             self.ended.notify_all()
 
 
+_BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
+
+
+def _initialize(work: _Work) -> None:
+    assert work.initialize is not None
+    try:
+        if not work.broken:
+            work.initialize()
+            return
+    except BaseException as error:
+        work.broken = True
+        if isinstance(error, Cancelled):
+            raise
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+    raise BrokenThreadPool(_BROKEN)
+
+
 def _call(
     work: _Work, future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kw: dict[str, Any]
 ) -> None:
@@ -81,6 +104,8 @@ def _call(
         if not future.set_running_or_notify_cancel():
             return
         try:
+            if work.initialize is not None:
+                _initialize(work)
             result = fn(*args, **kw)
         except Cancelled as error:
             future.set_exception(concurrent.futures.CancelledError(str(error)))
@@ -103,36 +128,57 @@ class Executor(concurrent.futures.Executor):
     other program, where it starts what it needs.  Submit from any thread.
 
     max_workers: how many calls may run at once; None: as many as are submitted.
+    thread_name_prefix: of the names of its green threads, before "_" and a number.
+    initializer, initargs: initializer(*initargs) is called on each green thread, of which each call
+    has one of its own, before the call.  If it raises, the executor is broken: what was submitted
+    and what will be raises concurrent.futures.thread.BrokenThreadPool.
 
-    Raises ValueError if max_workers is not positive.
+    Raises ValueError if max_workers is not positive, TypeError if initializer cannot be called.
     """
 
-    def __init__(self, max_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+    ) -> None:
         if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
             raise ValueError(
-                f"Executor: max_workers is {max_workers!r}; it must be 1 or more, or None"
+                f"Executor: max_workers must be greater than 0, or None, not {max_workers!r}"
             )
-        self._work = _Work(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError(
+                f"Executor: initializer must be a callable, not {type(initializer).__name__}"
+            )
+        initialize = None if initializer is None else functools.partial(initializer, *initargs)
+        self._work = _Work(max_workers, initialize)
+        self._prefix, self._count = thread_name_prefix, itertools.count()
         self._finalizer = weakref.finalize(self, _shut, self._work)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Starts fn(*args, **kwargs) on a green thread; returns its Future.
 
-        Raises RuntimeError after shutdown, TypeError if fn cannot be called.
+        Raises RuntimeError after shutdown or if the initializer has failed, TypeError if fn
+        cannot be called.
         """
         if not callable(fn):
             raise TypeError(f"Executor.submit: fn must be callable, not {type(fn).__name__}")
         work = self._work
         future: Future[T] = Future()
         with work.lock:
+            if work.broken:
+                raise BrokenThreadPool(_BROKEN)
             if work.shut:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if work.left and not work.pending:
                 work.left = not _service.enter()
             # Its end needs work.lock, so it is in `pending` before.
-            work.pending[future] = _gosched._spawn(
+            work.pending[future] = green = _gosched._spawn(
                 lambda _green, _error: work.done(future), _call, work, future, fn, args, kwargs
             )
+            if self._prefix:
+                green.name = f"{self._prefix}_{next(self._count)}"
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
