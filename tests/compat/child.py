@@ -212,11 +212,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
         begin = time.monotonic()
-        if job["place"] != "plain":
-            import gosched_hop
+        import gosched_hop
 
-            os.set_inheritable(job["control"], False)
-            gosched_hop.watch(job["control"])
+        os.set_inheritable(job["control"], False)
+        gosched_hop.watch(job["control"])
+        if job["place"] != "plain":
             run_green(job, results)
         else:
             suite_of(job, lambda name: True).run(results)

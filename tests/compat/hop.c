@@ -118,7 +118,7 @@ static PyObject *hop_counts(PyObject *self, PyObject *none) {
 static void *wait_for_byte(void *arg) {
   int fd = (int)(intptr_t)arg;
   char byte;
-  if (read(fd, &byte, 1) != 1) return NULL; /* who started this has gone */
+  if (read(fd, &byte, 1) != 1) _exit(1); /* who started this has gone */
   gs_dump(2);
   abort(); /* faulthandler goes on */
 }

@@ -50,7 +50,8 @@ class Callback:
         fn = self._fn
         if fn is None:
             raise _gosched.Error(f"C calls the callback {self.__name__} after its free()")
-        return fn(*args)
+        result = fn(*args)
+        return result.cdata if isinstance(result, Callback) else result
 
     def _failed(
         self,
