@@ -170,9 +170,10 @@ extern PyTypeObject GreenType;
 int green_init(PyObject *module);
 /* fn, then its arguments as for vectorcall.  NULL: an exception is set. */
 Green *green_new(PyObject *fn, PyObject *const *args, size_t nargs, PyObject *kwnames);
-PyObject *green_on_context(PyObject *fn); /* for contexts of new green threads; see green.c */
-void green_run(Green *g);                 /* calls fn and keeps what comes of it; GIL held */
-void green_link(Green *g);                /* into the list of those that have not ended */
+PyObject *green_on_context(PyObject *fn);  /* for contexts of new green threads; see green.c */
+PyObject *green_on_begin(PyObject *names); /* the dict of threading; see green.c */
+void green_run(Green *g);                  /* calls fn and keeps what comes of it; GIL held */
+void green_link(Green *g);                 /* into the list of those that have not ended */
 void green_unlink(Green *g);
 Green *green_first(void);    /* of that list, borrowed; NULL: all have ended */
 void green_cancel(Green *g); /* GIL held; others may run meanwhile */

@@ -57,6 +57,34 @@ static PyObject *call_fn(Green *g) {
   return result;
 }
 
+/* What threading.settrace and setprofile ask for in new threads: debuggers, coverage. */
+static PyObject *threading_names; /* the module's dict; NULL: not known; write-once, GIL */
+
+PyObject *green_on_begin(PyObject *names) {
+  if (!PyDict_Check(names)) {
+    PyErr_SetString(PyExc_TypeError, "_on_begin: expected the dict of threading");
+    return NULL;
+  }
+  Py_INCREF(names);
+  Py_XSETREF(threading_names, names);
+  Py_RETURN_NONE;
+}
+
+static int use_hook(const char *name, const char *setter) {
+  PyObject *hook = threading_names ? PyDict_GetItemString(threading_names, name) : NULL;
+  if (!hook || hook == Py_None) return 0;
+  PyObject *set = PySys_GetObject(setter);
+  Py_INCREF(hook);
+  PyObject *r = set ? PyObject_CallOneArg(set, hook) : NULL;
+  Py_DECREF(hook);
+  Py_XDECREF(r);
+  return r || !set ? 0 : -1;
+}
+
+static int begin(void) {
+  return use_hook("_trace_hook", "settrace") < 0 ? -1 : use_hook("_profile_hook", "setprofile");
+}
+
 static void tell_owner(Green *g) {
   PyObject *exc = g->exc ? g->exc : Py_None;
   PyObject *r = PyObject_CallFunctionObjArgs(g->on_end, (PyObject *)g, exc, NULL);
@@ -65,7 +93,7 @@ static void tell_owner(Green *g) {
 }
 
 void green_run(Green *g) {
-  g->result = call_fn(g);
+  g->result = begin() < 0 ? NULL : call_fn(g);
   if (!g->result) {
     g->exc = error_take();
     g->tb = PyException_GetTraceback(g->exc);

@@ -348,6 +348,11 @@ static PyObject *mod_on_forget(PyObject *self, PyObject *fn) {
   return domain_on_forget(fn);
 }
 
+static PyObject *mod_on_begin(PyObject *self, PyObject *names) {
+  (void)self;
+  return green_on_begin(names);
+}
+
 static PyObject *mod_on_context(PyObject *self, PyObject *fn) {
   (void)self;
   return green_on_context(fn);
@@ -550,6 +555,8 @@ static PyMethodDef methods[] = {
     {"get_ident", mod_get_ident, METH_NOARGS,
      "Of a green thread its own number, elsewhere what _thread.get_ident says."},
     {"_on_forget", mod_on_forget, METH_O, "Called with the identity of a green thread that ends."},
+    {"_on_begin", mod_on_begin, METH_O,
+     "The dict of threading, whose trace and profile functions new green threads get."},
     {"_on_context", mod_on_context, METH_O, "Called with the context of a new green thread."},
     {"_has_dummy", mod_has_dummy, METH_NOARGS,
      "That for the calling green thread; False where none runs, or the main one."},

@@ -1,5 +1,5 @@
-/* cffi_scenarios.c: C that calls back with every kind of type, and that reads and sets errno, as the
- * functions in c/_cffi_backend.c do that cffi's own tests call (_testfunc0 and its fellows).
+/* cffi_scenarios.c: C that calls back with every kind of type, and that reads and sets errno, as
+ * the functions in c/_cffi_backend.c do that cffi's own tests call (_testfunc0 and its fellows).
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -11,7 +11,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /* give_T(f, x) is f(x). */
-#define GIVE(name, type)                          \
+#define GIVE(name, type)                            \
   EXPORT type give_##name(type (*f)(type), type x); \
   EXPORT type give_##name(type (*f)(type), type x) { return f(x); }
 

@@ -92,7 +92,6 @@ class Run:
     seconds: float = 0
     others: int = 0
 
-
     def add(self, other: Run) -> None:
         self.outcomes.update(other.outcomes)
         self.hops += other.hops

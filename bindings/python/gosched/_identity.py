@@ -11,6 +11,9 @@ own number, and what belongs to an OS thread in C is replaced by what belongs to
 - the check of sqlite3 that a connection stays on its thread (sqlite.c);
 - the context of decimal, of which a green thread gets a copy, with the other context variables.
 
+A green thread also begins as a thread of threading does: with the functions that threading.settrace
+and threading.setprofile have set.
+
 What remains the thread's: threading.get_native_id, and locks that C code keeps by thread.
 """
 
@@ -113,4 +116,5 @@ def install() -> None:
     threading._DummyThread = _DummyThread  # type: ignore[misc]
     when_imported("_sqlite3", lambda m: _gosched._green_connections(m.Connection))
     _gosched._on_forget(_forget)
+    _gosched._on_begin(vars(threading))
     _gosched._on_context(_own_decimal_context)
