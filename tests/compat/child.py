@@ -3,8 +3,8 @@
     python child.py '{"modules": ["test.test_queue"], "place": "green", "out": "results", ...}'
 
 The place is "green", a green thread that hops (see hop.c), except for those of `main`; "main", the
-main green thread, for those of `main` alone; or "plain", as python -m unittest has it.  Each line of the output
-is a test that begins, [id], or that has ended, [id, outcome, details].
+main green thread, for those of `main` alone; or "plain", as python -m unittest has it.  Each line
+of the output is a test that begins, [id], or that has ended, [id, outcome, details].
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ def put_on_green_threads(start: Callable[..., int]) -> None:
     """What starts threads starts green threads."""
     import _thread
     import threading
+
     from test import lock_tests
 
     for module in (_thread, lock_tests):
