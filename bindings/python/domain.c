@@ -266,7 +266,7 @@ static void green_entry(void *arg) {
   g->rec = NULL;
   r->obj = NULL;
   Py_DECREF(g);
-  PyThreadState_Clear(r->ts);
+  tstate_clear(r->ts);
   rec_end(r, tstate_reusable());
   if (tstate_reusable()) return;
   tstate_delete_current(r->ts);

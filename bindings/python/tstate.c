@@ -271,10 +271,20 @@ void tstate_delete(PyThreadState *ts) {
  * 3.13 nothing that is called afterwards but Delete asks whether a state was cleared. */
 bool tstate_reusable(void) { return !VERSION_AT_LEAST(14); }
 
+/* Clear calls on_delete (_thread._set_sentinel: a lock that is released at the end), which frees its
+ * data; the state may be cleared again, at the latest when the interpreter ends. */
+void tstate_clear(PyThreadState *ts) {
+  PyThreadState_Clear(ts);
+#if !VERSION_AT_LEAST(13)
+  ts->on_delete = NULL;
+  ts->on_delete_data = NULL;
+#endif
+}
+
 void tstate_again(PyThreadState *ts) {
 #if !VERSION_AT_LEAST(14)
   /* Somebody has set it for all states there are (threading.settrace_all_threads). */
-  if (ts->c_tracefunc || ts->c_profilefunc || ts->async_exc || ts->dict) PyThreadState_Clear(ts);
+  if (ts->c_tracefunc || ts->c_profilefunc || ts->async_exc || ts->dict) tstate_clear(ts);
   ts->coroutine_origin_tracking_depth = 0;
 #if VERSION_AT_LEAST(12)
   ts->_status.finalizing = ts->_status.cleared = 0;

@@ -36,6 +36,7 @@ void tstate_delete_current(PyThreadState *ts);
 void tstate_delete(PyThreadState *ts); /* not current */
 /* Whether a state that has been cleared can be used again; and makes it as good as new. */
 bool tstate_reusable(void);
+void tstate_clear(PyThreadState *ts); /* PyThreadState_Clear, more than once if need be */
 void tstate_again(PyThreadState *ts);
 
 /* For sysmon, without the GIL.  ts must not be deleted meanwhile. */

@@ -346,3 +346,34 @@ def test_connections_of_threads_are_checked():
     for wrong in ((), (":memory:", "x"), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
         with pytest.raises((TypeError, sqlite3.Error)):
             gosched.run(lambda wrong=wrong: gosched.go(sqlite3.connect, *wrong).result())
+
+
+@pytest.mark.skipif(not hasattr(_thread, "_set_sentinel"), reason="threading uses it up to 3.12")
+def test_the_lock_of_the_end_of_a_thread_is_released_once():
+    """The thread state goes on to the next green thread, and must not release it again."""
+
+    def body():
+        lock = _thread._set_sentinel()
+        lock.acquire()
+        return lock
+
+    def main():
+        for _ in range(100):
+            lock = gosched.go(body).result()
+            until(lambda lock=lock: not lock.locked())
+            lock.acquire()
+            gosched.go(int).join()
+            gosched.sleep(0)
+            assert lock.locked()
+
+    gosched.run(main)
+
+
+def test_such_a_lock_and_the_end_of_the_interpreter():
+    source = """
+        import _thread, gosched
+        keep = []
+        if hasattr(_thread, "_set_sentinel"):
+            gosched.run(lambda: gosched.go(lambda: keep.append(_thread._set_sentinel())).join())
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(source)], check=True, timeout=60)
