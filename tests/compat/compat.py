@@ -244,7 +244,9 @@ class Comparison:
             green.add(main_run.result())
         if only is None:
             self.plain, self.green = plain, green
-            self.only_main = all(matching(self.entries, t, "main", "main-only") for t in ran)
+            self.only_main = all(
+                matching(self.entries, t, "main", "main-only", "still") for t in ran
+            )
         else:
             for test in only:
                 for ours, new in ((self.plain, plain), (self.green, green)):
