@@ -271,8 +271,8 @@ void tstate_delete(PyThreadState *ts) {
  * 3.13 nothing that is called afterwards but Delete asks whether a state was cleared. */
 bool tstate_reusable(void) { return !VERSION_AT_LEAST(14); }
 
-/* Clear calls on_delete (_thread._set_sentinel: a lock that is released at the end), which frees its
- * data; the state may be cleared again, at the latest when the interpreter ends. */
+/* Clear calls on_delete (_thread._set_sentinel: a lock that is released at the end), which frees
+ * its data; the state may be cleared again, at the latest when the interpreter ends. */
 void tstate_clear(PyThreadState *ts) {
   PyThreadState_Clear(ts);
 #if !VERSION_AT_LEAST(13)
