@@ -2,7 +2,7 @@
 # ./dev test: every test in every variant that matters, and one line that sums them up.
 #
 # A variant is a build and what is run in it: "check" (optimised, asserts on) runs everything for
-# one Python; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
+# one Python, and the tests of the Python binding for every other version that is found; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
 # arm64, for another processor and under an emulator; "mutants" is the test of the tests.  Without
 # options: check, asan, tsan and torture.
 
@@ -47,6 +47,9 @@ dev_test() {
     fi
   fi
 
+  # Everything: also every Python there is.
+  gs_other_pythons=0
+  [ -n "$gs_regex$gs_pythons" ] && [ "$gs_all" -eq 0 ] || gs_other_pythons=1
   gs_begin=$(date +%s)
   set_up_tests
   for gs_variant in $gs_variants; do
@@ -55,6 +58,7 @@ dev_test() {
         for gs_python in ${gs_pythons:-default}; do
           run_check "$gs_python"
         done
+        [ "$gs_other_pythons" -eq 0 ] || run_other_pythons
         ;;
       mutants) run_mutants ;;
       arm64) run_arm64 ;;
@@ -75,18 +79,42 @@ set_up_tests() {
 run_check() {
   GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=${GS_WANT_PYTHON:-}
   [ "$1" = default ] || GS_WANT_PYTHON=$1
-  need_python run test || GS_FAILED=$((GS_FAILED + 1))
-  build check
-  say_left_out
-  gs_name=check
-  [ -z "$GS_PY" ] || gs_name="check (Python $("$GS_PY" -c 'import platform
-print(platform.python_version())'))"
   # Only the first Python needs to test again what has nothing to do with Python.
   gs_labels=
   case $GS_RAN in
     *check*) gs_labels='-L python' ;;
   esac
-  run_ctest "$gs_name"
+  need_python run test || GS_FAILED=$((GS_FAILED + 1))
+  if [ -n "$GS_PY" ] && [ -z "$gs_labels" ] && need_wheelhouse; then
+    export GOSCHED_WHEELHOUSE="$GS_WHEELHOUSE"
+  fi
+  build check
+  say_left_out
+  run_ctest "check$(python_tested)"
+}
+
+# For the summary: the exact version of GS_PY.
+python_tested() {
+  [ -z "$GS_PY" ] || printf ' (Python %s)' "$("$GS_PY" -c 'import platform
+print(platform.python_version())')"
+}
+
+# The binding's tests for every version of CPython that is on PATH or under pyenv and has not been
+# tested yet.  One that cannot be set up is a failure: what is there shall work.
+run_other_pythons() {
+  gs_first=$("${GS_PY:-false}" -c 'import sys; print("%d.%d" % sys.version_info[:2])' || true)
+  for gs_version in 3.10 3.11 3.12 3.13 3.14; do
+    [ "$gs_version" != "$gs_first" ] || continue
+    find_python "$gs_version" >/dev/null 2>&1 || continue
+    GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=$gs_version GS_TARGETS=python_tests gs_labels='-L python'
+    if need_python run test; then
+      build check
+      run_ctest "check$(python_tested)"
+    else
+      GS_FAILED=$((GS_FAILED + 1))
+    fi
+  done
+  GS_TARGETS='' GS_WANT_PYTHON=''
 }
 
 # The C tests alone.  ThreadSanitizer of gcc 12 does not know address space layouts as random as
