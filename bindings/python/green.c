@@ -261,7 +261,7 @@ static int wait_end(Green *g, PyObject *const *args, Py_ssize_t nargs, PyObject 
 }
 
 PyDoc_STRVAR(join_doc,
-             "join(timeout=None)\n--\n\n"
+             "join($self, /, timeout=None)\n--\n\n"
              "Waits until the green thread has ended, well or not.\n\n"
              "timeout: seconds, or None to wait for ever.\n"
              "Raises TimeoutError; Cancelled if the caller is cancelled meanwhile.\n"
@@ -273,7 +273,7 @@ static PyObject *green_join(PyObject *self, PyObject *const *args, Py_ssize_t na
 }
 
 PyDoc_STRVAR(result_doc,
-             "result(timeout=None)\n--\n\n"
+             "result($self, /, timeout=None)\n--\n\n"
              "Waits like join; then gives what the function returned, or raises what it raised,\n"
              "with its traceback (Cancelled if it was cancelled).");
 static PyObject *green_result(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -291,7 +291,7 @@ static PyObject *green_result(PyObject *self, PyObject *const *args, Py_ssize_t 
 }
 
 PyDoc_STRVAR(exception_doc,
-             "exception(timeout=None)\n--\n\n"
+             "exception($self, /, timeout=None)\n--\n\n"
              "Waits like join; then gives what the function raised, or None.");
 static PyObject *green_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                  PyObject *kwnames) {
@@ -304,7 +304,7 @@ static PyObject *green_exception(PyObject *self, PyObject *const *args, Py_ssize
 
 PyDoc_STRVAR(
     cancel_doc,
-    "cancel()\n--\n\n"
+    "cancel($self, /)\n--\n\n"
     "Asks the green thread to stop.  What it waits in raises gosched.Cancelled there, and so\n"
     "does everything in which it would wait later; if it has not started, its function is\n"
     "not called.  A foreign call is not interrupted.  Does nothing after the end.");
@@ -323,7 +323,7 @@ static Green *myself(PyObject *self) {
 }
 
 PyDoc_STRVAR(uncancel_doc,
-             "_uncancel()\n--\n\n"
+             "_uncancel($self, /)\n--\n\n"
              "Takes one request of the calling green thread back; gives how many are left.");
 static PyObject *green_uncancel(PyObject *self, PyObject *ignored) {
   (void)ignored;
@@ -335,7 +335,7 @@ static PyObject *green_uncancel(PyObject *self, PyObject *ignored) {
 
 PyDoc_STRVAR(
     shield_doc,
-    "_shield(on)\n--\n\n"
+    "_shield($self, on, /)\n--\n\n"
     "From now on (in one more block, if on) requests to stop the calling green thread wait\n"
     "until the block is left.");
 static PyObject *green_shield(PyObject *self, PyObject *on) {
@@ -356,7 +356,7 @@ static PyObject *green_shield(PyObject *self, PyObject *on) {
 
 PyDoc_STRVAR(
     expire_doc,
-    "_expire(scope)\n--\n\n"
+    "_expire($self, scope, /)\n--\n\n"
     "If scope._open is true: makes scope._expired true and cancels, at once for everybody.");
 static PyObject *green_expire(PyObject *self, PyObject *scope) {
   PyObject *open = PyObject_GetAttrString(scope, "_open");
@@ -371,7 +371,7 @@ static PyObject *green_expire(PyObject *self, PyObject *scope) {
 }
 
 PyDoc_STRVAR(wait_doc,
-             "_wait(shielded)\n--\n\n"
+             "_wait($self, shielded, /)\n--\n\n"
              "Waits for the end without asking for the error.  shielded: also if the caller is\n"
              "cancelled meanwhile; the request holds again afterwards.");
 static PyObject *green_wait_(PyObject *self, PyObject *shielded) {
@@ -380,7 +380,7 @@ static PyObject *green_wait_(PyObject *self, PyObject *shielded) {
   Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(done_doc, "done()\n--\n\nTrue once the function has returned or raised.");
+PyDoc_STRVAR(done_doc, "done($self, /)\n--\n\nTrue once the function has returned or raised.");
 static PyObject *green_done(PyObject *self, PyObject *ignored) {
   (void)ignored;
   return PyBool_FromLong(((Green *)self)->finished);

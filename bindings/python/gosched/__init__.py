@@ -40,6 +40,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gosched import aio
     from gosched._executor import Executor
 
@@ -131,7 +133,7 @@ __all__ = [
 _identity.install()
 _gosched._on_deadlock(_stacks.outside, _stacks.deadlock)
 os.register_at_fork(after_in_child=_gosched._after_fork)
-excepthook = _run.excepthook
+excepthook: Callable[[ExceptHookArgs], object] = _run.excepthook
 
 
 def __getattr__(name: str) -> Any:

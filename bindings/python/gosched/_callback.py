@@ -35,14 +35,14 @@ class Callback:
     def __init__(
         self, types_of: cffi.FFI, ctype: str, fn: Callable[..., Any], error: Any, on_error: Any
     ) -> None:
-        self.__name__ = getattr(fn, "__qualname__", type(fn).__name__)
-        self.error = error
+        self.__name__: str = getattr(fn, "__qualname__", type(fn).__name__)
+        self.error: Any = error
         self._fn: Callable[..., Any] | None = fn
         self._on_error = on_error
         options: dict[str, Any] = {"onerror": self._failed}
         if error is not None:
             options["error"] = error
-        self.cdata = types_of.callback(ctype, self._call, **options)
+        self.cdata: Any = types_of.callback(ctype, self._call, **options)
         with _lock:
             _alive.add(self)
 
@@ -90,11 +90,22 @@ class Callback:
         return f"<gosched.Callback {self.__name__}{freed}>"
 
 
-class _Unraisable(types.SimpleNamespace):
+class _Unraisable:
     """What sys.unraisablehook gets."""
 
-    def __init__(self, kind: Any, error: Any, tb: Any, what: str, obj: object) -> None:
-        super().__init__(exc_type=kind, exc_value=error, exc_traceback=tb, err_msg=what, object=obj)
+    def __init__(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        tb: types.TracebackType | None,
+        what: str,
+        obj: object,
+    ) -> None:
+        self.exc_type = kind
+        self.exc_value: BaseException | None = error
+        self.exc_traceback = tb
+        self.err_msg: str | None = what
+        self.object = obj
 
 
 def _types(lib: Library | None) -> cffi.FFI:
