@@ -130,6 +130,7 @@ __all__ = [
     "yield_now",
 ]
 
+_gosched._check_interpreter()
 _identity.install()
 _gosched._on_deadlock(_stacks.outside, _stacks.deadlock)
 os.register_at_fork(after_in_child=_gosched._after_fork)

@@ -184,4 +184,5 @@ def callback(
     return make if fn is None else make(fn)
 
 
+_gosched._check_interpreter()  # a subinterpreter shares what is kept there
 _gosched._callback_type(Callback)
