@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 
+#include "function.h"
 #include "tstate.h"
 
 PyObject *exc_Error, *exc_Closed, *exc_WouldBlock, *exc_Deadlock, *exc_FFIError, *exc_Cancelled;
@@ -588,7 +589,7 @@ PyMODINIT_FUNC PyInit__gosched(void) {
   if (!module) return NULL;
   if (add_exceptions(module) < 0 || green_init(module) < 0 || chan_init(module) < 0 ||
       select_init(module) < 0 || sync_init(module) < 0 || function_init(module) < 0 ||
-      PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
+      bridge_init(module) < 0 || PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
     Py_DECREF(module);
     return NULL;
   }

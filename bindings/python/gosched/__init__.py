@@ -19,7 +19,7 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
-Foreign functions        dlopen, bind, callback, ffi, errno, dlclose
+Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
@@ -78,6 +78,7 @@ from gosched._run import ExceptHookArgs, run
 from gosched._scopes import os_thread, shield, timeout
 from gosched._sync import Condition, wait
 from gosched._taskgroup import TaskGroup
+from gosched._wrap import wrap
 
 __version__ = version
 __all__ = [
@@ -127,6 +128,7 @@ __all__ = [
     "trace",
     "unpatch",
     "wait",
+    "wrap",
     "yield_now",
 ]
 

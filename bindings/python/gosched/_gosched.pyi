@@ -182,6 +182,7 @@ class _Function:
         result_spec: Any,
         args: tuple[Any, ...],
         specs: tuple[Any, ...],
+        buffers: tuple[str | None, ...],
         nfixed: int,
         flags: int,
         unblock: Callable[..., object] | None,
@@ -196,3 +197,25 @@ class _Function:
     @property
     def cdata(self) -> Any: ...
     def __call__(self, *args: Any) -> Any: ...
+
+@final
+class _Bridge:
+    def __new__(
+        cls,
+        library: _Library,
+        name: str,
+        address: int,
+        structs: str,
+        ctype: str,
+        nfixed: int,
+        flags: int,
+        set_errno: Callable[[int], int] | None,
+    ) -> _Bridge: ...
+    @property
+    def code(self) -> int: ...
+
+class _Nested(BaseException): ...
+
+def _unblocked(
+    unblock: Callable[..., object], function: Callable[..., _T], /, *args: Any
+) -> _T: ...
