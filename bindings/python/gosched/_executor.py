@@ -100,7 +100,9 @@ class Executor(concurrent.futures.Executor):
             for page in executor.map(fetch, urls): ...
 
     It works inside gosched.run, where what blocks hands over to other green threads, and in any
-    other program, where it starts what it needs.  Submit from any thread.
+    other program, where it starts what it needs.  Submit from any thread.  Sent to another process
+    by pickle it is a new one there, with the same max_workers: so it can be the executor of a Dask
+    worker (examples/dask_cluster.py).
 
     max_workers: how many calls may run at once; None: as many as are submitted.
 
@@ -112,8 +114,12 @@ class Executor(concurrent.futures.Executor):
             raise ValueError(
                 f"Executor: max_workers is {max_workers!r}; it must be 1 or more, or None"
             )
+        self._limit = max_workers
         self._work = _Work(max_workers)
         self._finalizer = weakref.finalize(self, _shut, self._work)
+
+    def __reduce__(self) -> tuple[type[Executor], tuple[int | None]]:
+        return type(self), (self._limit,)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Starts fn(*args, **kwargs) on a green thread; returns its Future.
