@@ -85,10 +85,17 @@ run_check() {
     *check*) gs_labels='-L python' ;;
   esac
   need_python run test || GS_FAILED=$((GS_FAILED + 1))
-  if [ -n "$GS_PY" ] && [ -z "$gs_labels" ] && need_wheelhouse; then
-    export GOSCHED_WHEELHOUSE="$GS_WHEELHOUSE"
+  # The tests of Python alone need no more built; those of packages need the wheelhouse.
+  if [ -n "$GS_PY" ]; then
+    case $gs_labels$gs_regex in
+      ^python* | -L*) GS_TARGETS=python_tests gs_labels='-L python' ;;
+      '' | *install* | *pip* | *wheel*)
+        ! need_wheelhouse || export GOSCHED_WHEELHOUSE="$GS_WHEELHOUSE"
+        ;;
+    esac
   fi
   build check
+  GS_TARGETS=
   say_left_out
   run_ctest "check$(python_tested)"
 }

@@ -42,7 +42,14 @@ class Callback:
         options: dict[str, Any] = {"onerror": self._failed}
         if error is not None:
             options["error"] = error
-        self.cdata: Any = types_of.callback(ctype, self._call, **options)
+        try:
+            self.cdata: Any = types_of.callback(ctype, self._call, **options)
+        except (TypeError, ValueError, OverflowError, MemoryError):
+            raise
+        except Exception as e:  # cffi's parser has many
+            raise _gosched.FFIError(
+                f"gosched.callback: {ctype!r} is not the type of a function: {e}"
+            ) from e
         with _lock:
             _alive.add(self)
 
@@ -170,8 +177,13 @@ def callback(
     returns is what C gets, unless that is None.
     lib: whose declarations ctype uses; None: it needs none.
 
-    Raises cffi's errors for a wrong ctype or error, TypeError if fn or onerror cannot be called.
+    Raises FFIError if ctype is wrong, TypeError if it is no function, error does not fit, or fn or
+    onerror cannot be called.
     """
+    if not isinstance(ctype, str):
+        raise TypeError(
+            f"gosched.callback: ctype must be a C type in words (str), not {type(ctype).__name__}"
+        )
     for name, value in (("fn", fn), ("onerror", onerror)):
         if value is not None and not callable(value):
             raise TypeError(

@@ -146,6 +146,10 @@ class Library:
         state: _State = object.__getattribute__(self, "_gosched_state")
         if state.closed:
             raise FFIError(f"{state.name} was closed")
+        if name not in dir(state.opened):
+            raise AttributeError(f"{name} is not in the declarations of {state.name}")
+        if not _is_variable(state, name):
+            raise AttributeError(f"{name} of {state.name} is no variable")
         setattr(state.opened, name, value)
 
     def __dir__(self) -> list[str]:
@@ -290,6 +294,15 @@ def _address_of(state: _State, name: str) -> Any:
         return state.ffi.addressof(state.opened, name)
     except TypeError:
         return None
+
+
+def _is_variable(state: _State, name: str) -> bool:
+    """Asked before cffi is told to set it: an in-line FFI recurses for ever if it is none."""
+    try:
+        address = _address_of(state, name)
+    except (AttributeError, KeyError, ValueError, NotImplementedError):
+        return False
+    return address is not None and state.ffi.typeof(address).kind != "function"
 
 
 def _function(state: _State, name: str, cdata: Any) -> Any:
