@@ -308,9 +308,11 @@ def _struct(t: Any) -> tuple[Spec, ...] | None:
         for field in own.get("_fields_", ()):
             if len(field) != 2:
                 return None
-            member, count = field[1], 1
+            member: Any = field[1]
+            count = 1
             while issubclass(member, Array):
-                member, count = member._type_, count * member._length_
+                length: Any = member._length_
+                member, count = member._type_, count * length
             spec = _argument(member)
             if spec is None:
                 return None
