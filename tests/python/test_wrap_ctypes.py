@@ -34,6 +34,7 @@ from ctypes import (
 from typing import Any
 
 import gosched
+import numpy as np
 import pytest
 from compiled import build
 from conftest import in_thread, until
@@ -260,6 +261,15 @@ def test_converters_of_ones_own(bare):
     assert gosched.run(gosched.wrap(bare).add, 4, 1) == 9
     assert calls == [4]
     assert "not that one" in same(bare, "add", 13, 1)
+
+
+def test_arrays_of_numpy(bare):
+    numbers = np.array([7, 8], np.int32)
+    bare.first.argtypes = [np.ctypeslib.ndpointer(np.int32, flags="C")]
+    assert same(bare, "first", numbers) == 7
+    assert "data type" in same(bare, "first", np.array([7.0]))
+    bare.first.argtypes = None
+    assert same(bare, "first", numbers.ctypes) == 7
 
 
 def test_results(bare):
