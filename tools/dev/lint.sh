@@ -46,6 +46,11 @@ dev_lint() {
   check "ruff format" on '*.py' -- "$gs_bin/ruff" format --check --quiet
   if [ -e bindings/python/pyproject.toml ]; then
     check "mypy" "$gs_bin/mypy" --config-file bindings/python/pyproject.toml
+    # A program that uses the package, with the types that it should find.
+    check "mypy, a program" "$gs_bin/mypy" --config-file bindings/python/pyproject.toml \
+      tests/python/typed.py
+    check "pyright, a program" with_extension "$gs_bin/pyright" --pythonpath "$GS_PY" \
+      --warnings tests/python/typed.py
     check "pyright" with_extension "$gs_bin/pyright" --pythonpath "$GS_PY" \
       --project bindings/python --warnings
     # What users of py.typed see: every public name has one type, written down.
