@@ -10,7 +10,7 @@
 GS_PASSED=0 GS_FAILED=0 GS_SKIPPED=0 GS_RAN=
 
 dev_test() {
-  gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0
+  gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0 gs_other_pythons=0
   while [ $# -gt 0 ]; do
     case $1 in
       -R | --san | --python | --arch) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
@@ -24,7 +24,14 @@ dev_test() {
         esac
         shift
         ;;
-      --python) gs_pythons="$gs_pythons $2" && shift ;;
+      --python)
+        if [ "$2" = all ]; then
+          gs_other_pythons=1
+        else
+          gs_pythons="$gs_pythons $2"
+        fi
+        shift
+        ;;
       --arch)
         [ "$2" = arm64 ] || usage_error "--arch is arm64, not '$2'"
         gs_variants="$gs_variants arm64"
@@ -41,15 +48,14 @@ dev_test() {
   if [ -z "$gs_variants" ]; then
     gs_variants=check
     if [ "$gs_all" -eq 1 ]; then
+      gs_other_pythons=1
       gs_variants="check asan tsan ubsan torture arm64 mutants"
-    elif [ -z "$gs_regex$gs_pythons" ]; then
+    elif [ -z "$gs_regex$gs_pythons" ] && [ "$gs_other_pythons" -eq 0 ]; then
+      gs_other_pythons=1
       gs_variants="check asan tsan torture"
     fi
   fi
 
-  # Everything: also every Python there is.
-  gs_other_pythons=0
-  [ -n "$gs_regex$gs_pythons" ] && [ "$gs_all" -eq 0 ] || gs_other_pythons=1
   gs_begin=$(date +%s)
   set_up_tests
   for gs_variant in $gs_variants; do
