@@ -297,7 +297,7 @@ def takers():
     st.sampled_from(["array", "numpy", "memoryview", "read-only"]),
     st.integers(1, 3),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_what_is_taken(takers, ctype, code, data, kind, step):
     data = data[: len(data) // 8 * 8]
     memory: Any = array.array(code, data)

@@ -545,7 +545,7 @@ def pair(path):
 
 
 @given(st.sampled_from(NUMBERS), st.lists(VALUES, max_size=3))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_arguments(pair, name, args):
     lib, green = pair
     without = outcome(getattr(lib, name), args)
@@ -553,7 +553,7 @@ def test_any_arguments(pair, name, args):
 
 
 @given(st.lists(VALUES, min_size=1, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 def test_any_arguments_without_types(path, args):
     """Only of a function that looks at none of them: what it gets is not what it is."""
     lib = ctypes.CDLL(path)
@@ -563,7 +563,7 @@ def test_any_arguments_without_types(path, args):
 
 
 @given(st.lists(st.sampled_from([c_long, c_double, c_char, c_float, c_int, c_bool]), max_size=9))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_any_struct(path, types):
     """A struct by value, to a C function that Python has written."""
     if not types:
