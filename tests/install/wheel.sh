@@ -24,8 +24,8 @@ for compiler in cc gcc clang cmake ninja; do
 done
 alone python -m pip install --quiet "$wheel" || fail "pip install of the wheel"
 same "without a compiler" "$(alone python main.py)" "$VERSION"
-echo "import gosched; print(gosched.current().name)" >script.py
-same "python -m gosched" "$(alone python -m gosched script.py)" main
+echo "import gosched; print(gosched.go(lambda: 42).result())" >script.py
+same "python -m gosched" "$(alone python -m gosched script.py)" 42
 alone python -m pip check
 
 # All that is used is inside, or in every system.
