@@ -1,8 +1,7 @@
 # libgosched: the objects of core/ and ffi/, compiled once, as a shared and as a static library.
 
 find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBFFI REQUIRED IMPORTED_TARGET libffi)
+include(libffi)
 
 # ---- which sources ---------------------------------------------------------------------------
 
@@ -60,7 +59,7 @@ target_include_directories(gosched_core PRIVATE core PUBLIC "${GS_INCLUDE_DIR}")
 
 add_library(gosched_ffi OBJECT ${ffi_sources})
 target_include_directories(gosched_ffi PRIVATE ffi PUBLIC "${GS_INCLUDE_DIR}")
-target_link_libraries(gosched_ffi PRIVATE PkgConfig::LIBFFI)
+target_link_libraries(gosched_ffi PRIVATE gosched::libffi)
 
 foreach(objects IN ITEMS gosched_core gosched_ffi)
   set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -104,7 +103,7 @@ foreach(library IN ITEMS gosched_shared gosched_static gosched_internal)
   target_include_directories(${library} INTERFACE $<BUILD_INTERFACE:${GS_INCLUDE_DIR}>
                                                   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(
-    ${library} PRIVATE Threads::Threads ${CMAKE_DL_LIBS} $<BUILD_INTERFACE:PkgConfig::LIBFFI>
+    ${library} PRIVATE Threads::Threads ${CMAKE_DL_LIBS} $<BUILD_INTERFACE:gosched::libffi>
                        $<INSTALL_INTERFACE:ffi>)
   set_target_properties(${library} PROPERTIES OUTPUT_NAME gosched LINKER_LANGUAGE C)
 endforeach()

@@ -37,6 +37,20 @@ layers=$(
 )
 [ -z "$layers" ] || finding "A layer includes what it must not know:" "$layers"
 
+# What depends on the version of Python is in one place, for C and for Python.
+versions=$(list 'bindings/python/*.c' 'bindings/python/*.h' 'bindings/python/*.py' |
+  while read -r file; do
+    case $file in
+      */tstate.c | */_versions.py) ;;
+      *)
+        [ ! -f "$file" ] ||
+          grep -HnE 'PY_(VERSION_HEX|M(AJOR|INOR)_VERSION)|Py_Version|version_info|hexversion' "$file" ||
+          true
+        ;;
+    esac
+  done)
+[ -z "$versions" ] || finding "Depends on the version outside of tstate.c and _versions.py:" "$versions"
+
 # Work that is left goes into an issue, not into the source.
 left=$(list '*.c' '*.h' '*.S' '*.py' '*.lua' '*.tcl' '*.cmake' | while read -r file; do
   [ ! -f "$file" ] || grep -HnE '\b(TODO|FIXME|XXX|HACK)\b' "$file" || true

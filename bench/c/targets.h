@@ -14,7 +14,7 @@ int gsbench_int1(int a);                      /* returns a */
 int gsbench_int4(int a, int b, int c, int d); /* returns their sum */
 int gsbench_int6(int a, int b, int c, int d, int e, int f);               /* returns their sum */
 int gsbench_int8(int a, int b, int c, int d, int e, int f, int g, int h); /* the same */
-int gsbench_spin(int ns); /* returns ns, after so long */
-int gsbench_add(int a, int b);                                            /* returns their sum */
+int gsbench_spin(int ns);      /* returns ns, after so long */
+int gsbench_add(int a, int b); /* returns their sum */
 
 #endif

@@ -55,7 +55,7 @@ PyObject *node_take(Node *n) {
 /* ---- operations ---- */
 
 PyDoc_STRVAR(send_doc,
-             "send(value, timeout=None)\n--\n\n"
+             "send($self, /, value, timeout=None)\n--\n\n"
              "Sends an object; waits for room or for a receiver, at most timeout seconds.\n\n"
              "Raises Closed, TimeoutError, Cancelled; then nothing was sent.");
 static PyObject *chan_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -97,7 +97,7 @@ static PyObject *receive(Chan *c, int64_t deadline, int *code) {
 }
 
 PyDoc_STRVAR(recv_doc,
-             "recv(timeout=None)\n--\n\n"
+             "recv($self, /, timeout=None)\n--\n\n"
              "Receives an object; waits for one, at most timeout seconds.\n\n"
              "Raises Closed once the channel is closed and empty, TimeoutError, Cancelled.");
 static PyObject *chan_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -120,7 +120,7 @@ static PyObject *chan_next(PyObject *self) {
 }
 
 PyDoc_STRVAR(try_send_doc,
-             "try_send(value)\n--\n\n"
+             "try_send($self, value, /)\n--\n\n"
              "send without waiting: raises WouldBlock instead.  Works on any thread.");
 static PyObject *chan_try_send(PyObject *self, PyObject *value) {
   Chan *c = (Chan *)self;
@@ -135,7 +135,7 @@ static PyObject *chan_try_send(PyObject *self, PyObject *value) {
 }
 
 PyDoc_STRVAR(try_recv_doc,
-             "try_recv()\n--\n\n"
+             "try_recv($self, /)\n--\n\n"
              "recv without waiting: raises WouldBlock instead.  Works on any thread.");
 static PyObject *chan_try_recv(PyObject *self, PyObject *ignored) {
   (void)ignored;
@@ -147,7 +147,7 @@ static PyObject *chan_try_recv(PyObject *self, PyObject *ignored) {
 
 PyDoc_STRVAR(
     close_doc,
-    "close()\n--\n\n"
+    "close($self, /)\n--\n\n"
     "No more is sent: send raises Closed, also where one waits now.  What is buffered can\n"
     "still be received.  Closing twice does nothing.  Works on any thread.");
 static PyObject *chan_close(PyObject *self, PyObject *ignored) {

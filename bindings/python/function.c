@@ -16,13 +16,16 @@
  * no green thread runs: there the call is an ordinary one of this thread.
  *
  * Arguments are borrowed from the caller, who keeps them until the call has returned; what cffi has
- * to copy (a list for a pointer) lives in `temps` as long.
+ * to copy (a list for a pointer) lives in `temps` as long, and what exports its memory (buffer.h)
+ * does so as long.
  */
+#include "function.h"
+
 #include <errno.h>
 #include <stddef.h>
 
+#include "buffer.h"
 #include "number.h"
-#include "tstate.h"
 
 /* ---- cffi's converters -------------------------------------------------------------------------
  */
@@ -92,7 +95,7 @@ static int cffi_boot(void) {
 
 /* Not inlined: the compiler would keep the address of errno over a call that changes threads. */
 static _Thread_local int thread_errno;
-static __attribute__((noinline)) void errno_keep(Rec *r, int e) {
+__attribute__((noinline)) void foreign_errno(Rec *r, int e) {
   if (r)
     r->last_errno = e;
   else
@@ -118,14 +121,6 @@ static PyObject *mod_errno(PyObject *self, PyObject *ignored) {
 }
 
 /* ---- libraries ---- */
-
-typedef struct {
-  PyObject_HEAD gs_ffi *ffi;
-  PyObject *name;   /* for messages */
-  PyObject *opened; /* cffi's library, which unmaps it when it dies: not before the functions */
-  Py_ssize_t calls; /* under way */
-  bool closed;
-} Library;
 
 static PyObject *library_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   PyObject *name, *opened;
@@ -168,7 +163,7 @@ static PyMethodDef library_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyTypeObject LibraryType = {
+PyTypeObject LibraryType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched._gosched._Library",
     .tp_doc = "What the functions of one library share.",
     .tp_basicsize = sizeof(Library),
@@ -183,7 +178,9 @@ static PyTypeObject LibraryType = {
 typedef struct {
   PyObject *ct;  /* cffi's type */
   size_t offset; /* of the value in the call's frame */
+  size_t zeroed; /* of a struct: its size, since cffi leaves out members that are not given */
   bool pointer;  /* converted as an array may be */
+  BufferRule buffer;
   Number number;
 } Arg;
 
@@ -213,10 +210,32 @@ static PyObject *mod_callback_type(PyObject *self, PyObject *type) {
   Py_RETURN_NONE;
 }
 
+/* What an argument needs until the call has returned. */
 typedef struct Temp {
   struct Temp *next;
+  Py_buffer view; /* exported; its obj is NULL if nothing is */
   max_align_t data[];
 } Temp;
+
+static Temp *temp_new(size_t size, Temp **temps) {
+  Temp *t = PyMem_Calloc(1, sizeof *t + size);
+  if (!t) return (void)PyErr_NoMemory(), NULL;
+  t->next = *temps;
+  *temps = t;
+  return t;
+}
+
+/* Not inlined: calls that lend no memory need not make room for this. */
+static __attribute__((noinline)) int convert_buffer(const Arg *a, PyObject *value, char *to,
+                                                    Temp **temps) {
+  Temp *t = temp_new(0, temps);
+  int taken = t ? buffer_take(&a->buffer, value, &t->view) : -1;
+  if (t && taken != 1) t->view.obj = NULL;
+  if (taken < 0) return -1;
+  if (taken == 0) return cffi.to_c(to, a->ct, value);
+  *(void **)(void *)to = t->view.buf;
+  return 0;
+}
 
 static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
   if (a->number && number_to_c(a->number, value, to)) return 0;
@@ -227,33 +246,35 @@ static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
     if (!value) return -1;
     Py_DECREF(value); /* the callback keeps it */
   }
+  if (a->zeroed) memset(to, 0, a->zeroed);
   if (!a->pointer) return cffi.to_c(to, a->ct, value);
+  if (buffer_wanted(&a->buffer, value)) return convert_buffer(a, value, to, temps);
   Py_ssize_t size = cffi.prepare_pointer(a->ct, value, (char **)(void *)to);
   if (size <= 0) return (int)size;
-  Temp *t = PyMem_Calloc(1, sizeof *t + (size_t)size);
-  if (!t) {
-    PyErr_NoMemory();
-    return -1;
-  }
-  t->next = *temps;
-  *temps = t;
+  Temp *t = temp_new((size_t)size, temps);
+  if (!t) return -1;
   *(void **)(void *)to = t->data;
   return cffi.array_from_object((char *)t->data, a->ct, value);
 }
 
+/* Giving memory back may run code of the object's, which must not see an error in flight. */
 static void free_temps(Temp *t) {
+  PyObject *error = error_take();
   while (t) {
     Temp *next = t->next;
+    if (t->view.obj) PyBuffer_Release(&t->view);
     PyMem_Free(t);
     t = next;
   }
+  if (error) error_put(error);
 }
 
 /* Says which argument of which function cffi does not take. */
 static void name_argument(const Function *f, Py_ssize_t i) {
   PyObject *error = error_take();
   PyObject *type = (PyObject *)Py_TYPE(error);
-  if (type != PyExc_TypeError && type != PyExc_OverflowError && type != PyExc_ValueError) {
+  if (type != PyExc_TypeError && type != PyExc_OverflowError && type != PyExc_ValueError &&
+      type != PyExc_BufferError) {
     error_put(error);
     return;
   }
@@ -319,11 +340,10 @@ static PyObject *mod_callback_failed(PyObject *self, PyObject *error) {
   Py_RETURN_TRUE;
 }
 
-/* What callbacks of this call have raised is raised by it; NULL: nothing. */
-static int call_out(const Function *f, Rec *r, void *result, void *const *argv, int *e,
-                    PyObject **failed) {
+int foreign_call(Library *lib, const gs_func *func, Rec *r, void *result, void *const *argv, int *e,
+                 PyObject **failed) {
   int code;
-  f->lib->calls++;
+  lib->calls++;
   PyObject *outer = swap_failed(r, NULL, 1);
   if (r) {
     const char *where = r->where;
@@ -331,14 +351,14 @@ static int call_out(const Function *f, Rec *r, void *result, void *const *argv, 
     pin_check(r);
     r->calls++;
     r->where = state_syscall;
-    code = gs_ffi_call(f->func, result, argv, e);
+    code = gs_ffi_call(func, result, argv, e);
     r->where = where;
   } else {
-    Py_BEGIN_ALLOW_THREADS code = gs_ffi_call(f->func, result, argv, e);
+    Py_BEGIN_ALLOW_THREADS code = gs_ffi_call(func, result, argv, e);
     Py_END_ALLOW_THREADS
   }
   *failed = swap_failed(r, outer, -1);
-  f->lib->calls--;
+  lib->calls--;
   return code;
 }
 
@@ -361,8 +381,8 @@ void unblock_call(Unblock *u) {
   gs_waitgroup_done(&u->running);
 }
 
-static void unblock_begin(Unblock *u, Green *g, const Function *f, PyObject *const *args) {
-  *u = (Unblock){.outer = g->unblock, .fn = f->unblock, .args = args, .nargs = f->nargs};
+void unblock_begin(Unblock *u, Green *g, PyObject *fn, PyObject *const *args, Py_ssize_t nargs) {
+  *u = (Unblock){.outer = g->unblock, .fn = fn, .args = args, .nargs = nargs};
   g->unblock = u;
 }
 
@@ -370,13 +390,11 @@ static int wait_running(void *running, int64_t deadline) {
   return gs_waitgroup_wait(running, deadline);
 }
 
-static void unblock_end(Unblock *u, Rec *r) {
+void unblock_end(Unblock *u, Rec *r) {
   r->obj->unblock = u->outer;
   if (!u->called) return;
   op_shielded(r, wait_running, &u->running);
 }
-
-static bool cancelled(const Green *g) { return g->cancels && !g->shields; }
 
 static PyObject *give_result(const Function *f, char *result) {
   if (f->result_number) return number_from_c(f->result_number, result);
@@ -385,10 +403,35 @@ static PyObject *give_result(const Function *f, char *result) {
 }
 
 /* Called back by a critical function, which keeps the turn and the GIL: the scheduler makes no
- * foreign calls meanwhile, so this is a plain call of cffi's. */
-static PyObject *call_nested(const Function *f, Rec *r, PyObject *const *args) {
-  PyObject *result = PyObject_Vectorcall(f->cdata, args, (size_t)f->nargs, NULL);
-  if (result) errno_keep(r, errno_of_cffi());
+ * foreign calls meanwhile, so this is a plain call of cffi's.  What cffi does not know is given to
+ * it as the pointer that it has become. */
+static PyObject *call_nested(const Function *f, Rec *r, PyObject *const *args, void *const *argv) {
+  PyObject *result = NULL;
+  PyObject **known = PyMem_Calloc((size_t)f->nargs + 1, sizeof *known);
+  PyObject *backend = known ? PyImport_ImportModule("_cffi_backend") : PyErr_NoMemory();
+  Py_ssize_t n = 0;
+  for (; backend && n < f->nargs; n++) {
+    const Arg *a = &f->args[n];
+    PyObject *value = args[n];
+    bool ours = a->pointer &&
+                (Py_TYPE(value) == &FunctionType || (PyObject *)Py_TYPE(value) == callback_type ||
+                 buffer_wanted(&a->buffer, value));
+    if (ours) {
+      PyObject *address = PyLong_FromVoidPtr(*(void **)argv[n]);
+      known[n] = address ? PyObject_CallMethod(backend, "cast", "OO", a->ct, address) : NULL;
+      Py_XDECREF(address);
+      if (!known[n]) goto done;
+    } else {
+      Py_INCREF(value);
+      known[n] = value;
+    }
+  }
+  if (backend) result = PyObject_Vectorcall(f->cdata, known, (size_t)f->nargs, NULL);
+  if (result) foreign_errno(r, errno_of_cffi());
+done:
+  for (Py_ssize_t i = 0; known && i < f->nargs; i++) Py_XDECREF(known[i]);
+  PyMem_Free(known);
+  Py_XDECREF(backend);
   return result;
 }
 
@@ -424,25 +467,25 @@ static PyObject *function_call(PyObject *self, PyObject *const *args, size_t nar
   PyObject *failed = NULL;
   Unblock unblock;
   bool can_end = f->unblock && r && r->obj;
-  if (can_end && cancelled(r->obj)) {
+  if (can_end && green_cancelled(r->obj)) {
     raise_code(GS_ECANCELED, NULL);
     goto done;
   }
-  if (can_end) unblock_begin(&unblock, r->obj, f, args);
-  int code = call_out(f, r, frame, argv, &e, &failed);
+  if (can_end) unblock_begin(&unblock, r->obj, f->unblock, args, f->nargs);
+  int code = foreign_call(f->lib, f->func, r, frame, argv, &e, &failed);
   if (can_end) unblock_end(&unblock, r);
-  if (can_end && unblock.called && cancelled(r->obj)) {
-    errno_keep(r, e);
+  if (can_end && unblock.called && green_cancelled(r->obj)) {
+    foreign_errno(r, e);
     Py_XDECREF(failed);
     raise_code(GS_ECANCELED, NULL);
   } else if (failed) {
-    errno_keep(r, e);
+    foreign_errno(r, e);
     error_put(failed);
   } else if (code == GS_OK) {
-    errno_keep(r, e);
+    foreign_errno(r, e);
     result = give_result(f, frame);
   } else if (code == GS_EPERM) {
-    result = call_nested(f, r, args);
+    result = call_nested(f, r, args, argv);
   } else {
     raise_code(code, gs_func_name(f->func));
   }
@@ -504,8 +547,8 @@ static size_t place(size_t *frame, size_t size) {
   return at;
 }
 
-static int prepare(Function *f, void *address, PyObject *result, PyObject *specs, int nfixed,
-                   int flags) {
+static int prepare(Function *f, void *address, PyObject *result, PyObject *specs, PyObject *buffers,
+                   int nfixed, int flags) {
   gs_ffi_error err = {.code = 0};
   const gs_type *ret = type_of(f->lib, result);
   const gs_type **list = PyMem_Calloc((size_t)f->nargs + 1, sizeof *list);
@@ -519,7 +562,9 @@ static int prepare(Function *f, void *address, PyObject *result, PyObject *specs
     if (!(list[i] = type_of(f->lib, PyTuple_GET_ITEM(specs, i)))) goto done;
     f->args[i].offset = place(&f->frame, gs_type_size(list[i]));
     f->args[i].pointer = gs_type_kind(list[i]) == GS_KIND_POINTER;
+    if (gs_type_kind(list[i]) == GS_KIND_STRUCT) f->args[i].zeroed = gs_type_size(list[i]);
     f->args[i].number = number_kind(f->args[i].ct, list[i]);
+    if (buffer_rule(PyTuple_GET_ITEM(buffers, i), &f->args[i].buffer) < 0) goto done;
   }
   const char *name = PyUnicode_AsUTF8(f->name);
   if (!name) goto done;
@@ -536,17 +581,18 @@ done:
 PyDoc_STRVAR(
     function_doc,
     "_Function(library, name, signature, cdata, address, result, result_spec, args, specs,\n"
-    "          nfixed, flags, unblock, made)\n--\n\n"
+    "          buffers, nfixed, flags, unblock, made)\n--\n\n"
     "A C function.  Calling it is a foreign call: other green threads run while it blocks.");
 static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
   Library *lib;
-  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *address, *unblock,
-      *made;
+  PyObject *name, *signature, *cdata, *result, *result_spec, *cts, *specs, *buffers, *address,
+      *unblock, *made;
   int nfixed, flags;
   (void)kw;
-  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!iiOO:_Function", &LibraryType, &lib, &name, &signature,
-                        &cdata, &PyLong_Type, &address, &result, &result_spec, &PyTuple_Type, &cts,
-                        &PyTuple_Type, &specs, &nfixed, &flags, &unblock, &made))
+  if (!PyArg_ParseTuple(args, "O!UUOO!OOO!O!O!iiOO:_Function", &LibraryType, &lib, &name,
+                        &signature, &cdata, &PyLong_Type, &address, &result, &result_spec,
+                        &PyTuple_Type, &cts, &PyTuple_Type, &specs, &PyTuple_Type, &buffers,
+                        &nfixed, &flags, &unblock, &made))
     return NULL;
   void *addr = PyLong_AsVoidPtr(address);
   if (!addr) {
@@ -555,8 +601,8 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) 
     return NULL;
   }
   Py_ssize_t n = PyTuple_GET_SIZE(cts);
-  if (PyTuple_GET_SIZE(specs) != n || nfixed > n) {
-    PyErr_SetString(PyExc_SystemError, "_Function: args, specs and nfixed do not fit");
+  if (PyTuple_GET_SIZE(specs) != n || PyTuple_GET_SIZE(buffers) != n || nfixed > n) {
+    PyErr_SetString(PyExc_SystemError, "_Function: args, specs, buffers and nfixed do not fit");
     return NULL;
   }
   Function *f = (Function *)type->tp_alloc(type, n);
@@ -573,7 +619,7 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kw) 
   if (unblock != Py_None) KEEP(unblock, unblock);
   for (Py_ssize_t i = 0; i < n; i++) KEEP(args[i].ct, PyTuple_GET_ITEM(cts, i));
 #undef KEEP
-  if (prepare(f, addr, result_spec, specs, nfixed, flags) < 0) Py_CLEAR(f);
+  if (prepare(f, addr, result_spec, specs, buffers, nfixed, flags) < 0) Py_CLEAR(f);
   return (PyObject *)f;
 }
 

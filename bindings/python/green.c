@@ -59,20 +59,24 @@ static PyObject *call_fn(Green *g) {
 
 /* What threading.settrace and setprofile ask for in new threads: debuggers, coverage. */
 static PyObject *threading_names; /* the module's dict; NULL: not known; write-once, GIL */
+static PyObject *trace_hook, *profile_hook; /* the names there; with it */
 
 PyObject *green_on_begin(PyObject *names) {
   if (!PyDict_Check(names)) {
     PyErr_SetString(PyExc_TypeError, "_on_begin: expected the dict of threading");
     return NULL;
   }
+  if (!trace_hook) trace_hook = PyUnicode_InternFromString("_trace_hook");
+  if (!profile_hook) profile_hook = PyUnicode_InternFromString("_profile_hook");
+  if (!trace_hook || !profile_hook) return NULL;
   Py_INCREF(names);
   Py_XSETREF(threading_names, names);
   Py_RETURN_NONE;
 }
 
-static int use_hook(const char *name, const char *setter) {
-  PyObject *hook = threading_names ? PyDict_GetItemString(threading_names, name) : NULL;
-  if (!hook || hook == Py_None) return 0;
+static int use_hook(PyObject *name, const char *setter) {
+  PyObject *hook = threading_names ? PyDict_GetItemWithError(threading_names, name) : NULL;
+  if (!hook || hook == Py_None) return PyErr_Occurred() ? -1 : 0;
   PyObject *set = PySys_GetObject(setter);
   Py_INCREF(hook);
   PyObject *r = set ? PyObject_CallOneArg(set, hook) : NULL;
@@ -82,7 +86,7 @@ static int use_hook(const char *name, const char *setter) {
 }
 
 static int begin(void) {
-  return use_hook("_trace_hook", "settrace") < 0 ? -1 : use_hook("_profile_hook", "setprofile");
+  return use_hook(trace_hook, "settrace") < 0 ? -1 : use_hook(profile_hook, "setprofile");
 }
 
 static void tell_owner(Green *g) {
@@ -289,7 +293,7 @@ static int wait_end(Green *g, PyObject *const *args, Py_ssize_t nargs, PyObject 
 }
 
 PyDoc_STRVAR(join_doc,
-             "join(timeout=None)\n--\n\n"
+             "join($self, /, timeout=None)\n--\n\n"
              "Waits until the green thread has ended, well or not.\n\n"
              "timeout: seconds, or None to wait for ever.\n"
              "Raises TimeoutError; Cancelled if the caller is cancelled meanwhile.\n"
@@ -301,7 +305,7 @@ static PyObject *green_join(PyObject *self, PyObject *const *args, Py_ssize_t na
 }
 
 PyDoc_STRVAR(result_doc,
-             "result(timeout=None)\n--\n\n"
+             "result($self, /, timeout=None)\n--\n\n"
              "Waits like join; then gives what the function returned, or raises what it raised,\n"
              "with its traceback (Cancelled if it was cancelled).");
 static PyObject *green_result(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -319,7 +323,7 @@ static PyObject *green_result(PyObject *self, PyObject *const *args, Py_ssize_t 
 }
 
 PyDoc_STRVAR(exception_doc,
-             "exception(timeout=None)\n--\n\n"
+             "exception($self, /, timeout=None)\n--\n\n"
              "Waits like join; then gives what the function raised, or None.");
 static PyObject *green_exception(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                                  PyObject *kwnames) {
@@ -332,7 +336,7 @@ static PyObject *green_exception(PyObject *self, PyObject *const *args, Py_ssize
 
 PyDoc_STRVAR(
     cancel_doc,
-    "cancel()\n--\n\n"
+    "cancel($self, /)\n--\n\n"
     "Asks the green thread to stop.  What it waits in raises gosched.Cancelled there, and so\n"
     "does everything in which it would wait later; if it has not started, its function is\n"
     "not called.  A foreign call is not interrupted.  Does nothing after the end.");
@@ -351,7 +355,7 @@ static Green *myself(PyObject *self) {
 }
 
 PyDoc_STRVAR(uncancel_doc,
-             "_uncancel()\n--\n\n"
+             "_uncancel($self, /)\n--\n\n"
              "Takes one request of the calling green thread back; gives how many are left.");
 static PyObject *green_uncancel(PyObject *self, PyObject *ignored) {
   (void)ignored;
@@ -363,7 +367,7 @@ static PyObject *green_uncancel(PyObject *self, PyObject *ignored) {
 
 PyDoc_STRVAR(
     shield_doc,
-    "_shield(on)\n--\n\n"
+    "_shield($self, on, /)\n--\n\n"
     "From now on (in one more block, if on) requests to stop the calling green thread wait\n"
     "until the block is left.");
 static PyObject *green_shield(PyObject *self, PyObject *on) {
@@ -384,7 +388,7 @@ static PyObject *green_shield(PyObject *self, PyObject *on) {
 
 PyDoc_STRVAR(
     expire_doc,
-    "_expire(scope)\n--\n\n"
+    "_expire($self, scope, /)\n--\n\n"
     "If scope._open is true: makes scope._expired true and cancels, at once for everybody.");
 static PyObject *green_expire(PyObject *self, PyObject *scope) {
   PyObject *open = PyObject_GetAttrString(scope, "_open");
@@ -399,7 +403,7 @@ static PyObject *green_expire(PyObject *self, PyObject *scope) {
 }
 
 PyDoc_STRVAR(wait_doc,
-             "_wait(shielded)\n--\n\n"
+             "_wait($self, shielded, /)\n--\n\n"
              "Waits for the end without asking for the error.  shielded: also if the caller is\n"
              "cancelled meanwhile; the request holds again afterwards.");
 static PyObject *green_wait_(PyObject *self, PyObject *shielded) {
@@ -408,7 +412,7 @@ static PyObject *green_wait_(PyObject *self, PyObject *shielded) {
   Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(done_doc, "done()\n--\n\nTrue once the function has returned or raised.");
+PyDoc_STRVAR(done_doc, "done($self, /)\n--\n\nTrue once the function has returned or raised.");
 static PyObject *green_done(PyObject *self, PyObject *ignored) {
   (void)ignored;
   return PyBool_FromLong(((Green *)self)->finished);

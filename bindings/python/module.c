@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 
+#include "function.h"
 #include "tstate.h"
 
 PyObject *exc_Error, *exc_Closed, *exc_WouldBlock, *exc_Deadlock, *exc_FFIError, *exc_Cancelled;
@@ -473,6 +474,22 @@ static PyObject *mod_snapshot(PyObject *self, PyObject *ignored) {
   return NULL;
 }
 
+/* Green threads and their thread states belong to one interpreter, the main one; CPython gives the
+ * module to another one without asking it, so the package asks. */
+static bool main_interpreter(void) {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+  PyErr_SetString(PyExc_ImportError,
+                  "gosched works in the main interpreter of a process only, and this is a "
+                  "subinterpreter");
+  return false;
+}
+
+static PyObject *mod_check_interpreter(PyObject *self, PyObject *none) {
+  (void)self, (void)none;
+  if (!main_interpreter()) return NULL;
+  Py_RETURN_NONE;
+}
+
 static PyObject *mod_after_fork(PyObject *self, PyObject *none) {
   (void)self, (void)none;
   return domain_after_fork();
@@ -570,6 +587,8 @@ static PyMethodDef methods[] = {
      "Green threads that have not ended, each with what get_ident says on it."},
     {"_on_deadlock", FAST(mod_on_deadlock), METH_FASTCALL,
      "Called to ask whether somebody outside may wake a green thread, and for the text."},
+    {"_check_interpreter", mod_check_interpreter, METH_NOARGS,
+     "Raises ImportError in a subinterpreter."},
     {"_dump", mod_dump, METH_O, "Writes every G, M and P to a file descriptor."},
     {"_trace_start", mod_trace_start, METH_O, "Starts recording; the trace goes to this path."},
     {"_trace_stop", mod_trace_stop, METH_O, "Writes the trace; the path is for messages."},
@@ -586,11 +605,11 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit__gosched(void);
 PyMODINIT_FUNC PyInit__gosched(void) {
-  PyObject *module = PyModule_Create(&definition);
+  PyObject *module = main_interpreter() ? PyModule_Create(&definition) : NULL;
   if (!module) return NULL;
   if (add_exceptions(module) < 0 || green_init(module) < 0 || chan_init(module) < 0 ||
       select_init(module) < 0 || sync_init(module) < 0 || function_init(module) < 0 ||
-      PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
+      bridge_init(module) < 0 || PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
     Py_DECREF(module);
     return NULL;
   }

@@ -46,7 +46,7 @@ static PyObject *rlock_acquire(ARGS) {
 }
 
 PyDoc_STRVAR(rlock_release_doc,
-             "release()\n--\n\n"
+             "release($self, /)\n--\n\n"
              "Takes one acquire back; after the last one it is free.\n"
              "Raises Error where somebody else, or nobody, has acquired it.");
 static PyObject *rlock_release(PyObject *self, PyObject *ignored) {
@@ -324,7 +324,7 @@ static int cond_wait_here(Condition *c, int64_t deadline) {
 }
 
 PyDoc_STRVAR(cond_wait_doc,
-             "wait(timeout=None)\n--\n\n"
+             "wait($self, /, timeout=None)\n--\n\n"
              "Releases the lock, waits for notify, at most timeout seconds, and acquires the lock\n"
              "again, whatever happens.  Returns True.  Look again at what is waited for.\n\n"
              "Raises TimeoutError, Cancelled; Error if the lock is not acquired.");
@@ -352,7 +352,7 @@ static PyObject *condition_wait(ARGS) {
 #define MANY 1000 /* from here on it is simpler to wake them all, who look again anyway */
 
 PyDoc_STRVAR(notify_doc,
-             "notify(n=1)\n--\n\n"
+             "notify($self, /, n=1)\n--\n\n"
              "Wakes the first n that wait (all for more than 1000).  Raises Error if the lock is "
              "not acquired.");
 static PyObject *condition_notify(ARGS) {
@@ -367,7 +367,7 @@ static PyObject *condition_notify(ARGS) {
   Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(notify_all_doc, "notify_all()\n--\n\nWakes all that wait.");
+PyDoc_STRVAR(notify_all_doc, "notify_all($self, /)\n--\n\nWakes all that wait.");
 static PyObject *condition_notify_all(PyObject *self, PyObject *ignored) {
   (void)ignored;
   Condition *c = (Condition *)self;

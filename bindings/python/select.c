@@ -27,14 +27,15 @@ static PyObject *case_new(PyObject *chan, PyObject *value) {
   return (PyObject *)c;
 }
 
-const char recv_case_doc[] = "recv_case()\n--\n\nFor gosched.select: receive from this channel.";
+const char recv_case_doc[] =
+    "recv_case($self, /)\n--\n\nFor gosched.select: receive from this channel.";
 PyObject *case_recv(PyObject *chan, PyObject *ignored) {
   (void)ignored;
   return case_new(chan, NULL);
 }
 
 const char send_case_doc[] =
-    "send_case(value, /)\n--\n\nFor gosched.select: send value on this channel.";
+    "send_case($self, value, /)\n--\n\nFor gosched.select: send value on this channel.";
 PyObject *case_send(PyObject *chan, PyObject *value) { return case_new(chan, value); }
 
 static int case_traverse(PyObject *self, visitproc visit, void *arg) {

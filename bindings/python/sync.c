@@ -90,7 +90,7 @@ PyObject *sync_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
 static int mutex_lock(void *m, int64_t deadline) { return gs_mutex_lock((gs_mutex *)m, deadline); }
 
 const char sync_acquire_doc[] =
-    "acquire(blocking=True, timeout=None)\n--\n\n"
+    "acquire($self, /, blocking=True, timeout=None)\n--\n\n"
     "Acquires it; waits until it can, at most timeout seconds.\n\n"
     "Returns True; False if blocking is false and it would have to wait.\n"
     "Raises TimeoutError, Cancelled.  On an ordinary thread it blocks that thread.";
@@ -99,14 +99,14 @@ PyObject *mutex_acquire(ARGS) {
 }
 
 const char sync_release_doc[] =
-    "release()\n--\n\nReleases it.  Raises Error if it is not acquired.";
+    "release($self, /)\n--\n\nReleases it.  Raises Error if it is not acquired.";
 PyObject *mutex_release(PyObject *self, PyObject *ignored) {
   (void)ignored;
   stay_check();
   return sync_done(gs_mutex_unlock(&((Mutex *)self)->m), "Mutex.release");
 }
 
-const char sync_locked_doc[] = "locked()\n--\n\nTrue if somebody has acquired it.";
+const char sync_locked_doc[] = "locked($self, /)\n--\n\nTrue if somebody has acquired it.";
 static PyObject *mutex_locked(PyObject *self, PyObject *ignored) {
   (void)ignored;
   return PyBool_FromLong(mutex_is_locked(&((Mutex *)self)->m));
@@ -182,7 +182,7 @@ static PyObject *semaphore_acquire(ARGS) {
 }
 
 PyDoc_STRVAR(sema_release_doc,
-             "release(n=1)\n--\n\n"
+             "release($self, /, n=1)\n--\n\n"
              "Gives n back.  Those that wait get them in the order in which they came.");
 static PyObject *semaphore_release(ARGS) {
   static const char *const names[] = {"n", NULL};
@@ -291,7 +291,7 @@ static PyObject *wait_with_timeout(void *w, PyObject *const *args, Py_ssize_t na
 }
 
 PyDoc_STRVAR(event_wait_doc,
-             "wait(timeout=None)\n--\n\n"
+             "wait($self, /, timeout=None)\n--\n\n"
              "Waits until it is set, at most timeout seconds.  Returns True.\n\n"
              "Raises TimeoutError, Cancelled.");
 static PyObject *event_wait(ARGS) {
@@ -301,9 +301,11 @@ static PyObject *event_wait(ARGS) {
 DEALLOC(event, Event)
 
 static PyMethodDef event_methods[] = {
-    {"set", event_set, METH_NOARGS, "set()\n--\n\nSets it: all that wait go on, and who comes."},
-    {"clear", event_clear, METH_NOARGS, "clear()\n--\n\nWho waits from now on waits for set."},
-    {"is_set", event_is_set, METH_NOARGS, "is_set()\n--\n\nTrue between set and clear."},
+    {"set", event_set, METH_NOARGS,
+     "set($self, /)\n--\n\nSets it: all that wait go on, and who comes."},
+    {"clear", event_clear, METH_NOARGS,
+     "clear($self, /)\n--\n\nWho waits from now on waits for set."},
+    {"is_set", event_is_set, METH_NOARGS, "is_set($self, /)\n--\n\nTrue between set and clear."},
     {"wait", FAST(event_wait), event_wait_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -354,7 +356,7 @@ static PyObject *group_done(PyObject *self, PyObject *ignored) {
 }
 
 PyDoc_STRVAR(group_wait_doc,
-             "wait(timeout=None)\n--\n\n"
+             "wait($self, /, timeout=None)\n--\n\n"
              "Waits until the count is 0, at most timeout seconds.  Returns True.\n\n"
              "Raises TimeoutError, Cancelled.");
 static PyObject *waitgroup_wait(ARGS) {
@@ -364,8 +366,8 @@ static PyObject *waitgroup_wait(ARGS) {
 DEALLOC(waitgroup, WaitGroup)
 
 static PyMethodDef group_methods[] = {
-    {"add", FAST(group_add), "add(n=1)\n--\n\nCounts n more that are still to be done."},
-    {"done", group_done, METH_NOARGS, "done()\n--\n\nOne of them is done."},
+    {"add", FAST(group_add), "add($self, /, n=1)\n--\n\nCounts n more that are still to be done."},
+    {"done", group_done, METH_NOARGS, "done($self, /)\n--\n\nOne of them is done."},
     {"wait", FAST(waitgroup_wait), group_wait_doc},
     {NULL, NULL, 0, NULL},
 };

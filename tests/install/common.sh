@@ -5,6 +5,8 @@ set -eu
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+# Not every test installs into it.
+# shellcheck disable=SC2034
 prefix=$scratch/prefix
 
 # Nothing of the tree, or of another installation, may help.
@@ -67,20 +69,59 @@ int main(void) {
 TXT
 }
 
-# One foreign call and the version, in each language.
+# need_wheels: pip gets its packages from where ./dev test has put them, and from nowhere else.
+need_wheels() {
+  built python python/gosched || exit 77
+  [ -n "${GOSCHED_WHEELHOUSE:-}" ] || {
+    echo "not tested: GOSCHED_WHEELHOUSE is not set; ./dev test fetches what pip installs here"
+    exit 77
+  }
+  export PIP_NO_INDEX=1 PIP_FIND_LINKS="$GOSCHED_WHEELHOUSE" PIP_DISABLE_PIP_VERSION_CHECK=1
+}
+
+# environment DIRECTORY: a fresh virtual environment.
+environment() {
+  "$PYTHON" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))' >base.txt
+  "$(cat base.txt)" -m venv "$1"
+}
+
+# A foreign call and the version, in each language; in Python also C that calls back.
 python_program() {
   cat <<'TXT'
 import gosched
 
+C = "int abs(int); void qsort(void *, size_t, size_t, int (*)(const void *, const void *));"
+libc = gosched.dlopen(None, C)
+ffi = gosched.ffi(libc)
+calls = 0
+
+
+@gosched.callback("int(const void *, const void *)")
+def compare(a, b):
+    global calls
+    calls += 1
+    gosched.sleep(0.0001)  # others sort meanwhile
+    x, y = ffi.cast("int *", a)[0], ffi.cast("int *", b)[0]
+    return (x > y) - (x < y)
+
+
+def sort(numbers):
+    array = ffi.new("int[]", numbers)
+    libc.qsort(array, len(numbers), 4, compare)
+    return list(array)
+
 
 def main():
-    libc = gosched.dlopen(None, "int abs(int);")
     ch = gosched.Chan(1)
     gosched.go(lambda: ch.send(libc.abs(-3)))
+    greens = [gosched.go(sort, [i, 3, 2, 1]) for i in range(20)]
+    for i, green in enumerate(greens):
+        assert green.result() == sorted([i, 3, 2, 1])
     return ch.recv()
 
 
 assert gosched.run(main) == 3
+assert calls > 0
 print(gosched.__version__)
 TXT
 }

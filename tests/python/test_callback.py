@@ -18,7 +18,7 @@ import time
 
 import gosched
 import pytest
-from conftest import in_thread
+from conftest import in_thread, until
 from ways import COMPARE, WAYS, Ticker, ffi, libc, shuffled, wait_for
 
 if sys.version_info < (3, 11):
@@ -418,15 +418,15 @@ def test_callbacks_on_foreign_threads(elsewhere):
         assert answer(lambda: gosched.go(lambda: 7).result()) == 7
         assert answer(lambda: libc.abs(-3)) == 3
         waits = gosched.go(nobody.recv)
-        gosched.sleep(0.002)
+        until(lambda: waits.state == "waiting")
         assert answer(lambda: nobody.try_send(9)) is None
         assert waits.result(60) == 9
         waits = gosched.go(gosched.sleep, 100)
-        gosched.sleep(0.002)
+        until(lambda: waits.state == "waiting")
         assert answer(waits.cancel) is None
         assert isinstance(waits.exception(60), gosched.Cancelled)
         waits = gosched.go(list, ch)
-        gosched.sleep(0.002)
+        until(lambda: waits.state == "waiting")
         assert answer(ch.close) is None
         assert waits.result(60) == []
         assert isinstance(answer(lambda: ch.try_send(1)), gosched.Closed)

@@ -172,6 +172,7 @@ def test_null_function():
         "int32",
         (ctype,),
         ("int32",),
+        (None,),
         1,
         0,
         None,

@@ -219,3 +219,13 @@ def test_threads_do_not_pile_up():
         with gosched.Executor() as executor:
             list(executor.map(abs, range(20)))
     assert os_threads() < before + 20
+
+
+def test_pickled_it_is_a_new_one():
+    import pickle
+
+    with gosched.Executor(3) as executor, pickle.loads(pickle.dumps(executor)) as other:
+        assert other is not executor
+        assert other.submit(pow, 2, 3).result(30) == 8
+        executor.shutdown()
+        assert other.submit(pow, 2, 4).result(30) == 16

@@ -122,9 +122,8 @@ def test_all_errors_are_in_the_group():
                 raise OSError(i)
 
         with pytest.raises(ExceptionGroup) as info, gosched.TaskGroup() as tg:
-            for i in range(3):
-                tg.go(fails, i)
-            gosched.sleep(0.01)
+            greens = [tg.go(fails, i) for i in range(3)]
+            until(lambda: all(g.state == "waiting" for g in greens))
             raise ValueError
         return sorted(type(e).__name__ for e in info.value.exceptions)
 

@@ -13,6 +13,8 @@ set_up_build() {
   need_python run || note "the Python binding is left out"
 }
 
+GS_TARGETS= # what to build, if not everything
+
 # build PRESET [CMAKE ARGUMENT…]: configures if need be and builds; the tree is GS_BUILD.
 build() {
   gs_preset=$1
@@ -29,7 +31,10 @@ build() {
     must "configure $gs_preset$GS_PY_SUFFIX" cmake --preset "$gs_preset" -B "$GS_BUILD" "$@"
     printf '%s\n' "$*" >"$GS_BUILD/.configured"
   fi
-  must "build $gs_preset$GS_PY_SUFFIX" cmake --build "$GS_BUILD" --parallel "$GS_JOBS"
+  # The list is one word a target.
+  # shellcheck disable=SC2086
+  must "build $gs_preset$GS_PY_SUFFIX" cmake --build "$GS_BUILD" --parallel "$GS_JOBS" \
+    ${GS_TARGETS:+--target $GS_TARGETS}
 }
 
 # What the build left out, each said once.

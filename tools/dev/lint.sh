@@ -26,7 +26,7 @@ check() {
 set_up_lint() {
   need git && git rev-parse --git-dir >/dev/null 2>&1 ||
     die "the files to look at are those of the git repository, and this is no clone"
-  need_python run test lint || die "clang-format, ruff and mypy come from Python packages: $GS_PY_WHY"
+  need_python run test lint || die "clang-format, ruff, mypy and pyright come from Python packages: $GS_PY_WHY"
   gs_bin=${GS_PY%/*}
 }
 
@@ -46,6 +46,19 @@ dev_lint() {
   check "ruff format" on '*.py' -- "$gs_bin/ruff" format --check --quiet
   if [ -e bindings/python/pyproject.toml ]; then
     check "mypy" "$gs_bin/mypy" --config-file bindings/python/pyproject.toml
+    # A program that uses the package, with the types that it should find.
+    check "mypy, a program" "$gs_bin/mypy" --config-file bindings/python/pyproject.toml \
+      tests/python/typed.py
+    check "pyright, a program" with_extension "$gs_bin/pyright" --pythonpath "$GS_PY" \
+      --warnings tests/python/typed.py
+    check "pyright" with_extension "$gs_bin/pyright" --pythonpath "$GS_PY" \
+      --project bindings/python --warnings
+    # What users of py.typed see: every public name has one type, written down.
+    check "pyright --verifytypes" with_extension "$gs_bin/pyright" --pythonpath "$GS_PY" \
+      --verifytypes gosched --ignoreexternal
+    # The stubs say what the extension module really has.
+    check "stubtest" with_extension "$gs_bin/stubtest" --concise --ignore-disjoint-bases \
+      --ignore-positional-only gosched._gosched
   fi
   if have cmd:luacheck; then
     check "luacheck" on '*.lua' '*.rockspec' -- luacheck --no-cache --quiet
@@ -62,6 +75,9 @@ dev_lint() {
 compile_strictly() {
   cmake --preset lint "-DGS_PYTHON_EXECUTABLE=$GS_PY" && cmake --build build/lint --parallel "$GS_JOBS"
 }
+
+# with_extension CMD…: where the package is found as the strict build has made it.
+with_extension() { env PYTHONPATH="$GS_ROOT/build/lint/python" "$@"; }
 
 # Which files ./dev fmt would change, and in how many places.
 check_format() {

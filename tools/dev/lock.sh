@@ -9,7 +9,7 @@ dev_lock() {
     must "python environment: uv" "$GS_PY" -m venv build/uv
     must "python packages: uv" build/uv/bin/python -m pip install --disable-pip-version-check uv
   fi
-  for gs_group in run test lint docs bench; do
+  for gs_group in run test wheel lint docs bench; do
     [ -e "requirements/$gs_group.in" ] || continue
     must "lock $gs_group" env -C requirements "../$GS_UV" pip compile --upgrade --universal \
       --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \

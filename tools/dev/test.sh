@@ -2,7 +2,7 @@
 # ./dev test: every test in every variant that matters, and one line that sums them up.
 #
 # A variant is a build and what is run in it: "check" (optimised, asserts on) runs everything for
-# one Python; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
+# one Python, and the tests of the Python binding for every other version that is found; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
 # arm64, for another processor and under an emulator; "mutants" is the test of the tests.  Without
 # options: check, asan, tsan and torture.
 
@@ -10,7 +10,7 @@
 GS_PASSED=0 GS_FAILED=0 GS_SKIPPED=0 GS_RAN=
 
 dev_test() {
-  gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0
+  gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0 gs_other_pythons=0
   while [ $# -gt 0 ]; do
     case $1 in
       -R | --san | --python | --arch) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
@@ -24,7 +24,14 @@ dev_test() {
         esac
         shift
         ;;
-      --python) gs_pythons="$gs_pythons $2" && shift ;;
+      --python)
+        if [ "$2" = all ]; then
+          gs_other_pythons=1
+        else
+          gs_pythons="$gs_pythons $2"
+        fi
+        shift
+        ;;
       --arch)
         [ "$2" = arm64 ] || usage_error "--arch is arm64, not '$2'"
         gs_variants="$gs_variants arm64"
@@ -41,8 +48,10 @@ dev_test() {
   if [ -z "$gs_variants" ]; then
     gs_variants=check
     if [ "$gs_all" -eq 1 ]; then
+      gs_other_pythons=1
       gs_variants="check asan tsan ubsan torture arm64 mutants"
-    elif [ -z "$gs_regex$gs_pythons" ]; then
+    elif [ -z "$gs_regex$gs_pythons" ] && [ "$gs_other_pythons" -eq 0 ]; then
+      gs_other_pythons=1
       gs_variants="check asan tsan torture"
     fi
   fi
@@ -55,6 +64,7 @@ dev_test() {
         for gs_python in ${gs_pythons:-default}; do
           run_check "$gs_python"
         done
+        [ "$gs_other_pythons" -eq 0 ] || run_other_pythons
         ;;
       mutants) run_mutants ;;
       arm64) run_arm64 ;;
@@ -75,19 +85,53 @@ set_up_tests() {
 run_check() {
   GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=${GS_WANT_PYTHON:-}
   [ "$1" = default ] || GS_WANT_PYTHON=$1
-  need_python run test || GS_FAILED=$((GS_FAILED + 1))
-  need_python_tests
-  build check
-  say_left_out
-  gs_name=check
-  [ -z "$GS_PY" ] || gs_name="check (Python $("$GS_PY" -c 'import platform
-print(platform.python_version())'))"
   # Only the first Python needs to test again what has nothing to do with Python.
   gs_labels=
   case $GS_RAN in
     *check*) gs_labels='-L python' ;;
   esac
-  run_ctest "$gs_name"
+  need_python run test || GS_FAILED=$((GS_FAILED + 1))
+  need_python_tests
+  # The tests of Python alone need no more built; those of packages need the wheelhouse.
+  if [ -n "$GS_PY" ]; then
+    case $gs_labels$gs_regex in
+      ^python* | -L*) GS_TARGETS=python_tests gs_labels='-L python' ;;
+      '' | *install* | *pip* | *wheel*)
+        ! need_wheelhouse || export GOSCHED_WHEELHOUSE="$GS_WHEELHOUSE"
+        ;;
+    esac
+  fi
+  build check
+  GS_TARGETS=
+  say_left_out
+  run_ctest "check$(python_tested)"
+}
+
+# For the summary: the exact version of GS_PY.
+python_tested() {
+  [ -z "$GS_PY" ] || printf ' (Python %s)' "$("$GS_PY" -c 'import platform
+print(platform.python_version())')"
+}
+
+# The binding's tests for every version of CPython that is on PATH or under pyenv and has not been
+# tested yet.  One that cannot be set up is a failure: what is there shall work.  CPython's own tests
+# (tests/compat) are run with the first one only, unless all are asked for: they take minutes.
+run_other_pythons() {
+  gs_left_out='slow|compat'
+  gs_first=$("${GS_PY:-false}" -c 'import sys; print("%d.%d" % sys.version_info[:2])' || true)
+  for gs_version in 3.10 3.11 3.12 3.13 3.14; do
+    [ "$gs_version" != "$gs_first" ] || continue
+    find_python "$gs_version" >/dev/null 2>&1 || continue
+    GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=$gs_version GS_TARGETS=python_tests gs_labels='-L python'
+    if need_python run test; then
+      need_python_tests
+      build check
+      run_ctest "check$(python_tested)"
+    else
+      GS_FAILED=$((GS_FAILED + 1))
+    fi
+  done
+  GS_TARGETS='' GS_WANT_PYTHON='' gs_left_out='slow'
 }
 
 # The C tests alone.  ThreadSanitizer of gcc 12 does not know address space layouts as random as
@@ -126,7 +170,7 @@ run_ctest() {
     --no-tests=ignore --parallel "$GS_JOBS" $gs_labels
   set +f
   [ -z "$gs_regex" ] || set -- "$@" -R "$gs_regex"
-  [ "$gs_all" -eq 1 ] || set -- "$@" -LE '^slow$'
+  [ "$gs_all" -eq 1 ] || set -- "$@" -LE "^(${gs_left_out:-slow})\$"
   gs_status=0
   if [ "$gs_verbose" -eq 1 ]; then
     "$@" -V </dev/null || gs_status=$?

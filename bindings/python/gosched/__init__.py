@@ -19,7 +19,7 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
-Foreign functions        dlopen, bind, callback, ffi, errno, dlclose
+Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
@@ -40,6 +40,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gosched import aio
     from gosched._executor import Executor
 
@@ -76,6 +78,7 @@ from gosched._run import ExceptHookArgs, run
 from gosched._scopes import os_thread, shield, timeout
 from gosched._sync import Condition, wait
 from gosched._taskgroup import TaskGroup
+from gosched._wrap import wrap
 
 __version__ = version
 __all__ = [
@@ -125,13 +128,15 @@ __all__ = [
     "trace",
     "unpatch",
     "wait",
+    "wrap",
     "yield_now",
 ]
 
+_gosched._check_interpreter()
 _identity.install()
 _gosched._on_deadlock(_stacks.outside, _stacks.deadlock)
 os.register_at_fork(after_in_child=_gosched._after_fork)
-excepthook = _run.excepthook
+excepthook: Callable[[ExceptHookArgs], object] = _run.excepthook
 
 
 def __getattr__(name: str) -> Any:

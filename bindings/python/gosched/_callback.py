@@ -35,14 +35,21 @@ class Callback:
     def __init__(
         self, types_of: cffi.FFI, ctype: str, fn: Callable[..., Any], error: Any, on_error: Any
     ) -> None:
-        self.__name__ = getattr(fn, "__qualname__", type(fn).__name__)
-        self.error = error
+        self.__name__: str = getattr(fn, "__qualname__", type(fn).__name__)
+        self.error: Any = error
         self._fn: Callable[..., Any] | None = fn
         self._on_error = on_error
         options: dict[str, Any] = {"onerror": self._failed}
         if error is not None:
             options["error"] = error
-        self.cdata = types_of.callback(ctype, self._call, **options)
+        try:
+            self.cdata: Any = types_of.callback(ctype, self._call, **options)
+        except (TypeError, ValueError, OverflowError, MemoryError):
+            raise
+        except Exception as e:  # cffi's parser has many
+            raise _gosched.FFIError(
+                f"gosched.callback: {ctype!r} is not the type of a function: {e}"
+            ) from e
         with _lock:
             _alive.add(self)
 
@@ -91,11 +98,22 @@ class Callback:
         return f"<gosched.Callback {self.__name__}{freed}>"
 
 
-class _Unraisable(types.SimpleNamespace):
+class _Unraisable:
     """What sys.unraisablehook gets."""
 
-    def __init__(self, kind: Any, error: Any, tb: Any, what: str, obj: object) -> None:
-        super().__init__(exc_type=kind, exc_value=error, exc_traceback=tb, err_msg=what, object=obj)
+    def __init__(
+        self,
+        kind: type[BaseException],
+        error: BaseException,
+        tb: types.TracebackType | None,
+        what: str,
+        obj: object,
+    ) -> None:
+        self.exc_type = kind
+        self.exc_value: BaseException | None = error
+        self.exc_traceback = tb
+        self.err_msg: str | None = what
+        self.object = obj
 
 
 def _types(lib: Library | None) -> cffi.FFI:
@@ -160,8 +178,13 @@ def callback(
     returns is what C gets, unless that is None.
     lib: whose declarations ctype uses; None: it needs none.
 
-    Raises cffi's errors for a wrong ctype or error, TypeError if fn or onerror cannot be called.
+    Raises FFIError if ctype is wrong, TypeError if it is no function, error does not fit, or fn or
+    onerror cannot be called.
     """
+    if not isinstance(ctype, str):
+        raise TypeError(
+            f"gosched.callback: ctype must be a C type in words (str), not {type(ctype).__name__}"
+        )
     for name, value in (("fn", fn), ("onerror", onerror)):
         if value is not None and not callable(value):
             raise TypeError(
@@ -174,4 +197,5 @@ def callback(
     return make if fn is None else make(fn)
 
 
+_gosched._check_interpreter()  # a subinterpreter shares what is kept there
 _gosched._callback_type(Callback)

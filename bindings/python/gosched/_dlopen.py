@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+import sys
+import types
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gosched import _gosched
 from gosched._gosched import FFIError
+from gosched._types import buffers, spec
 
 if TYPE_CHECKING:
     import cffi
 
-__all__ = ["Library", "bind", "dlclose", "dlopen", "ffi"]
+__all__ = ["Library", "bind", "dlclose", "dlopen", "ffi", "green_library", "site_flags"]
 
 
 def dlopen(
@@ -34,6 +37,12 @@ def dlopen(
     While a function runs, other green threads do.  Arguments and results follow cffi's rules; see
     gosched.ffi for making C data.  Constants, enums and global variables of the declarations are
     attributes too.
+
+    For a pointer also an object may be given that exports its memory: bytearray, memoryview,
+    array.array, mmap, an array of NumPy.  C gets the memory itself, and the object cannot be
+    resized or closed meanwhile.  The memory must be contiguous, writable unless the declaration
+    says const, and its items those that the pointer points to; void * and pointers to characters
+    or bytes take any.
 
     A Python function that C calls back (made by gosched.callback or ffi.callback) may do all that
     its caller may: sleep, wait for channels and green threads, call C functions, to any depth.
@@ -57,8 +66,16 @@ def dlopen(
         opened = parsed.dlopen(None if path is None else name)
     except OSError as e:
         raise FFIError(f"cannot load {name}: {e}") from None
-    flags = _flags(parsed, opened, name, blocking, critical)
+    flags = site_flags("dlopen", set(dir(opened)), blocking, critical)
     return Library(_State(name, parsed, opened, _gosched._Library(name, opened), flags))
+
+
+def green_library(
+    name: str, ffi: cffi.FFI, opened: Any, blocking: Iterable[str], critical: Iterable[str]
+) -> Library:
+    """For gosched.wrap: a library that is cffi's, with functions that are ours."""
+    flags = site_flags("wrap", set(dir(opened)), blocking, critical)
+    return Library(_State(name, ffi, opened, _gosched._Library(name, opened), flags, True))
 
 
 def ffi(lib: Library) -> cffi.FFI:
@@ -69,27 +86,43 @@ def ffi(lib: Library) -> cffi.FFI:
 def dlclose(lib: Library) -> None:
     """Closes a library.  Its functions and variables raise FFIError from now on.
 
-    Raises FFIError while one of its functions runs.  Closing twice does nothing.
+    Raises FFIError while one of its functions runs, and for a compiled module of cffi, which cannot
+    be closed.  Closing twice does nothing.
     """
     state = _state(lib, "dlclose")
     if state.closed:
         return
+    if state.wrapped and compiled_module(state.opened):
+        raise FFIError(f"{state.name} is a compiled module of cffi, which cannot be closed")
     state.core.close()
     state.closed = True
     state.ffi.dlclose(state.opened)
+
+
+def compiled_module(lib: Any) -> bool:
+    """Whether it is the lib of a module of cffi's API mode, which opened no library of its own."""
+    name = str(getattr(lib, "__name__", ""))
+    return name.endswith(".lib") and getattr(sys.modules.get(name[:-4]), "lib", None) is lib
 
 
 class _State:
     """What a Library knows."""
 
     def __init__(
-        self, name: str, ffi: cffi.FFI, opened: Any, core: _gosched._Library, flags: dict[str, int]
+        self,
+        name: str,
+        ffi: cffi.FFI,
+        opened: Any,
+        core: _gosched._Library,
+        flags: dict[str, int],
+        wrapped: bool = False,
     ) -> None:
         self.name = name
         self.ffi = ffi
         self.opened = opened  # cffi's library
         self.core = core
         self.flags = flags
+        self.wrapped = wrapped  # it is somebody else's, and errors are as without gosched
         self.closed = False
 
 
@@ -113,6 +146,10 @@ class Library:
         state: _State = object.__getattribute__(self, "_gosched_state")
         if state.closed:
             raise FFIError(f"{state.name} was closed")
+        if name not in dir(state.opened):
+            raise AttributeError(f"{name} is not in the declarations of {state.name}")
+        if not _is_variable(state, name):
+            raise AttributeError(f"{name} of {state.name} is no variable")
         setattr(state.opened, name, value)
 
     def __dir__(self) -> list[str]:
@@ -127,7 +164,8 @@ class Library:
 def _state(lib: Library, caller: str) -> _State:
     if not isinstance(lib, Library):
         raise TypeError(
-            f"gosched.{caller}: lib must be what gosched.dlopen returned, not {type(lib).__name__}"
+            f"gosched.{caller}: lib must be what gosched.dlopen returned, not "
+            f"{type(lib).__name__} (nor what gosched.wrap made of a ctypes.CDLL)"
         )
     state: _State = object.__getattribute__(lib, "_gosched_state")
     return state
@@ -183,21 +221,22 @@ def _place(message: str, source: str) -> tuple[int, int]:
     return 1, 1
 
 
-def _flags(
-    ffi: cffi.FFI, opened: Any, library: str, blocking: Iterable[str], critical: Iterable[str]
+def site_flags(
+    caller: str, declared: Container[str], blocking: Iterable[str], critical: Iterable[str]
 ) -> dict[str, int]:
+    """What the names in the hints of dlopen and wrap get for their calls."""
     flags: dict[str, int] = {}
-    declared = set(dir(opened))
     hints = (
         ("blocking", blocking, _gosched._SITE_BLOCKING),
         ("critical", critical, _gosched._SITE_CRITICAL),
     )
     for hint, names, flag in hints:
         if isinstance(names, str):
-            raise TypeError(f"gosched.dlopen: {hint} must be a list of names, not str")
+            raise TypeError(f"gosched.{caller}: {hint} must be a list of names, not str")
         for name in names:
             if name not in declared:
-                raise FFIError(f"{hint} names {name!r}, which the declarations do not have")
+                owner = "the declarations do" if caller == "dlopen" else "the library does"
+                raise FFIError(f"{hint} names {name!r}, which {owner} not have")
             if flags.get(name, flag) != flag:
                 raise FFIError(f"{name!r} cannot be both blocking and critical")
             flags[name] = flag
@@ -213,6 +252,8 @@ def _look_up(state: _State, name: str) -> tuple[Any, bool]:
         raise FFIError(f"{state.name} was closed: {name} cannot be looked up")
     if name not in dir(state.opened):
         raise AttributeError(f"{name} is not in the declarations of {state.name}")
+    if state.wrapped:
+        return _look_up_wrapped(state, name)
     try:
         value = getattr(state.opened, name)
         if not isinstance(value, state.ffi.CData):
@@ -227,12 +268,41 @@ def _look_up(state: _State, name: str) -> tuple[Any, bool]:
     return _function(state, name, address), True
 
 
+def _look_up_wrapped(state: _State, name: str) -> tuple[Any, bool]:
+    value = getattr(state.opened, name)
+    compiled = isinstance(value, types.BuiltinFunctionType)  # a function of cffi's API mode
+    if not compiled and not isinstance(value, state.ffi.CData):
+        return value, False
+    try:
+        address = _address_of(state, name)
+    except AttributeError:  # a constant of a compiled module
+        address = None
+    if address is None or state.ffi.typeof(address).kind != "function":
+        return value, False
+    try:
+        return _function(state, name, address), True
+    except FFIError:
+        # A type that only a compiler can pass: the function as it is lets the GIL go by itself.
+        if name in state.flags:
+            raise
+        return value, True
+
+
 def _address_of(state: _State, name: str) -> Any:
     """A pointer to the function or variable; None for a constant."""
     try:
         return state.ffi.addressof(state.opened, name)
     except TypeError:
         return None
+
+
+def _is_variable(state: _State, name: str) -> bool:
+    """Asked before cffi is told to set it: an in-line FFI recurses for ever if it is none."""
+    try:
+        address = _address_of(state, name)
+    except (AttributeError, KeyError, ValueError, NotImplementedError):
+        return False
+    return address is not None and state.ffi.typeof(address).kind != "function"
 
 
 def _function(state: _State, name: str, cdata: Any) -> Any:
@@ -255,25 +325,24 @@ def _make(
     ctype = state.ffi.typeof(cdata)
     signature = ctype.cname.replace("(*)", f" {name}", 1)
     try:
-        result = _spec(state.ffi, ctype.result, "the result")
-        specs = tuple(_spec(state.ffi, a, f"argument {i}") for i, a in enumerate(args, start=1))
+        return _gosched._Function(
+            state.core,
+            name,
+            signature,
+            cdata,
+            int(state.ffi.cast("uintptr_t", cdata)),
+            None if ctype.result.kind == "void" else ctype.result,
+            spec(state.ffi, ctype.result, "the result"),
+            args,
+            tuple(spec(state.ffi, a, f"argument {i}") for i, a in enumerate(args, start=1)),
+            buffers(state.ffi, name, args),
+            nfixed,
+            state.flags.get(name, 0) if flags is None else flags,
+            unblock,
+            (state, name, args, nfixed),
+        )
     except FFIError as e:
         raise FFIError(f"{name} of {state.name} cannot be called: {e}") from None
-    return _gosched._Function(
-        state.core,
-        name,
-        signature,
-        cdata,
-        int(state.ffi.cast("uintptr_t", cdata)),
-        None if ctype.result.kind == "void" else ctype.result,
-        result,
-        args,
-        specs,
-        nfixed,
-        state.flags.get(name, 0) if flags is None else flags,
-        unblock,
-        (state, name, args, nfixed),
-    )
 
 
 def bind(
@@ -290,7 +359,7 @@ def bind(
         with gosched.timeout(5):
             step(stmt)
 
-    function: of a library opened by gosched.dlopen.
+    function: of a library opened by gosched.dlopen, or of one of gosched.wrap.
     unblock: called with the arguments of the call when its green thread is cancelled, by
     GreenThread.cancel, by gosched.timeout or at the end of gosched.run: on the canceller's thread,
     at most once a call, perhaps before C has begun.  It must make the function return.  The call
@@ -301,19 +370,22 @@ def bind(
     Raises TypeError if function is no such function (one declared with "..." is none), or unblock
     cannot be called; ValueError for hints that exclude each other.
     """
-    if not isinstance(function, _gosched._Function):
+    of_ctypes = getattr(type(function), "_gosched_bind", None)
+    if of_ctypes is None and not isinstance(function, _gosched._Function):
         raise TypeError(
-            f"gosched.bind: {function!r} is no function of gosched.dlopen with a fixed number of "
-            "arguments"
+            f"gosched.bind: {function!r} is no function of gosched.dlopen or gosched.wrap with a "
+            "fixed number of arguments"
         )
     if unblock is not None and not callable(unblock):
         raise TypeError(f"gosched.bind: unblock must be callable, not {type(unblock).__name__}")
     if critical and (blocking or unblock is not None):
         raise ValueError("gosched.bind: a critical function neither blocks nor can be ended early")
-    state, name, args, nfixed = function._made
     flags = (_gosched._SITE_BLOCKING if blocking else 0) | (
         _gosched._SITE_CRITICAL if critical else 0
     )
+    if of_ctypes is not None:
+        return of_ctypes(function, flags, unblock)
+    state, name, args, nfixed = function._made
     return _make(state, name, function.cdata, args, nfixed, flags, unblock)
 
 
@@ -365,50 +437,3 @@ class VariadicFunction:
 
 def _nameable(ctype: Any) -> bool:
     return ctype.item.kind in ("primitive", "struct", "union", "enum")
-
-
-# ---- types -------------------------------------------------------------------------------------
-
-
-def _spec(ffi: cffi.FFI, ctype: Any, role: str) -> Any:
-    """A cffi type in the words of gosched_ffi.h, for _gosched._Function."""
-    kind = ctype.kind
-    if kind in ("pointer", "function", "array"):
-        return "pointer"
-    if kind == "void":
-        return "void"
-    if kind in ("primitive", "enum"):
-        return _number(ffi, ctype, role)
-    if kind == "struct":
-        return _struct(ffi, ctype, role)
-    raise FFIError(f"{role} is a {kind} ({ctype.cname}), which cannot be passed by value")
-
-
-def _number(ffi: cffi.FFI, ctype: Any, role: str) -> str:
-    fixed = {"float": "float", "double": "double", "long double": "longdouble", "_Bool": "bool"}
-    if ctype.cname in fixed:
-        return fixed[ctype.cname]
-    if "complex" in ctype.cname.lower():
-        return "complexfloat" if "float" in ctype.cname else "complexdouble"
-    bits = 8 * ffi.sizeof(ctype)
-    if ctype.cname == "char":
-        return "int8" if int(ffi.cast("int", ffi.cast("signed char", -1))) < 0 else "uint8"
-    signed = int(ffi.cast(ctype, -1)) < 0
-    return f"{'int' if signed else 'uint'}{bits}"
-
-
-def _struct(ffi: cffi.FFI, ctype: Any, role: str) -> tuple[tuple[Any, ...], int, int]:
-    members: list[Any] = []
-    if not ctype.fields:
-        raise FFIError(f"{role} is {ctype.cname}, whose members are not declared")
-    for name, field in ctype.fields:
-        if field.bitsize != -1:
-            raise FFIError(f"{role} is {ctype.cname} with the bit-field {name}: pass a pointer")
-        member, count = field.type, 1
-        while member.kind == "array":
-            if not member.length:
-                raise FFIError(f"{role} is {ctype.cname} with the open array {name}")
-            count *= member.length
-            member = member.item
-        members += [_spec(ffi, member, f"{role}.{name}")] * count
-    return tuple(members), ffi.sizeof(ctype), ffi.alignof(ctype)

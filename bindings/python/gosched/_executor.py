@@ -125,7 +125,9 @@ class Executor(concurrent.futures.Executor):
             for page in executor.map(fetch, urls): ...
 
     It works inside gosched.run, where what blocks hands over to other green threads, and in any
-    other program, where it starts what it needs.  Submit from any thread.
+    other program, where it starts what it needs.  Submit from any thread.  Sent to another process
+    by pickle it is a new one there, with the same arguments: so it can be the executor of a Dask
+    worker (examples/dask_cluster.py).
 
     max_workers: how many calls may run at once; None: as many as are submitted.
     thread_name_prefix: of the names of its green threads, before "_" and a number.
@@ -154,7 +156,11 @@ class Executor(concurrent.futures.Executor):
         initialize = None if initializer is None else functools.partial(initializer, *initargs)
         self._work = _Work(max_workers, initialize)
         self._prefix, self._count = thread_name_prefix, itertools.count()
+        self._again = (max_workers, thread_name_prefix, initializer, initargs)
         self._finalizer = weakref.finalize(self, _shut, self._work)
+
+    def __reduce__(self) -> tuple[type[Executor], tuple[Any, ...]]:
+        return type(self), self._again
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Starts fn(*args, **kwargs) on a green thread; returns its Future.

@@ -120,7 +120,7 @@ class trace:  # noqa: N801 - used like a function
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
 
     def __enter__(self) -> trace:
         _gosched._trace_start(self.path)

@@ -103,7 +103,7 @@ class Patch:
     """
 
     def __init__(self, subjects: tuple[str, ...]) -> None:
-        self.subjects = subjects
+        self.subjects: tuple[str, ...] = subjects
 
     def undo(self) -> None:
         """Puts back what this call has replaced.  Doing it twice does nothing."""

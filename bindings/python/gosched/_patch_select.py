@@ -21,7 +21,7 @@ from gosched._gosched import Closed, _wait_fd, _wake_closed, current
 from gosched._patch import Replacements
 
 if TYPE_CHECKING:
-    from gosched._gosched import HasFileno
+    from gosched._gosched import _HasFileno
 
 _select, _poll, _epoll = select.select, select.poll, select.epoll
 _READ = select.POLLIN | getattr(select, "POLLRDHUP", 0)
@@ -81,7 +81,7 @@ def _again(objects: Iterable[Any]) -> list[Any] | tuple[Any, ...]:
     return objects if isinstance(objects, (list, tuple)) else list(objects)
 
 
-def _fileno(of: int | HasFileno) -> int:
+def _fileno(of: int | _HasFileno) -> int:
     return of if isinstance(of, int) else of.fileno()
 
 
@@ -122,7 +122,7 @@ class Poll:
 
     def register(
         self,
-        fd: int | HasFileno,
+        fd: int | _HasFileno,
         eventmask: int = select.POLLIN | select.POLLPRI | select.POLLOUT,
         /,
     ) -> None:
@@ -130,12 +130,12 @@ class Poll:
         self._real.register(fd, eventmask)
         self._masks[_fileno(fd)] = eventmask
 
-    def modify(self, fd: int | HasFileno, eventmask: int, /) -> None:
+    def modify(self, fd: int | _HasFileno, eventmask: int, /) -> None:
         """Changes the events of one that is registered."""
         self._real.modify(fd, eventmask)
         self._masks[_fileno(fd)] = eventmask
 
-    def unregister(self, fd: int | HasFileno, /) -> None:
+    def unregister(self, fd: int | _HasFileno, /) -> None:
         """Removes one; KeyError if it is not registered."""
         self._real.unregister(fd)
         self._masks.pop(_fileno(fd), None)
@@ -182,17 +182,17 @@ class Epoll:
 
     def register(
         self,
-        fd: int | HasFileno,
+        fd: int | _HasFileno,
         eventmask: int = select.EPOLLIN | select.EPOLLOUT | select.EPOLLPRI,
     ) -> None:
         """Adds a descriptor, or an object with fileno(), for these events."""
         self._real.register(fd, eventmask)
 
-    def modify(self, fd: int | HasFileno, eventmask: int) -> None:
+    def modify(self, fd: int | _HasFileno, eventmask: int) -> None:
         """Changes the events of one that is registered."""
         self._real.modify(fd, eventmask)
 
-    def unregister(self, fd: int | HasFileno) -> None:
+    def unregister(self, fd: int | _HasFileno) -> None:
         """Removes one."""
         self._real.unregister(fd)
 

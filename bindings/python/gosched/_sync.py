@@ -35,7 +35,7 @@ class Condition(_gosched._Condition):
 
 
 def wait(
-    fd: int | _gosched.HasFileno,
+    fd: int | _gosched._HasFileno,
     read: bool = True,
     write: bool = False,
     timeout: float | None = None,

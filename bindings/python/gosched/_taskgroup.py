@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from gosched import _gosched
 from gosched._gosched import Cancelled, Deadlock, Error, GreenThread
-
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
+from gosched._versions import BaseExceptionGroup
 
 T = TypeVar("T")
 
