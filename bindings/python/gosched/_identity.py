@@ -116,5 +116,6 @@ def install() -> None:
     threading._DummyThread = _DummyThread  # type: ignore[misc]
     when_imported("_sqlite3", lambda m: _gosched._green_connections(m.Connection))
     _gosched._on_forget(_forget)
-    _gosched._on_begin(vars(threading))
+    names: Any = vars(threading)  # a dict, though it is typed as a proxy of one
+    _gosched._on_begin(names)
     _gosched._on_context(_own_decimal_context)
