@@ -31,8 +31,9 @@ def libc() -> gosched.Library:
 
 def nap(number: int) -> tuple[int, int, int]:
     """Blocks in C for 0.2 s.  The number, the process, and how many were in C as this one began."""
+    library = libc()
     meanwhile = gosched.stats()["incgo"]
-    libc().usleep(200_000)
+    library.usleep(200_000)
     return number, os.getpid(), meanwhile
 
 
