@@ -124,10 +124,14 @@ def test_coverage(spread, hop):
 
 def test_cprofile(spread, hop):
     """One of its own for each, as for threads."""
-    one_at_a_time = gosched.Mutex()
+    one_at_a_time, all_here = gosched.Mutex(), gosched.WaitGroup()
+    all_here.add(4)
 
     def body(i):
-        # From 3.12 on CPython has room for one such profiler in the process.
+        # From 3.12 on CPython has room for one such profiler in the process, which sees the calls
+        # of all threads: so nobody calls anything meanwhile.
+        all_here.done()
+        all_here.wait()
         with one_at_a_time:
             profile = cProfile.Profile()
             profile.enable()
