@@ -173,6 +173,11 @@ void start_world(void) {
   store_rlx(&stw.owner, 0);
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) unmark_idle(d);
   store_sc(&gs_sched.gcwaiting, 0);
+  /* A P in nextp first: its M goes on with it as soon as that one's own P is let go, and its status
+   * is the M's to change from then on. */
+  EACH_P(p) {
+    if (p->stop.how == STW_GIVEN) let_go(p);
+  }
   for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
     for (uint32_t i = 0; i < d->nallp; i++) let_go(d->allp[i]);
   if (stw.loser) unlock_pw(stw.loser, 0);
