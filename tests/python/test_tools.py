@@ -122,24 +122,22 @@ def test_coverage(spread, hop):
     assert not {first + k for k in range(1, 6)} & set(missing)
 
 
-def test_cprofile(spread, hop):
-    """One of its own for each, as for threads."""
-    one_at_a_time, all_here = gosched.Mutex(), gosched.WaitGroup()
-    all_here.add(4)
+def test_cprofile(hop):
+    """One of its own for each, as for threads; from 3.12 on CPython has one for the process, which
+    sees the calls of all threads, so only one green thread is there then."""
 
-    def body(i):
-        # From 3.12 on CPython has room for one such profiler in the process, which sees the calls
-        # of all threads: so nobody calls anything meanwhile.
-        all_here.done()
-        all_here.wait()
-        with one_at_a_time:
-            profile = cProfile.Profile()
-            profile.enable()
-            worked(hop, 5)
-            profile.disable()
+    def body():
+        profile = cProfile.Profile()
+        profile.enable()
+        worked(hop, 5)
+        profile.disable()
         return profile
 
-    for profile in spread(body):
+    def main():
+        n = 4 if sys.version_info < (3, 12) else 1
+        return [g.result() for g in [gosched.go(body) for _ in range(n)]]
+
+    for profile in gosched.run(main):
         stats = pstats.Stats(profile, stream=StringIO())
         calls = {name: row[0] for (_, _, name), row in stats.stats.items()}
         assert calls["worked"] == 1
