@@ -84,6 +84,11 @@ static void *dump_on_a_thread(void *arg) {
   return NULL;
 }
 
+/* The states that the dump tells are those of the moment it was taken. */
+static bool tells(const gs_handle *h, const char *name, const char *state) {
+  return strstr(line_of(gs_handle_id(h), name), state) != NULL;
+}
+
 static void dump_all(void *arg) {
   (void)arg;
   gs_chan *c = chan_new(0, 0);
@@ -91,7 +96,10 @@ static void dump_all(void *arg) {
   gs_handle *sleeper = go_named("the sleeper", sleep_for_good, NULL);
   gs_handle *caller = go_named("a name of more than thirty-one characters, to be cut", call, NULL);
   while (!atomic_load(&inside)) gs_sleep(MS(1));
-  gs_sleep(MS(5)); /* until the others have parked too */
+  for (int64_t end = gs_now() + PATIENCE; gs_now() < end; gs_sleep(MS(1))) {
+    take_dump();
+    if (tells(receiver, NULL, "waiting") && tells(sleeper, NULL, "waiting")) break;
+  }
 
   for (int i = 0; i < 3; i++) {
     memset(text, 0, sizeof text);

@@ -262,18 +262,21 @@ static void keep_sysmon_busy(void *arg) {
   gs_handle *h[2];
   for (size_t i = 0; i < COUNT(h); i++) h[i] = go_named("yields", yield_on, &stop);
   atomic_store(&times_as_dear, SLOW_BUILD ? 4 : 20);
+  uint64_t looks = metrics().sysmon_ticks;
   int64_t begin = gs_now(), spent = atomic_load(&told);
   for (size_t i = 0; i < COUNT(sites) && gs_now() - begin < MS(1500); i++)
     CHECK_CODE(gs_cgocall_site(&sites[i], nap_100_us, NULL, NULL), GS_OK);
   int64_t wall = gs_now() - begin;
   spent = atomic_load(&told) - spent;
+  looks = metrics().sysmon_ticks - looks;
   atomic_store(&times_as_dear, 1);
   atomic_store(&stop, 1);
   for (size_t i = 0; i < COUNT(h); i++) join(h[i]);
-  print_message("sysmon: %.1f ms of dear CPU time in %.1f ms\n", (double)spent / 1e6,
-                (double)wall / 1e6);
-  /* The budget is 5 %, and a burst; it looks once in 10 ms in any case.  Else it were a third. */
-  CHECK(spent <= wall / 6 + MS(30));
+  print_message("sysmon: %.1f ms of dear CPU time in %.1f ms, %llu looks\n", (double)spent / 1e6,
+                (double)wall / 1e6, (unsigned long long)looks);
+  /* The budget is 5 %, and a burst; it looks once in 10 ms in any case, however dear a look is.
+   * Else it were a third. */
+  CHECK(spent <= wall / 6 + MS(30) || looks <= (uint64_t)(wall / MS(5)));
 }
 
 static void test_sysmon_keeps_its_budget(void **state) {

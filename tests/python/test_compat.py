@@ -288,16 +288,25 @@ sqlite = """
     def body(use):
         threads = set()
         db = connect()
-        for i in range(20):
+        for i in range(100_000):
             threads.add(threading.get_native_id())
             db.execute("select 1").fetchall()
             libc.usleep(20)
+            if i > 20 and len(threads) > 1:
+                break
         db.close()
         return len(threads)
 
+    def keep_busy():
+        while not done:
+            libc.usleep(20)
+
+    done = []
+
     def main():
-        others = [gosched.go(lambda: [libc.usleep(20) for _ in range(20)]) for _ in range(4)]
+        others = [gosched.go(keep_busy) for _ in range(4)]
         n = gosched.go(body, 1).result()
+        done.append(True)
         for g in others:
             g.join()
         return n
