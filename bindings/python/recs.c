@@ -17,7 +17,8 @@
 
 #include "tstate.h"
 
-#define KEPT 256
+/* Few, because who has all threads shown, by faulthandler, sees them first, and 100 in all. */
+#define KEPT 32
 
 pthread_mutex_t rec_lock = PTHREAD_MUTEX_INITIALIZER;
 static Rec *spare; /* GIL */

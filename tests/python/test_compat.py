@@ -21,9 +21,18 @@ from conftest import in_thread, until
 def moving(fn, hop):
     """fn() on a green thread beside others, so that hop() leads to other threads."""
 
+    done = []
+
+    def others_hop():
+        while not done:
+            hop()
+
     def main():
-        others = [gosched.go(lambda: [hop() for _ in range(50)]) for _ in range(4)]
-        result = gosched.go(fn).result()
+        others = [gosched.go(others_hop) for _ in range(4)]
+        try:
+            result = gosched.go(fn).result()
+        finally:
+            done.append(True)
         for g in others:
             g.join()
         return result

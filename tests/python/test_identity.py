@@ -18,15 +18,24 @@ def wander(hop, probe, n=20):
     """What probe says on a green thread after each of n moves, and on how many threads."""
     seen, threads = [], set()
 
+    done = []
+
     def body():
         for _ in range(n):
             seen.append(probe())
             threads.add(threading.get_native_id())
             hop()
 
+    def others_hop():
+        while not done:
+            hop()
+
     def main():
-        others = [gosched.go(lambda: [hop() for _ in range(n)]) for _ in range(4)]
-        gosched.go(body).join()
+        others = [gosched.go(others_hop) for _ in range(4)]
+        try:
+            gosched.go(body).join()
+        finally:
+            done.append(True)
         for g in others:
             g.join()
 

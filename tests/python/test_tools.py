@@ -26,9 +26,11 @@ def spread(hop):
         threads = set()
 
         def noting(i):
-            for _ in range(5):
+            for n in range(100_000):
                 hop()
                 threads.add(threading.get_native_id())
+                if n > 5 and len(threads) > 1:
+                    break
             return body(i)
 
         def main():
