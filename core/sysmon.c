@@ -5,7 +5,9 @@
  * nobody polls; it tries again where a thread could not be made.
  *
  * How often.  20 us while there is something to do, doubling after 50 looks in vain up to 10 ms
- * (the specification's back-off), at most 1 ms while Gs wait for a P.  When every P is idle it
+ * (the specification's back-off), at most 1 ms while Gs wait for a P.  While none waits a look in
+ * vain counts NOBODY_WAITS times: there is nothing to take then, and whoever queues says so; what
+ * the looks would have cost is there when one is worth it.  When every P is idle it
  * sleeps until the next timer, or for good, and the first P that leaves the idle list wakes it
  * (pidleget).  Two looks are needed to know that a thread stands still: after one that found an M
  * outside with work behind it, the next comes RELOOK_NS later.
@@ -55,6 +57,7 @@
 #define MAX_DELAY_NS 10000000
 #define WAITING_DELAY_NS 1000000
 #define IDLE_LOOKS 50
+#define NOBODY_WAITS 5
 /* The empty-queue rule: a call with nothing queued behind it, while others are idle or look for
  * work, keeps its P for so long.  docs/spec.md has the measurement. */
 #define EMPTY_NS 10000000
@@ -67,6 +70,7 @@
 #define HOT_NS 20000000
 #define BUDGET_PERMILLE 45 /* so that the overdraft of the last look stays within 5 % */
 #define BURST_NS 5000000
+#define LOOK_NS 500000 /* no look costs more */
 #define SLOW_NS 100000 /* a pause longer than this is worth a poke */
 #define BATCH 64
 
@@ -82,6 +86,7 @@ static struct {
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
   bool suspect;   /* an M was seen outside for the first time, with work behind it */
+  bool told;      /* this look is because somebody queued work */
   int64_t pless;  /* pless_running at this look, -1: not counted yet */
   M *poke_m;      /* the poke being served */
   uint64_t poke_sc;
@@ -149,10 +154,12 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
   if (!g || g->d != d) return false;
   bool waiting = p_has_work(p);
   int64_t outside = now - p->seen.when;
+  if (waiting && sm.told) sm.suspect = true; /* who queued it may be about to block */
   switch (d->ops.may_retake(d->ud, &g->data, outside, waiting)) {
     case GS_RETAKE_BLOCKED:
       if (!p->seen.detached) {
         p->seen.detached = now;
+        if (waiting) sm.suspect = true; /* the second look is soon */
         return false;
       }
       return waiting || now - p->seen.detached >= EMPTY_NS;
@@ -298,9 +305,11 @@ static bool backup(int64_t now) {
 
 /* What was spent on finding out that undeclared code blocks is not charged: the budget is against
  * looking in vain, and there is a thread switch for each such look.  (Calls are: they can name
- * themselves.) */
+ * themselves.)  Nor is what no look costs: a barrier waits, computing, until every CPU has
+ * answered, and a virtual one answers when the host lets it run, ten milliseconds later perhaps. */
 static void account(int64_t now) {
   int64_t cpu = os_thread_cputime(), spent = cpu - sm.last_cpu;
+  if (spent > LOOK_NS) spent = LOOK_NS;
   sm.bucket += (now - sm.last_now) * BUDGET_PERMILLE / 1000 - spent;
   if (sm.found) sm.bucket += spent + sm.before;
   sm.before = sm.found ? 0 : spent;
@@ -390,7 +399,8 @@ static void nap(int64_t pause, int64_t now) {
 }
 
 static void serve_poke(int64_t now) {
-  if (xchg(&gs_sched.sysmon_slow, SLOW_NO) == SLOW_TOLD) sm.hot = now + HOT_NS;
+  sm.told = xchg(&gs_sched.sysmon_slow, SLOW_NO) == SLOW_TOLD;
+  if (sm.told) sm.hot = now + HOT_NS;
   sm.poke_m = NULL;
   if (load_sc(&gs_sched.sysmon_poked) != POKED) return;
   sm.poke_m = gs_sched.poke_m;
@@ -427,7 +437,7 @@ static void *sysmon(void *arg) {
     if (retake(now, &waiting))
       sm.idle = 0;
     else
-      sm.idle++;
+      sm.idle += waiting ? 1 : NOBODY_WAITS;
     unlock(&gs_sched.retake_mu);
   }
   return NULL;
