@@ -33,10 +33,11 @@
  *               undeclared code for outside_ns nanoseconds without a call into the runtime while
  *               others wait (waiting != 0) or not.  Returns GS_RETAKE_NO, or GS_RETAKE_BLOCKED (it
  *               has let the lock go by itself: the P may be handed on), or GS_RETAKE_HOG (it
- *               computes; take the P if it has been at it for too long).  gdata is the address of
- *               the slot that gs_gdata() names: the binding must guard its contents itself,
- *               because the green thread may end meanwhile (the slot is memory that is never
- *               freed).  Must be short.
+ *               computes; take the P if it has been at it for too long), or GS_RETAKE_NOW (it
+ *               computes, and has had its slice by the binding's own measure: take the P if
+ *               others wait).  gdata is the address of the slot that gs_gdata() names: the binding
+ * must guard its contents itself, because the green thread may end meanwhile (the slot is memory
+ * that is never freed).  Must be short.
  *
  * Callbacks.  A green thread makes a foreign call, and the foreign code calls back: it parks in
  * gs_sleep, say.  The hooks are called in this order, all on one thread, since the foreign frames
@@ -71,7 +72,7 @@ extern "C" {
 #define GS_PRINTF
 #endif
 
-enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2 };
+enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2, GS_RETAKE_NOW = 3 };
 
 /* The binding looks for signals itself when an operation of the locked main green thread returns
  * GS_EINTR, and repeats it otherwise.  A signal that comes between the interpreter's last look and

@@ -31,7 +31,8 @@
  *   CALL   taken if work waits for this P, or if every other P of the domain is busy too, or if the
  *          call has lasted EMPTY_NS (so that sysmon can go to sleep and leave a long call alone).
  *   USER   of a binding that has may_retake: the binding is asked.  BLOCKED at two looks: as CALL,
- *          for work that waits.  HOG: taken after FORCE_PREEMPT_NS if work waits; it goes on
+ *          for work that waits.  HOG: taken after FORCE_PREEMPT_NS if work waits (NOW: at once; the
+ *          binding has a slice of its own); it goes on
  *          without a P and queues at its next gs_ call.
  *          Of the native domain: the system is asked.  The thread's CPU clock has not moved since
  *          the last look, and its state is "sleeping": it blocks, and is treated as a CALL.  A
@@ -164,6 +165,7 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
       }
       return waiting || now - p->seen.detached >= EMPTY_NS;
     case GS_RETAKE_HOG: p->seen.detached = 0; return waiting && outside >= FORCE_PREEMPT_NS;
+    case GS_RETAKE_NOW: p->seen.detached = 0; return waiting;
     default: p->seen.detached = 0; return false;
   }
 }

@@ -30,12 +30,16 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "hogs.h"
 #include "tstate.h"
 
 /* While some thread holds the GIL, a green thread without it may only be waiting for its turn, up
  * to a switch interval (5 ms) for each that wants it too.  After this long it is taken to be
  * blocked. */
 #define CONTENDED_NS 10000000
+
+/* CPython's switch interval, which is what a thread gets while others want the GIL, too. */
+#define SLICE_NS 5000000
 
 const char state_runnable[] = "runnable", state_running[] = "running", state_waiting[] = "waiting",
            state_syscall[] = "syscall", state_done[] = "done";
@@ -108,10 +112,17 @@ static void make_current(Rec *r) {
   set_cur(t, r);
 }
 
+static inline void take_turn(Rec *r) {
+  make_current(r);
+  atomic_store_explicit(&r->hog, false, memory_order_relaxed);
+  if (atomic_load_explicit(&hogs_busy, memory_order_relaxed)) hogs_stop(r);
+}
+
 /* The first time there is no Rec yet: green_entry makes it current by itself. */
 static void hook_switch_in(void *ud, void *gdata) {
   (void)ud;
-  if (gdata) make_current(gdata);
+  if (!gdata) return;
+  take_turn(gdata);
 }
 
 static void hook_release(void *ud, void *gdata) {
@@ -154,15 +165,17 @@ static bool gil_busy(void) {
 
 static int hook_may_retake(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
   (void)ud;
-  (void)waiting;
   int answer = GS_RETAKE_NO;
   pthread_mutex_lock(&rec_lock);
-  const Rec *r = *(void *const volatile *)gdata;
+  Rec *r = *(void *const volatile *)gdata;
   if (r && r->ts && !r->waits) {
+    /* One that has computed and is without the GIL now may only be waiting for it. */
+    bool computes = r->hog || outside_ns >= SLICE_NS;
     if (!tstate_detached(r->ts))
-      answer = GS_RETAKE_HOG;
+      answer = waiting && computes ? GS_RETAKE_NOW : GS_RETAKE_NO;
     else if (outside_ns >= CONTENDED_NS || !gil_busy())
       answer = GS_RETAKE_BLOCKED;
+    if (waiting && computes && answer != GS_RETAKE_NO) hog_ask(r);
   }
   pthread_mutex_unlock(&rec_lock);
   return answer;
@@ -179,6 +192,7 @@ static void forked(void) {
     if (!word || t != *word) t->cur = NULL;
   deadlock_forked();
   recs_forked();
+  hogs_forked(word && *word ? get_cur(*word) : NULL);
 }
 
 PyObject *domain_after_fork(void) {
@@ -219,7 +233,7 @@ static void rec_begin(Rec *r) {
   *gs_gdata() = r;
   pthread_mutex_unlock(&rec_lock);
   r->waits = 1;
-  make_current(r);
+  take_turn(r);
   r->waits = 0;
   r->gilstate_base = r->ts->gilstate_counter;
 }
@@ -229,6 +243,7 @@ static void rec_end(Rec *r, bool kept) {
   Thread *t = this_thread();
   pthread_mutex_lock(&rec_lock);
   *gs_gdata() = NULL;
+  hog_forget(r);
   if (!kept) set_cur(t, NULL);
   pthread_mutex_unlock(&rec_lock);
   r->ended = kept;
@@ -266,6 +281,7 @@ static void green_entry(void *arg) {
   g->rec = NULL;
   r->obj = NULL;
   Py_DECREF(g);
+  hog_go_on(r);
   tstate_clear(r->ts);
   rec_end(r, tstate_reusable());
   if (tstate_reusable()) return;

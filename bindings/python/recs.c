@@ -41,7 +41,7 @@ Rec *rec_take(PyInterpreterState *interp) {
   }
   r->obj = NULL;
   r->where = state_running;
-  r->ended = r->main = r->has_dummy = r->pinned = false;
+  r->ended = r->main = r->has_dummy = r->pinned = r->hog = false;
   r->gilstate_base = r->calls = r->last_errno = 0;
   r->failed = NULL;
   return r;

@@ -267,6 +267,127 @@ void tstate_delete(PyThreadState *ts) {
   PyThreadState_Delete(ts);
 }
 
+/* ---- stopping Python code at its next line ----------------------------------------------------
+ */
+
+/* Up to 3.11 the trace function of a thread state is looked for at each instruction.  From 3.12 on
+ * there are the events of sys.monitoring, which are set in a code object: in the one that ts is
+ * running now, for a tool of ours, and taken out again.  The tool's number is taken when the first
+ * one has to be stopped; coverage, debuggers and profilers have theirs. */
+
+#if !VERSION_AT_LEAST(12)
+
+static int stopped(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg) {
+  (void)obj;
+  (void)frame;
+  (void)what;
+  (void)arg;
+  PyThreadState_Get()->c_tracefunc = NULL;
+  hog_interrupted();
+  return 0;
+}
+
+bool tstate_interrupt(PyThreadState *ts, PyObject **mark) {
+  *mark = NULL;
+  if (ts->c_tracefunc || ts->c_profilefunc || ts->tracing || !ts->cframe) return false;
+  ts->c_tracefunc = stopped;
+  ts->cframe->use_tracing = 255;
+  return true;
+}
+
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark) {
+  (void)mark;
+  if (ts->c_tracefunc != stopped) return;
+  ts->c_tracefunc = NULL;
+  if (!ts->tracing && !ts->c_profilefunc) ts->cframe->use_tracing = 0;
+}
+
+#else
+
+static PyObject *stopped(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+  (void)self;
+  (void)args;
+  (void)nargs;
+  hog_interrupted();
+  Py_RETURN_NONE;
+}
+
+static PyObject *monitoring, *tool; /* NULL: there is none; GIL */
+static PyObject *events, *no_events;
+
+static bool take_tool(void) {
+  static PyMethodDef method = {"_stopped", (PyCFunction)(void (*)(void))stopped, METH_FASTCALL,
+                               NULL};
+  static const char *const names[] = {"LINE", "JUMP", "PY_RETURN", "PY_YIELD"};
+  static bool tried;
+  if (tried) return tool != NULL;
+  tried = true;
+  monitoring = PySys_GetObject("monitoring");
+  if (!monitoring) return false;
+  Py_INCREF(monitoring);
+  PyObject *id = NULL, *fn = PyCFunction_New(&method, NULL);
+  for (int i = 4; i >= 3 && fn && !id; i--) {
+    PyObject *r = PyObject_CallMethod(monitoring, "use_tool_id", "is", i, "gosched");
+    if (r) id = PyLong_FromLong(i);
+    Py_XDECREF(r);
+    PyErr_Clear(); /* somebody else has it */
+  }
+  PyObject *all = id ? PyObject_GetAttrString(monitoring, "events") : NULL;
+  long mask = 0;
+  for (size_t i = 0; all && i < sizeof names / sizeof *names; i++) {
+    PyObject *event = PyObject_GetAttrString(all, names[i]);
+    PyObject *r =
+        event ? PyObject_CallMethod(monitoring, "register_callback", "OOO", id, event, fn) : NULL;
+    if (r) mask |= PyLong_AsLong(event);
+    Py_XDECREF(r);
+    Py_XDECREF(event);
+  }
+  Py_XDECREF(all);
+  Py_XDECREF(fn);
+  PyErr_Clear();
+  events = PyLong_FromLong(mask);
+  no_events = PyLong_FromLong(0);
+  if (mask && events && no_events) tool = id;
+  return tool != NULL;
+}
+
+static bool set_events(PyObject *code, PyObject *which) {
+  PyObject *r = PyObject_CallMethod(monitoring, "set_local_events", "OOO", tool, code, which);
+  if (!r) PyErr_Clear();
+  Py_XDECREF(r);
+  return r != NULL;
+}
+
+bool tstate_interrupt(PyThreadState *ts, PyObject **mark) {
+  *mark = NULL;
+  if (ts->c_tracefunc || ts->c_profilefunc || ts->tracing) return false;
+  PyObject *exc = error_take();
+  PyFrameObject *frame = take_tool() ? PyThreadState_GetFrame(ts) : NULL;
+  if (frame) {
+    PyObject *code = (PyObject *)PyFrame_GetCode(frame);
+    Py_DECREF(frame);
+    if (set_events(code, events))
+      *mark = code;
+    else
+      Py_DECREF(code);
+  }
+  error_put(exc);
+  return *mark != NULL;
+}
+
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark) {
+  (void)ts;
+  PyObject *code = *mark, *exc;
+  if (!code) return;
+  exc = error_take();
+  *mark = NULL;
+  set_events(code, no_events);
+  Py_DECREF(code);
+  error_put(exc);
+}
+
+#endif
+
 /* PyThreadState_Clear leaves a state as PyThreadState_New makes it, but for a few fields, and up to
  * 3.13 nothing that is called afterwards but Delete asks whether a state was cleared. */
 bool tstate_reusable(void) { return !VERSION_AT_LEAST(14); }

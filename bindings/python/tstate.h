@@ -44,6 +44,14 @@ bool tstate_detached(const PyThreadState *ts);
 /* 1: some thread holds the GIL, 0: none does, -1: this version cannot tell. */
 int tstate_gil_held(void);
 
+/* Has hog_interrupted called by ts in its Python code, at its next line, jump or call, once.  ts is
+ * not current; the GIL is held.  *mark is kept for tstate_uninterrupt, which takes it back, also
+ * after it has happened.  false: it cannot be had, since somebody traces ts, or it runs no Python
+ * code; *mark is NULL then. */
+bool tstate_interrupt(PyThreadState *ts, PyObject **mark);
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark);
+void hog_interrupted(void); /* of hogs.c */
+
 /* The exception in flight, with its traceback in it, taken out (NULL: none); and put back.
  * error_put steals the reference. */
 PyObject *error_take(void);
