@@ -14,6 +14,7 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -118,7 +119,10 @@ static PyObject *hop_counts(PyObject *self, PyObject *none) {
 static void *wait_for_byte(void *arg) {
   int fd = (int)(intptr_t)arg;
   char byte;
-  if (read(fd, &byte, 1) != 1) _exit(1); /* who started this has gone */
+  ssize_t n;
+  do n = read(fd, &byte, 1);
+  while (n < 0 && errno == EINTR); /* the tests send signals to the process */
+  if (n != 1) _exit(1);            /* who started this has gone */
   gs_dump(2);
   abort(); /* faulthandler goes on */
 }
