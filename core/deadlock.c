@@ -16,8 +16,8 @@
  * (gs_expect_wakeup) wakes it itself.
  *
  * What may wake a G from outside, and so keeps everything alive: a foreign thread that is bound to
- * an M (gs_cgocallback), a timer, a descriptor that is waited for, and whatever gs_expect_wakeup
- * has announced.
+ * an M (gs_cgocallback), a timer, a descriptor that is waited for, gs_notify on its way to the main
+ * G, and whatever gs_expect_wakeup has announced.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +39,13 @@ bool deadlock_wanted(void) {
 }
 
 /* ---- is it one? ---- */
+
+/* The main G's thread has been woken to tell it of gs_notify.  It claims the G first and clears the
+ * word then, and we look in the other order: one of the two is seen. */
+static bool main_is_told(void) {
+  const G *g = load_acq(&gs_sched.main_g);
+  return load_sc(&gs_sched.notified) != 0 && g && load_acq(&g->status) == Gwaiting && g->lockedm;
+}
 
 static bool somebody_outside(void) {
   return load_sc(&gs_sched.nwakers) != 0 || load_sc(&gs_sched.netpoll_waiters) != 0 ||
@@ -144,7 +151,7 @@ static void tell_main(void) {
 static size_t look(char **report) {
   if (!all_idle() || somebody_outside()) return 0;
   stop_world("deadlock?");
-  size_t n = all_idle() && !somebody_outside() ? all_asleep() : 0;
+  size_t n = all_idle() && !somebody_outside() && !main_is_told() ? all_asleep() : 0;
   if (n && report) {
     *report = write_report(n);
     dead.seen = switches(); /* it is told once, unless something has run since */

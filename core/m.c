@@ -610,10 +610,15 @@ void stoplockedm(M *m) {
       return;
     }
     /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
-     * locked here is told: it is the one whose operations return GS_EINTR. */
-    if (load_rlx(&gs_sched.notified) && m->lockedg->main)
-      interrupted |= (int)xchg(&gs_sched.notified, 0);
-    if (interrupted && m->lockedg->main && claim(m->lockedg, GS_EINTR)) ready(NULL, m->lockedg);
+     * locked here is told: it is the one whose operations return GS_EINTR.  Until it is claimed
+     * the word says that it will be (deadlock.c); whoever sets it again meanwhile has done before
+     * what the G looks for, and an exchange sees that. */
+    if (!m->lockedg->main) continue;
+    if (load_sc(&gs_sched.notified)) interrupted = 1;
+    torture_window(); /* everybody else may be asleep by now */
+    bool claimed = interrupted && claim(m->lockedg, GS_EINTR);
+    if (interrupted) (void)xchg(&gs_sched.notified, 0);
+    if (claimed) ready(NULL, m->lockedg);
   }
 }
 

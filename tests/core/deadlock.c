@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 static gs_chan *never;
+static atomic_int waits;
 
 static void run_detect(unsigned flags, body_fn body, void *arg) {
   gs_config cfg = GS_CONFIG_DEFAULT;
@@ -342,6 +343,32 @@ static void test_no_false_alarm(void **state) {
   run_detect(0, no_alarm, NULL);
 }
 
+/* The thread of the main green thread takes its time to wake up, and everybody else sleeps by then.
+ */
+static void notify(void *arg) {
+  (void)arg;
+  while (!atomic_load(&waits)) gs_yield();
+  gs_notify();
+}
+
+static void notified(void *arg) {
+  (void)arg;
+  for (int i = 0; i < SCALE(1000) && !checks_failed(); i++) {
+    int x;
+    atomic_store(&waits, 0);
+    gs_handle *h = go_named("notifies", notify, NULL);
+    atomic_store(&waits, 1);
+    CHECK_CODE(gs_chan_recv(never, &x, GS_FOREVER), GS_EINTR);
+    while (gs_join(h, GS_FOREVER) == GS_EINTR) continue;
+    gs_handle_release(h);
+  }
+}
+
+static void test_notified(void **state) {
+  (void)state;
+  run_detect(GS_RUN_LOCK_MAIN, notified, NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simple),         cmocka_unit_test(test_places),
@@ -349,7 +376,7 @@ int main(void) {
       cmocka_unit_test(test_netpoll),        cmocka_unit_test(test_alive),
       cmocka_unit_test(test_given_up),       cmocka_unit_test(test_callback),
       cmocka_unit_test(test_put_off),        cmocka_unit_test(test_off),
-      cmocka_unit_test(test_no_false_alarm),
+      cmocka_unit_test(test_no_false_alarm), cmocka_unit_test(test_notified),
   };
   gs_set_logger(quiet, NULL);
   if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;
