@@ -169,7 +169,9 @@ def test_who_is_traced_is_left_alone():
 
         def in_lines():
             while not done:
+                seen = len(lines)
                 assert sys.gettrace() is trace
+                assert len(lines) > seen
 
         def traced():
             sys.settrace(trace)
@@ -214,8 +216,44 @@ def test_not_seen_by_who_asks_for_tracers():
     assert gosched.run(main) == {(None, None)}
 
 
-def test_callbacks_go_on():
+def test_callbacks_of_extensions_go_on():
     """There is C below them, which may have locked something."""
+    ctypes = pytest.importorskip("ctypes")
+    libc = ctypes.CDLL(None)
+
+    def main():
+        inside, states = [], set()
+
+        @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        def compares(a, b):
+            inside.append(True)
+            end = time.monotonic() + 0.05
+            while time.monotonic() < end:
+                pass
+            inside.clear()
+            return 0
+
+        def sorts():
+            for _ in range(5):
+                libc.qsort((ctypes.c_int * 2)(2, 1), 2, 4, compares)
+
+        a = gosched.go(sorts)
+
+        def looks():
+            while a.state != "done":
+                before, state, after = bool(inside), a.state, bool(inside)
+                if before and after:
+                    states.add(state)
+
+        for g in [gosched.go(looks), gosched.go(looks), a]:
+            g.result()
+        return states
+
+    assert "runnable" not in gosched.run(main)
+
+
+def test_callbacks_go_on():
+    """They run without the turn."""
 
     libc = gosched.dlopen(None, QSORT)
 
