@@ -5,11 +5,11 @@
 #include "support.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 static gs_chan *never;
-static atomic_int waits;
 
 static void run_detect(unsigned flags, body_fn body, void *arg) {
   gs_config cfg = GS_CONFIG_DEFAULT;
@@ -345,23 +345,36 @@ static void test_no_false_alarm(void **state) {
 
 /* The thread of the main green thread takes its time to wake up, and everybody else sleeps by then.
  */
-static void notify(void *arg) {
-  (void)arg;
-  while (!atomic_load(&waits)) gs_yield();
+static atomic_int told;
+
+static void notify_and_dawdle(int sig) {
+  (void)sig;
+  int ms = 50;
   gs_notify();
+  atomic_store(&told, 1);
+  block_ms(&ms);
+}
+
+static void wake_main(void *arg) {
+  CHECK_CODE(gs_sleep(MS(2)), GS_OK); /* until it waits, most probably */
+  atomic_store(&told, 0);
+  pthread_kill(*(pthread_t *)arg, SIGUSR1);
+  while (!atomic_load(&told)) gs_yield(); /* nobody knows of a signal that is on its way */
 }
 
 static void notified(void *arg) {
   (void)arg;
-  for (int i = 0; i < SCALE(1000) && !checks_failed(); i++) {
+  pthread_t me = pthread_self();
+  struct sigaction old, sa = {.sa_handler = notify_and_dawdle};
+  CHECK_INT(sigaction(SIGUSR1, &sa, &old), 0);
+  for (int i = 0; i < 10 && !checks_failed(); i++) {
     int x;
-    atomic_store(&waits, 0);
-    gs_handle *h = go_named("notifies", notify, NULL);
-    atomic_store(&waits, 1);
+    gs_handle *h = go_named("wakes main", wake_main, &me);
     CHECK_CODE(gs_chan_recv(never, &x, GS_FOREVER), GS_EINTR);
     while (gs_join(h, GS_FOREVER) == GS_EINTR) continue;
     gs_handle_release(h);
   }
+  CHECK_INT(sigaction(SIGUSR1, &old, NULL), 0);
 }
 
 static void test_notified(void **state) {
