@@ -2,7 +2,8 @@
 # closes as cmocka, pytest, tcltest or "N passed, N failed" do counts with the cases in it, any
 # other as one.  Prints "PASSED FAILED SKIPPED", then a line for every skip with its reason.
 #
-# With -v failed=1 it prints instead the failed tests, each with the end of its output.
+# With -v failed=1 it prints instead the failed tests, each with the end of its output; with -v
+# brief=N as well, with at most N lines of it, those that tell what failed.
 
 function attribute(name, rest) {
   if (!match($0, "[ \t]" name "=\"[^\"]*\"")) return ""
@@ -85,7 +86,17 @@ function end_test() {
     failed_cases += f > 0 ? f : 1
     if (failed) {
       print name ":" (message == "" ? "" : " " message)
+      if (brief) {
+        told = 0
+        for (i = 1; i <= lines && told < brief; i++)
+          if (output[i] ~ /does not hold|[Ee]rror|assert|check_trace|FAILED|: [A-Z][A-Za-z]+Sanitizer/) {
+            print "  | " substr(output[i], 1, 200)
+            told++
+          }
+        if (told) return
+      }
       first = lines > 60 ? lines - 59 : 1
+      if (brief && lines > brief) first = lines - brief + 1
       for (i = first; i <= lines; i++) print "  | " output[i]
     }
   }

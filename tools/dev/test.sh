@@ -57,6 +57,7 @@ dev_test() {
   fi
 
   gs_begin=$(date +%s)
+  rm -f "$GS_LOGS/failed.txt"
   set_up_tests
   for gs_variant in $gs_variants; do
     case $gs_variant in
@@ -201,6 +202,8 @@ failures() {
   sed -n '/^The following tests FAILED/,/^Errors while/p' "$gs_log" | sed '$d' >&3
   if [ -e "$gs_results" ]; then
     awk -v failed=1 -f tools/count_tests.awk "$gs_results" >&3
+    awk -v failed=1 -v brief=6 -f tools/count_tests.awk "$gs_results" |
+      sed "s/^[^ ]/${GS_BUILD##*/}: &/" >>"$GS_LOGS/failed.txt"
   else
     show_log 60
   fi
@@ -232,6 +235,10 @@ sum_up() {
   if [ -n "$GS_NOTES" ]; then
     say "not as it could be here:"
     printf '%s' "$GS_NOTES" | sort -u | sed 's/^/  /' >&3
+  fi
+  if [ -s "$GS_LOGS/failed.txt" ]; then
+    say "what failed, in short:"
+    sed 's/^/  /' "$GS_LOGS/failed.txt" >&3
   fi
   say "in $(elapsed "$gs_begin")"
   say "$GS_PASSED passed, $GS_FAILED failed, $GS_SKIPPED skipped"
