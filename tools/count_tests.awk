@@ -89,7 +89,7 @@ function end_test() {
       if (brief) {
         told = 0
         for (i = 1; i <= lines && told < brief; i++)
-          if (output[i] ~ /does not hold|[Ee]rror|assert|check_trace|FAILED|: [A-Z][A-Za-z]+Sanitizer/) {
+          if (output[i] ~ /\.c:[0-9]+: |does not hold|[Ee]rror|assert|check_trace|FAILED|: [A-Z][A-Za-z]+Sanitizer/) {
             print "  | " substr(output[i], 1, 200)
             told++
           }
