@@ -191,7 +191,7 @@ int tstate_gil_held(void) {
 
 #if VERSION_AT_LEAST(11)
 
-#define CHUNKS_KEPT 256
+#define CHUNKS_KEPT 2048
 #define CHUNK_SIZE (16 * 1024)             /* DATA_STACK_CHUNK_SIZE of Python/pystate.c */
 static _PyStackChunk *chunks[CHUNKS_KEPT]; /* GIL */
 static int nchunks;
