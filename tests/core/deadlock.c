@@ -4,6 +4,8 @@
  */
 #include "support.h"
 
+#include "gosched_domain.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>

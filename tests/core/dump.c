@@ -85,7 +85,7 @@ static void *dump_on_a_thread(void *arg) {
 }
 
 /* The states that the dump tells are those of the moment it was taken. */
-static bool tells(const gs_handle *h, const char *name, const char *state) {
+static bool tells(gs_handle *h, const char *name, const char *state) {
   return strstr(line_of(gs_handle_id(h), name), state) != NULL;
 }
 
