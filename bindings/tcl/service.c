@@ -92,8 +92,10 @@ static int start(void) {
   return GS_OK;
 }
 
-int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg) {
-  int e = gs_go(fn, arg);
+int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg, gs_handle **handle) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  opts.name = "tcl";
+  int e = gs_go_opts(&opts, fn, arg, handle);
   if (e == GS_OK) return TCL_OK;
   const char *text = gs_error_detail();
   if (e == GS_EPERM) { /* nothing runs yet */
@@ -101,7 +103,7 @@ int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg) {
     e = start();
     text = failure_text;
     pthread_mutex_unlock(&mutex);
-    if (e == GS_OK || e == GS_EBUSY) e = gs_go(fn, arg);
+    if (e == GS_OK || e == GS_EBUSY) e = gs_go_opts(&opts, fn, arg, handle);
   }
   if (e == GS_OK) return TCL_OK;
   return gst_error(interp,
