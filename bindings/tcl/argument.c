@@ -67,12 +67,14 @@ int gst_argument_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, vo
     return gst_mismatch(c, value, type,
                         bytes ? "a pointer, as in \"(void *)0x0\", or {varName size}"
                               : "a pointer, as in \"(void *)0x0\", or the name of a variable");
-  out->variable = name;
   out->element = target;
   out->one = n < 0;
   out->n = n < 0 ? 1 : (size_t)n;
   out->memory = gst_own(c, out->n * each);
   if (!out->memory) return gst_no_memory(c->interp);
+  /* Not the list's own element: looking a variable up may free the list's representation. */
+  out->variable = Tcl_DuplicateObj(name);
+  Tcl_IncrRefCount(out->variable);
   initialise(c, out, each);
   *(void **)to = out->memory;
   return TCL_OK;

@@ -61,6 +61,7 @@ struct gst_home {
   int nesting;            /* waits that serve the event loop, one inside the other */
   uint64_t posts, batches; /* what has come home, in how many events */
   uint64_t resumed;        /* coroutines resumed */
+  int frames;              /* of who looks at stacks: gst_stack_of */
   struct gst_mailbox *box; /* home.c */
 };
 
@@ -408,7 +409,7 @@ bool gst_byte_like(const gs_type *type); /* void, and integers of one byte */
 
 /* An out-parameter. */
 typedef struct gst_out {
-  Tcl_Obj *variable; /* or NULL: the argument is none */
+  Tcl_Obj *variable; /* or NULL: the argument is none; a reference when it is made */
   const gs_type *element;
   void *memory;
   size_t n;

@@ -242,6 +242,7 @@ static int convert(Tcl_Interp *interp, gst_function *fn, call *c, Tcl_Obj *const
     if (c->out[i].variable) {
       if (!c->outs) Tcl_IncrRefCount(c->outs = Tcl_NewListObj(0, NULL));
       Tcl_ListObjAppendElement(NULL, c->outs, c->out[i].variable);
+      Tcl_DecrRefCount(c->out[i].variable);
     }
   }
   size_t size = gs_type_size(gs_func_ret(c->func));

@@ -194,6 +194,8 @@ static int body_done(ClientData data[], Tcl_Interp *interp, int result) {
 static int body_begins(ClientData data[], Tcl_Interp *interp, int result) {
   gst_green *g = data[0];
   if (result != TCL_OK) return result;
+  if (g->context.cancelled)
+    return gst_error(interp, Tcl_NewStringObj("start: cancelled", -1), "CANCELLED", NULL);
   g->status = GST_RUNNING;
   if (strcmp(Tcl_GetString(g->ns), "::") == 0) return Tcl_NREvalObj(interp, g->words, 0);
   Tcl_Obj *words[] = {Tcl_NewStringObj("::namespace", -1), Tcl_NewStringObj("eval", -1), g->ns,

@@ -201,15 +201,18 @@ static bool cannot_yield(Tcl_Interp *interp) {
 }
 
 /* The stack of who runs, one text a command. */
-static Tcl_Obj *look_at_stack(Tcl_Interp *interp) {
+static Tcl_Obj *look_at_stack(Tcl_Interp *interp, int base) {
   static const char script[] =
-      "apply {{} {set s {}; for {set i [expr {[info frame] - 1}]} {$i > 0} {incr i -1} {"
+      "apply {base {set s {}; for {set i [expr {[info frame] - 2}]} {$i > $base} {incr i -1} {"
       "set f [info frame $i]; set t [expr {[dict exists $f proc] ? [dict get $f proc] : "
       "[dict exists $f file] ? [dict get $f file] : {}}]; "
       "if {[dict exists $f line]} {append t \" line \" [dict get $f line]}; "
       "if {[dict exists $f cmd]} {append t \": \" [string range [lindex "
-      "[split [string trim [dict get $f cmd]] \\n] 0] 0 99]}; lappend s $t}; return $s}}";
-  Tcl_EvalEx(interp, script, -1, 0);
+      "[split [string trim [dict get $f cmd]] \\n] 0] 0 99]}; lappend s $t}; return $s}} ";
+  Tcl_Obj *words = Tcl_ObjPrintf("%s%d", script, base);
+  Tcl_IncrRefCount(words);
+  Tcl_EvalEx(interp, Tcl_GetString(words), -1, 0);
+  Tcl_DecrRefCount(words);
   Tcl_Obj *stack = Tcl_GetObjResult(interp);
   Tcl_IncrRefCount(stack);
   Tcl_ResetResult(interp);
@@ -228,7 +231,7 @@ static int resumed(ClientData data[], Tcl_Interp *interp, int result) {
   gst_waiter *w = data[0];
   if (result == TCL_OK && w->probing) {
     w->probing = false;
-    w->stack = look_at_stack(interp);
+    w->stack = look_at_stack(interp, w->state->home->frames);
     return yield(interp, w);
   }
   if (result == TCL_OK && (!w->ready || w->queued)) return yield(interp, w);
@@ -273,6 +276,10 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
   if (!w->coroutine || w->probing || !interp) return Tcl_NewListObj(0, NULL);
   Tcl_InterpState saved = Tcl_SaveInterpState(interp, TCL_OK);
   uint64_t n = w->state->home->resumed;
+  int frames = 0; /* those of who looks do not belong to it */
+  if (Tcl_EvalEx(interp, "::info frame", -1, 0) == TCL_OK)
+    Tcl_GetIntFromObj(NULL, Tcl_GetObjResult(interp), &frames);
+  w->state->home->frames = frames > 0 ? frames - 1 : 0;
   w->probing = true;
   resume(w);
   w->probing = false;
