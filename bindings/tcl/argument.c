@@ -81,9 +81,9 @@ int gst_argument_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, vo
 }
 
 int gst_out_store(Tcl_Interp *interp, gst_state *s, Tcl_Encoding encoding, gst_out *out) {
-  Tcl_Obj *value = out->one ? gst_to_tcl(s, encoding, out->element, out->memory,
-                                         gs_type_size(out->element))
-                            : gst_elements_to_tcl(s, encoding, out->element, out->memory, out->n);
+  Tcl_Obj *value =
+      out->one ? gst_to_tcl(s, encoding, out->element, out->memory, gs_type_size(out->element))
+               : gst_elements_to_tcl(s, encoding, out->element, out->memory, out->n);
   Tcl_IncrRefCount(value);
   Tcl_Obj *set = Tcl_ObjSetVar2(interp, out->variable, NULL, value, TCL_LEAVE_ERR_MSG);
   Tcl_DecrRefCount(value);

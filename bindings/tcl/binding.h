@@ -56,9 +56,9 @@ struct gst_home {
   gst_state *states;                    /* of its interpreters */
   gst_waiter *waiters;                  /* all that wait */
   gst_waiter *ready_first, *ready_last; /* to be resumed, in order */
-  Tcl_Obj *yield, *which; /* the words "::yield" and "::info coroutine", which outlive their
-                             evaluation */
-  int nesting;            /* waits that serve the event loop, one inside the other */
+  Tcl_Obj *yield, *which;  /* the words "::yield" and "::info coroutine", which outlive their
+                              evaluation */
+  int nesting;             /* waits that serve the event loop, one inside the other */
   uint64_t posts, batches; /* what has come home, in how many events */
   uint64_t resumed;        /* coroutines resumed */
   int frames;              /* of who looks at stacks: gst_stack_of */
@@ -78,8 +78,8 @@ void gst_post_home(gst_mailbox *box, gst_post *post);
 
 /* What is known of whoever runs Tcl code: a green thread, another coroutine, the top level. */
 struct gst_context {
-  gst_waiter *wait;        /* what it waits in */
-  struct gst_scope *scopes; /* gosched::timeout, the innermost first */
+  gst_waiter *wait;          /* what it waits in */
+  struct gst_scope *scopes;  /* gosched::timeout, the innermost first */
   struct gst_worker *worker; /* gosched::os_thread, or NULL */
   bool cancelled;
   int saved_errno; /* of its last foreign call that ended */
@@ -89,7 +89,7 @@ struct gst_context {
 
 /* What belongs to one interpreter.  Used on its home thread only. */
 struct gst_state {
-  gst_state *next; /* of the same thread */
+  gst_state *next;    /* of the same thread */
   Tcl_Interp *interp; /* NULL once it is deleted, or the package unloaded */
   gst_home *home;
   gst_mailbox *box; /* home's; a reference */
@@ -101,7 +101,7 @@ struct gst_state {
   Tcl_HashTable channels; /* gst_chan -> itself */
   gst_context *top;       /* of the top level, of this nesting */
   gst_context top_first;
-  gst_context plain; /* of coroutines that are no green threads and have asked for nothing */
+  gst_context plain;   /* of coroutines that are no green threads and have asked for nothing */
   gst_green *starting; /* for the command that is a coroutine's body */
   gst_green *kept_first, *kept_last; /* ended, and nothing holds their names */
   size_t kept;
@@ -237,7 +237,7 @@ typedef struct gst_case {
 typedef struct gst_choice {
   gst_waiter w; /* first */
   int n, chosen;
-  bool closed;      /* the chosen one was */
+  bool closed;       /* the chosen one was */
   Tcl_Obj *variable; /* where to put what is received, or NULL */
   Tcl_Obj *bodies;   /* of select: a list of the scripts and variables, or NULL */
   Tcl_Obj *timeout_body;
@@ -272,14 +272,14 @@ int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg, gs_handle **handle
 /* One blocking operation; the first member of the struct that describes it. */
 typedef struct gst_operation gst_operation;
 struct gst_operation {
-  gst_waiter w;                                          /* first; reason and finish are set */
-  void (*work)(gst_operation *);                         /* on a green thread; may block */
-  void (*destroy)(gst_operation *);                      /* last of all, on any thread */
-  void (*leave)(gst_waiter *);                           /* at home: nobody waits; or NULL */
-  bool keep_handle;                                      /* handle is wanted, for gs_cancel */
-  gs_handle *handle;                                     /* of the green thread, or NULL */
-  void (*unblock)(gst_operation *, gst_why);             /* makes work return soon, or NULL */
-  bool detach;                                           /* who waits may go before its end */
+  gst_waiter w;                              /* first; reason and finish are set */
+  void (*work)(gst_operation *);             /* on a green thread; may block */
+  void (*destroy)(gst_operation *);          /* last of all, on any thread */
+  void (*leave)(gst_waiter *);               /* at home: nobody waits; or NULL */
+  bool keep_handle;                          /* handle is wanted, for gs_cancel */
+  gs_handle *handle;                         /* of the green thread, or NULL */
+  void (*unblock)(gst_operation *, gst_why); /* makes work return soon, or NULL */
+  bool detach;                               /* who waits may go before its end */
   /* operation.c's own */
   gst_post post;
   gst_state *state;
@@ -432,7 +432,7 @@ typedef struct gst_block {
 typedef struct gst_pointer {
   const gs_type *type; /* a pointer type */
   void *address;
-  uint64_t serial; /* 0: not checked */
+  uint64_t serial;  /* 0: not checked */
   gst_block *block; /* or NULL */
 } gst_pointer;
 

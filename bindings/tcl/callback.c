@@ -42,9 +42,9 @@ typedef struct request {
   gst_callback *callback;
   pthread_mutex_t mutex;
   gs_sema done;
-  void *const *args; /* C's; under mutex, and only if !left */
-  bool left;         /* under mutex: C waits no longer */
-  bool failed;       /* under mutex until done */
+  void *const *args;    /* C's; under mutex, and only if !left */
+  bool left;            /* under mutex: C waits no longer */
+  bool failed;          /* under mutex until done */
   gst_failure *failure; /* or NULL: there was no Tcl error */
   void *result;         /* of the size of the result type */
   int refs;             /* atomic */
@@ -385,8 +385,8 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   }
   Tcl_Obj *name = gst_pointer_type_name(type);
   Tcl_IncrRefCount(name);
-  Tcl_SetObjResult(interp, gst_pointer_obj(Tcl_GetString(name), gs_callback_code(cb->code),
-                                           b->serial));
+  Tcl_SetObjResult(interp,
+                   gst_pointer_obj(Tcl_GetString(name), gs_callback_code(cb->code), b->serial));
   Tcl_DecrRefCount(name);
   return TCL_OK;
 }

@@ -332,8 +332,8 @@ static void deleted(ClientData data) {
 }
 
 static int chan_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  static const char *const names[] = {"cap",  "close", "closed", "destroy",
-                                      "len",  "recv",  "send",   NULL};
+  static const char *const names[] = {"cap", "close", "closed", "destroy",
+                                      "len", "recv",  "send",   NULL};
   enum { CAP, CLOSE, CLOSED, DESTROY, LEN, RECV, SEND } what;
   gst_chan *c = data;
   int index;
@@ -386,8 +386,8 @@ static int new_chan(Tcl_Interp *interp, gst_state *s, int objc, Tcl_Obj *const o
     Tcl_WrongNumArgs(interp, 2, objv, "?capacity?");
     return TCL_ERROR;
   }
-  if (objc == 3 && (Tcl_GetWideIntFromObj(NULL, objv[2], &room) != TCL_OK || room < 0 ||
-                    room > (1 << 30)))
+  if (objc == 3 &&
+      (Tcl_GetWideIntFromObj(NULL, objv[2], &room) != TCL_OK || room < 0 || room > (1 << 30)))
     return gst_error(interp,
                      Tcl_ObjPrintf("capacity is \"%.60s\", expected a whole number (0 to %d)",
                                    Tcl_GetString(objv[2]), 1 << 30),

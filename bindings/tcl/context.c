@@ -107,8 +107,7 @@ int gst_timeout_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
   scope->state = gst_state_retain(s);
   scope->outer = scope->context->scopes;
   scope->context->scopes = scope;
-  scope->timer =
-      Tcl_CreateTimerHandler(ms > 2e9 ? 2000000000 : (int)(ms + 0.999), expire, scope);
+  scope->timer = Tcl_CreateTimerHandler(ms > 2e9 ? 2000000000 : (int)(ms + 0.999), expire, scope);
   Tcl_NRAddCallback(interp, left, scope, NULL, NULL, NULL);
   return Tcl_NREvalObj(interp, objv[2], 0);
 }

@@ -107,7 +107,10 @@ static bool float_to_c(Tcl_Obj *value, size_t size, void *to) {
   if (Tcl_GetDoubleFromObj(NULL, value, &v) != TCL_OK) return false;
   float single = (float)v;
   long double wide = v;
-  memcpy(to, size == sizeof(float) ? (void *)&single : size == sizeof(double) ? (void *)&v : &wide,
+  memcpy(to,
+         size == sizeof(float)    ? (void *)&single
+         : size == sizeof(double) ? (void *)&v
+                                  : &wide,
          size);
   return true;
 }

@@ -18,9 +18,9 @@
 typedef struct call {
   gst_operation op; /* first */
   const gs_func *func;
-  void *result;      /* of the size of the result, or more */
-  gst_slot scalar;   /* where result points to, for scalars */
-  char *text;        /* a copy of a result that is a text; NULL: it was a null pointer */
+  void *result;    /* of the size of the result, or more */
+  gst_slot scalar; /* where result points to, for scalars */
+  char *text;      /* a copy of a result that is a text; NULL: it was a null pointer */
   int code, saved_errno;
   gst_failure *failure; /* of a callback, for GS_ECALLBACK */
   gst_owned *owned;
@@ -29,9 +29,9 @@ typedef struct call {
   Tcl_Obj *outs; /* at home: keeps the variables' names; NULL: there are none */
   Tcl_Obj *unblock;
   size_t n;
-  void **args;  /* n, behind this struct … */
+  void **args;     /* n, behind this struct … */
   gst_slot *slots; /* … after n slots … */
-  gst_out *out; /* … and before n of these */
+  gst_out *out;    /* … and before n of these */
 } call;
 
 static size_t call_size(size_t n) {
@@ -99,10 +99,9 @@ static int check(Tcl_Interp *interp, call *c, Tcl_Obj *result) {
     return (pointer ? v == 0 : v < 0) ? fail_with_errno(interp, c) : TCL_OK;
   bool good = c->check == GST_CHECK_ZERO ? v == 0 : c->check == GST_CHECK_NONZERO ? v != 0 : v >= 0;
   if (good) return TCL_OK;
-  return gst_error(interp,
-                   Tcl_ObjPrintf("%s: the result is %s", gs_func_name(c->func),
-                                 Tcl_GetString(result)),
-                   "FFI", "RESULT", gs_func_name(c->func), Tcl_GetString(result), NULL);
+  return gst_error(
+      interp, Tcl_ObjPrintf("%s: the result is %s", gs_func_name(c->func), Tcl_GetString(result)),
+      "FFI", "RESULT", gs_func_name(c->func), Tcl_GetString(result), NULL);
 }
 
 static int take_result(Tcl_Interp *interp, gst_state *s, call *c) {
@@ -207,8 +206,7 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
                                      fn->name, Tcl_GetString(objv[i])),
                        "TYPE", fn->name, NULL);
   }
-  if (code == TCL_OK &&
-      gs_func_variadic_shape(fn->func, types, (size_t)n, out, &err) != GS_OK)
+  if (code == TCL_OK && gs_func_variadic_shape(fn->func, types, (size_t)n, out, &err) != GS_OK)
     code = gst_ffi_error(interp, &err, fn->name);
   free(types);
   return code;
@@ -217,9 +215,8 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
 /* The values of the arguments; fixed: from there on they are {type value}. */
 static int convert(Tcl_Interp *interp, gst_function *fn, call *c, Tcl_Obj *const objv[],
                    size_t fixed) {
-  gst_conversion k = {interp, fn->state, fn->library ? fn->library->encoding : NULL,
-                      0,      fn->name,  NULL,
-                      true};
+  gst_conversion k = {interp, fn->state, fn->library ? fn->library->encoding : NULL, 0, fn->name,
+                      NULL,   true};
   int code = TCL_OK;
   c->encoding = k.encoding;
   for (size_t i = 0; i < c->n && code == TCL_OK; i++) {

@@ -22,7 +22,11 @@ enum { KEPT = 10000 }; /* ended green threads whose name nobody holds */
 
 static void free_handle(Tcl_Obj *obj);
 static void copy_handle(Tcl_Obj *from, Tcl_Obj *to);
-static const Tcl_ObjType handle_type = {"gosched", free_handle, copy_handle, NULL, NULL
+static const Tcl_ObjType handle_type = {"gosched",
+                                        free_handle,
+                                        copy_handle,
+                                        NULL,
+                                        NULL
 #ifdef TCL_OBJTYPE_V0
                                         ,
                                         TCL_OBJTYPE_V0
@@ -157,10 +161,9 @@ static void end(gst_green *g, Tcl_Obj *result, Tcl_Obj *options, bool failed) {
 }
 
 static Tcl_Obj *error_options(const char *code, const char *word) {
-  Tcl_Obj *words[] = {Tcl_NewStringObj("-code", -1),  Tcl_NewIntObj(TCL_ERROR),
-                      Tcl_NewStringObj("-level", -1), Tcl_NewIntObj(0),
-                      Tcl_NewStringObj("-errorcode", -1),
-                      Tcl_ObjPrintf("%s %s", code, word)};
+  Tcl_Obj *words[] = {Tcl_NewStringObj("-code", -1),      Tcl_NewIntObj(TCL_ERROR),
+                      Tcl_NewStringObj("-level", -1),     Tcl_NewIntObj(0),
+                      Tcl_NewStringObj("-errorcode", -1), Tcl_ObjPrintf("%s %s", code, word)};
   return Tcl_NewListObj(6, words);
 }
 
@@ -384,10 +387,10 @@ static int finish_join(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
     return outcome(interp, g);
   }
   if (why != GST_TIMEOUT) return gst_wait_error(interp, w, why);
-  return gst_error(interp,
-                   Tcl_ObjPrintf("the green thread has not ended within %s milliseconds",
-                                 Tcl_GetString(j->ms)),
-                   "TIMEOUT", NULL);
+  return gst_error(
+      interp,
+      Tcl_ObjPrintf("the green thread has not ended within %s milliseconds", Tcl_GetString(j->ms)),
+      "TIMEOUT", NULL);
 }
 
 static void free_joiner(gst_waiter *w) {
@@ -417,8 +420,8 @@ int gst_join_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const o
     joined(g, false);
     return gst_no_memory(interp);
   }
-  j->w = (gst_waiter){.reason = "join", .finish = finish_join, .withdraw = withdraw_joiner,
-                      .destroy = free_joiner};
+  j->w = (gst_waiter){
+      .reason = "join", .finish = finish_join, .withdraw = withdraw_joiner, .destroy = free_joiner};
   j->green = g;
   if (objc == 4) Tcl_IncrRefCount(j->ms = objv[3]);
   if (has_ended(g)) return gst_park_ready(interp, s, &j->w); /* others are about to take it */
@@ -442,7 +445,8 @@ static int settled(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   return TCL_OK;
 }
 
-/* ::gosched::Settle g: join, also of who was told not to wait any more, and whatever the outcome. */
+/* ::gosched::Settle g: join, also of who was told not to wait any more, and whatever the outcome.
+ */
 static int settle_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
   (void)objc;
   gst_green *g = named(interp, state, objv[1]);

@@ -25,13 +25,13 @@
 
 struct gst_mailbox {
   pthread_mutex_t mutex;
-  Tcl_ThreadId thread;        /* constant */
-  gst_home *home;             /* home only; NULL: it has ended */
-  gst_post *first, *last;     /* under mutex */
-  struct letter *spare;       /* under mutex; NULL: it is under way */
-  bool dead;                  /* under mutex */
-  bool round;                 /* home only: an event that resumes coroutines is queued */
-  int refs;                   /* atomic */
+  Tcl_ThreadId thread;    /* constant */
+  gst_home *home;         /* home only; NULL: it has ended */
+  gst_post *first, *last; /* under mutex */
+  struct letter *spare;   /* under mutex; NULL: it is under way */
+  bool dead;              /* under mutex */
+  bool round;             /* home only: an event that resumes coroutines is queued */
+  int refs;               /* atomic */
 };
 
 typedef struct letter {

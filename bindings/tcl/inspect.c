@@ -29,18 +29,15 @@ static const struct metric {
   const char *name;
   size_t offset;
 } metrics[] = {
-    METRIC(gs_live),         METRIC(threads),           METRIC(threads_idle),
-    METRIC(incgo),           METRIC(procs),             METRIC(procs_idle),
-    METRIC(gs_created),      METRIC(threads_created),   METRIC(threads_max),
-    METRIC(cgocalls),        METRIC(exits_fast),        METRIC(exits_idle_p),
-    METRIC(exits_slow),      METRIC(retakes),           METRIC(retakes_user),
-    METRIC(retakes_failed),  METRIC(handoffs),          METRIC(handoffs_entry),
-    METRIC(steals),          METRIC(switches),          METRIC(parks),
-    METRIC(sysmon_ticks),    METRIC(sysmon_pokes),      METRIC(barriers),
-    METRIC(stacks_mapped),   METRIC(thread_limit_hits), METRIC(io_waiters),
-    METRIC(polls),           METRIC(extra_ms),          METRIC(threads_pless),
-    METRIC(hogs),            METRIC(hogs_kept),         METRIC(threads_ended),
-    METRIC(detached),        METRIC(detached_now),
+    METRIC(gs_live),       METRIC(threads),           METRIC(threads_idle), METRIC(incgo),
+    METRIC(procs),         METRIC(procs_idle),        METRIC(gs_created),   METRIC(threads_created),
+    METRIC(threads_max),   METRIC(cgocalls),          METRIC(exits_fast),   METRIC(exits_idle_p),
+    METRIC(exits_slow),    METRIC(retakes),           METRIC(retakes_user), METRIC(retakes_failed),
+    METRIC(handoffs),      METRIC(handoffs_entry),    METRIC(steals),       METRIC(switches),
+    METRIC(parks),         METRIC(sysmon_ticks),      METRIC(sysmon_pokes), METRIC(barriers),
+    METRIC(stacks_mapped), METRIC(thread_limit_hits), METRIC(io_waiters),   METRIC(polls),
+    METRIC(extra_ms),      METRIC(threads_pless),     METRIC(hogs),         METRIC(hogs_kept),
+    METRIC(threads_ended), METRIC(detached),          METRIC(detached_now),
 };
 
 /* gosched::stats: the fields of gs_metrics, and what this interpreter and its thread count. */
@@ -159,8 +156,7 @@ static int snapshot_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
     return TCL_ERROR;
   }
   int e = gs_snapshot(&data);
-  if (e != GS_OK)
-    return gst_error(interp, Tcl_NewStringObj(gs_strerror(e), -1), "RUNTIME", NULL);
+  if (e != GS_OK) return gst_error(interp, Tcl_NewStringObj(gs_strerror(e), -1), "RUNTIME", NULL);
   Tcl_Obj *dict = Tcl_NewDictObj(), *list = Tcl_NewListObj(0, NULL);
   for (size_t i = 0; i < data->ng; i++)
     Tcl_ListObjAppendElement(NULL, list, green_dict(&data->g[i]));
@@ -245,7 +241,7 @@ static int trace_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
                      Tcl_ErrnoId(), message, NULL);
   }
   return gst_error(interp,
-                   Tcl_NewStringObj(e == GS_EBUSY  ? "a trace is being recorded already"
+                   Tcl_NewStringObj(e == GS_EBUSY   ? "a trace is being recorded already"
                                     : e == GS_EPERM ? "no trace is being recorded"
                                                     : gs_strerror(e),
                                     -1),

@@ -42,8 +42,7 @@ static bool define_new(gst_state *s, gst_library *l) {
 
 int gst_define_new(gst_state *s) {
   for (gst_library *l = s->libraries; l; l = l->next)
-    if (!define_new(s, l))
-      return gst_no_memory(s->interp);
+    if (!define_new(s, l)) return gst_no_memory(s->interp);
   return TCL_OK;
 }
 
@@ -172,10 +171,10 @@ static gst_library *library_named(Tcl_Interp *interp, gst_state *s, Tcl_Obj *ns)
   gst_library *l = s->libraries;
   while (l && strcmp(Tcl_GetString(l->ns), Tcl_GetString(ns)) != 0) l = l->next;
   if (!l)
-    gst_error(interp,
-              Tcl_ObjPrintf("\"%.80s\" is not a library that gosched::load has given",
-                            Tcl_GetString(ns)),
-              "NAME", Tcl_GetString(ns), NULL);
+    gst_error(
+        interp,
+        Tcl_ObjPrintf("\"%.80s\" is not a library that gosched::load has given", Tcl_GetString(ns)),
+        "NAME", Tcl_GetString(ns), NULL);
   return l;
 }
 
@@ -250,8 +249,8 @@ int gst_bind_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const o
                   : strcmp(ns, "::") == 0     ? Tcl_ObjPrintf("::%s", name)
                                               : Tcl_ObjPrintf("%s::%s", ns, name);
   Tcl_IncrRefCount(full);
-  Tcl_Command made = Tcl_NRCreateCommand(interp, Tcl_GetString(full), gst_call_cmd, gst_call_nr,
-                                         fn, gst_function_free);
+  Tcl_Command made = Tcl_NRCreateCommand(interp, Tcl_GetString(full), gst_call_cmd, gst_call_nr, fn,
+                                         gst_function_free);
   if (made) Tcl_SetObjResult(interp, full);
   Tcl_DecrRefCount(full);
   return made ? TCL_OK : TCL_ERROR;

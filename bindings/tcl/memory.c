@@ -66,12 +66,12 @@ static int new_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
     return TCL_ERROR;
   }
   if (get_type(interp, s, objv[1], &type) != TCL_OK) return TCL_ERROR;
-  if (objc == 3 && (Tcl_GetWideIntFromObj(NULL, objv[2], &n) != TCL_OK || n < 1 ||
-                    n > ((Tcl_WideInt)1 << 40)))
-    return gst_error(interp,
-                     Tcl_ObjPrintf("n is \"%.60s\", expected a whole number from 1 on",
-                                   Tcl_GetString(objv[2])),
-                     "ARGUMENT", "n", NULL);
+  if (objc == 3 &&
+      (Tcl_GetWideIntFromObj(NULL, objv[2], &n) != TCL_OK || n < 1 || n > ((Tcl_WideInt)1 << 40)))
+    return gst_error(
+        interp,
+        Tcl_ObjPrintf("n is \"%.60s\", expected a whole number from 1 on", Tcl_GetString(objv[2])),
+        "ARGUMENT", "n", NULL);
   while (gs_type_kind(type) == GS_KIND_ARRAY && gs_type_length(type)) {
     n *= (Tcl_WideInt)gs_type_length(type);
     type = gs_type_target(type);
@@ -106,9 +106,10 @@ static int free_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   if (p.block->mem) {
     int e = gs_mem_free(p.block->mem, &err);
     if (e == GS_EBUSY)
-      return gst_error(interp, Tcl_ObjPrintf("gosched::free: a foreign call uses \"%.60s\" now",
-                                             Tcl_GetString(objv[1])),
-                       "FFI", "BUSY", NULL);
+      return gst_error(
+          interp,
+          Tcl_ObjPrintf("gosched::free: a foreign call uses \"%.60s\" now", Tcl_GetString(objv[1])),
+          "FFI", "BUSY", NULL);
     gs_mem_release(p.block->mem);
   } else {
     gst_callback_free(p.block->callback);
@@ -126,8 +127,8 @@ static int memory_of(gst_conversion *c, Tcl_Obj *value, gst_pointer *p, gs_mem *
   if (get_pointer(c, value, p) != TCL_OK) return TCL_ERROR;
   const gs_type *target = gs_type_target(p->type);
   if (!p->address)
-    return gst_error(c->interp, Tcl_ObjPrintf("%s: \"%.60s\" is null", c->subject,
-                                              Tcl_GetString(value)),
+    return gst_error(c->interp,
+                     Tcl_ObjPrintf("%s: \"%.60s\" is null", c->subject, Tcl_GetString(value)),
                      "FFI", "NULL", NULL);
   size_t size = gs_type_size(target);
   if (!size)
@@ -182,11 +183,10 @@ static int get_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
   if (memory_of(&c, objv[1], &p, &mem) != TCL_OK) return TCL_ERROR;
   int code = place_of(&c, mem, objc == 3 ? objv[2] : NULL, &place);
   if (code == TCL_OK) {
-    Tcl_SetObjResult(interp,
-                     place.bit_width
-                         ? gst_bits_to_tcl(s, place.type, place.addr, place.bit_first,
-                                           place.bit_width)
-                         : gst_to_tcl(s, NULL, place.type, place.addr, place.size));
+    Tcl_SetObjResult(
+        interp, place.bit_width
+                    ? gst_bits_to_tcl(s, place.type, place.addr, place.bit_first, place.bit_width)
+                    : gst_to_tcl(s, NULL, place.type, place.addr, place.size));
   }
   gs_mem_release(mem);
   return code;
@@ -206,8 +206,7 @@ static int put_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
   int code = place_of(&c, mem, objc == 4 ? objv[2] : NULL, &place);
   Tcl_Obj *value = objv[objc - 1];
   if (code == TCL_OK && place.is_const)
-    code = gst_error(interp, Tcl_ObjPrintf("gosched::put: '%s' is const",
-                                           gs_type_name(place.type)),
+    code = gst_error(interp, Tcl_ObjPrintf("gosched::put: '%s' is const", gs_type_name(place.type)),
                      "TYPE", "gosched::put", NULL);
   if (code == TCL_OK) {
     if (place.bit_width)
@@ -236,8 +235,8 @@ static int get_bytes(gst_conversion *c, Tcl_Obj *value, size_t n, gst_pointer *p
   size_t room;
   if (get_pointer(c, value, p) != TCL_OK) return TCL_ERROR;
   if (!p->address)
-    return gst_error(c->interp, Tcl_ObjPrintf("%s: \"%.60s\" is null", c->subject,
-                                              Tcl_GetString(value)),
+    return gst_error(c->interp,
+                     Tcl_ObjPrintf("%s: \"%.60s\" is null", c->subject, Tcl_GetString(value)),
                      "FFI", "NULL", NULL);
   if (!room_of(p, &room) || n <= room) return TCL_OK;
   return gst_error(c->interp,
@@ -331,9 +330,10 @@ static int cast_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   }
   if (get_type(interp, state, objv[1], &type) != TCL_OK) return TCL_ERROR;
   if (gs_type_kind(type) != GS_KIND_POINTER)
-    return gst_error(interp, Tcl_ObjPrintf("gosched::cast: '%s' is not the type of a pointer",
-                                           gs_type_name(type)),
-                     "TYPE", "gosched::cast", NULL);
+    return gst_error(
+        interp,
+        Tcl_ObjPrintf("gosched::cast: '%s' is not the type of a pointer", gs_type_name(type)),
+        "TYPE", "gosched::cast", NULL);
   if (Tcl_GetWideIntFromObj(NULL, objv[2], &address) == TCL_OK)
     p.address = (void *)(uintptr_t)address;
   else if (get_pointer(&c, objv[2], &p) != TCL_OK)
@@ -356,8 +356,8 @@ static int offput_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *c
     return TCL_ERROR;
   size_t size = gs_type_size(gs_type_target(p.type));
   char *to = (char *)p.address + n * (Tcl_WideInt)(size ? size : 1);
-  if (room_of(&p, &room) && (to < (char *)gs_mem_addr(p.block->mem) ||
-                             to > (char *)p.address + room))
+  if (room_of(&p, &room) &&
+      (to < (char *)gs_mem_addr(p.block->mem) || to > (char *)p.address + room))
     return gst_error(interp,
                      Tcl_ObjPrintf("gosched::offset: that is not in the memory of \"%.60s\"",
                                    Tcl_GetString(objv[1])),
@@ -397,9 +397,9 @@ static int constant_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
   }
   const gs_decl *d = gs_ffi_find(s->ffi, Tcl_GetString(objv[1]));
   if (!d || gs_decl_what(d) != GS_DECL_CONSTANT)
-    return gst_error(interp, Tcl_ObjPrintf("\"%.60s\" is not declared as a constant",
-                                           Tcl_GetString(objv[1])),
-                     "NAME", Tcl_GetString(objv[1]), NULL);
+    return gst_error(
+        interp, Tcl_ObjPrintf("\"%.60s\" is not declared as a constant", Tcl_GetString(objv[1])),
+        "NAME", Tcl_GetString(objv[1]), NULL);
   Tcl_SetObjResult(interp, Tcl_NewWideIntObj(gs_decl_value(d)));
   return TCL_OK;
 }

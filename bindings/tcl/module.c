@@ -85,9 +85,9 @@ static int errno_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
 /* ---- commands that wait ---------------------------------------------------------------------- */
 
 /* Made by a macro, since what Tcl calls without its NR engine must name what that engine calls. */
-#define PLAIN(name)                                                                               \
-  static int name##_plain(ClientData d, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {    \
-    return Tcl_NRCallObjProc(interp, gst_##name##_nr, d, objc, objv);                             \
+#define PLAIN(name)                                                                            \
+  static int name##_plain(ClientData d, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) { \
+    return Tcl_NRCallObjProc(interp, gst_##name##_nr, d, objc, objv);                          \
   }
 
 PLAIN(go)

@@ -74,8 +74,7 @@ gst_parsed gst_parse_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *out
   out->serial = serial;
   out->block = NULL;
   if (!serial) return GST_POINTER;
-  Tcl_HashEntry *entry =
-      Tcl_FindHashEntry(&c->state->blocks, (char *)(uintptr_t)out->serial);
+  Tcl_HashEntry *entry = Tcl_FindHashEntry(&c->state->blocks, (char *)(uintptr_t)out->serial);
   if (entry) out->block = Tcl_GetHashValue(entry);
   if (!out->block || !inside(out->block, out->address)) {
     stale(c, value);

@@ -34,8 +34,8 @@ static void write_bits(char *at, unsigned first, unsigned width, uint64_t v) {
   }
 }
 
-int gst_bits_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, char *at,
-                     unsigned first, unsigned width) {
+int gst_bits_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, char *at, unsigned first,
+                  unsigned width) {
   uint64_t v = 0;
   if (gst_scalar_to_c(c, value, type, &v) != TCL_OK) return TCL_ERROR;
   bool sign = gs_type_kind(type) == GS_KIND_INT;
@@ -49,7 +49,7 @@ int gst_bits_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, char *
 }
 
 Tcl_Obj *gst_bits_to_tcl(gst_state *s, const gs_type *type, const char *at, unsigned first,
-                            unsigned width) {
+                         unsigned width) {
   uint64_t v = read_bits(at, first, width);
   if (gs_type_kind(type) == GS_KIND_INT && width < 64)
     v = (uint64_t)((int64_t)(v << (64 - width)) >> (64 - width));
@@ -59,10 +59,9 @@ Tcl_Obj *gst_bits_to_tcl(gst_state *s, const gs_type *type, const char *at, unsi
 /* ---- structs --------------------------------------------------------------------------------- */
 
 static int bad_member(gst_conversion *c, const gs_type *type, const char *name, const char *why) {
-  return gst_error(c->interp,
-                   Tcl_ObjPrintf("%s: '%s' %s \"%.60s\"", c->subject, gs_type_name(type), why,
-                                 name),
-                   "TYPE", c->subject, NULL);
+  return gst_error(
+      c->interp, Tcl_ObjPrintf("%s: '%s' %s \"%.60s\"", c->subject, gs_type_name(type), why, name),
+      "TYPE", c->subject, NULL);
 }
 
 /* Sets the members that the dictionary has; *known counts those. */
@@ -99,7 +98,8 @@ static bool has_member(const gs_type *type, const char *name) {
     const gs_field *f = gs_type_field(type, i);
     const char *own = gs_field_name(f);
     if (own ? strcmp(own, name) == 0
-            : gs_type_kind(gs_field_type(f)) == GS_KIND_STRUCT && has_member(gs_field_type(f), name))
+            : gs_type_kind(gs_field_type(f)) == GS_KIND_STRUCT &&
+                  has_member(gs_field_type(f), name))
       return true;
   }
   return false;
@@ -193,8 +193,8 @@ Tcl_Obj *gst_elements_to_tcl(gst_state *s, Tcl_Encoding encoding, const gs_type 
     return Tcl_NewByteArrayObj(from, (Tcl_Size)n);
   Tcl_Obj *list = Tcl_NewListObj(0, NULL);
   for (size_t i = 0; i < n; i++)
-    Tcl_ListObjAppendElement(
-        NULL, list, gst_to_tcl(s, encoding, element, (const char *)from + i * each, each));
+    Tcl_ListObjAppendElement(NULL, list,
+                             gst_to_tcl(s, encoding, element, (const char *)from + i * each, each));
   return list;
 }
 

@@ -85,7 +85,8 @@ int gst_worker_submit(Tcl_Interp *interp, gst_worker *w, gst_operation *op) {
   }
   pthread_mutex_unlock(&w->mutex);
   if (gone)
-    return gst_error(interp, Tcl_NewStringObj("the scheduler has ended, and the thread with it", -1),
+    return gst_error(interp,
+                     Tcl_NewStringObj("the scheduler has ended, and the thread with it", -1),
                      "RUNTIME", NULL);
   gs_sema_release(&w->items, 1);
   return TCL_OK;
