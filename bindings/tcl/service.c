@@ -39,6 +39,9 @@ static void *serve(void *arg) {
   (void)arg;
   gs_config cfg = GS_CONFIG_DEFAULT;
   cfg.main_stack_size = 64 << 10;
+  /* This thread does not end with a green thread that is locked to it, and what a library left in
+   * it would meet the next one of gosched::os_thread. */
+  cfg.flags = GS_RUN_LOCK_MAIN;
   int e = gs_run(&cfg, wait_for_stop, NULL, NULL);
   if (e != GS_OK) {
     pthread_mutex_lock(&mutex);
