@@ -287,9 +287,7 @@ def tcl_rows() -> list[Row]:
 
     def row(name: str, peer: str, *goals: Goal, **kinds: bool) -> Row:
         references = (Side(peer, "tcl.peer", name),) if peer else ()
-        return Row(
-            f"tcl.{name}", Side(OURS, "tcl.gosched", name), None, references, goals, **kinds
-        )
+        return Row(f"tcl.{name}", Side(OURS, "tcl.gosched", name), None, references, goals, **kinds)
 
     return [
         row("call.add", "C command", times(2, "C command"), solo=True),
