@@ -98,6 +98,7 @@ struct gst_state {
   Tcl_HashTable contexts; /* Tcl_Command of a coroutine -> gst_context */
   Tcl_HashTable greens;   /* name -> gst_green */
   Tcl_HashTable blocks;   /* serial number -> struct gst_block */
+  Tcl_HashTable types;    /* a type's text -> gs_type, which lives as long as ffi */
   Tcl_HashTable channels; /* gst_chan -> itself */
   gst_context *top;       /* of the top level, of this nesting */
   gst_context top_first;
@@ -440,6 +441,8 @@ typedef enum gst_parsed { GST_NO_POINTER, GST_POINTER, GST_BAD_POINTER } gst_par
 /* GST_BAD_POINTER: written as one, but its memory was freed, or its type is unknown; the error is
  * in c->interp. */
 gst_parsed gst_parse_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *out);
+/* gs_ffi_type, which makes a type anew each time, asked once for each text. */
+int gst_type(gst_state *s, const char *text, const gs_type **out, gs_ffi_error *err);
 /* The value of a pointer; target_name is the type's name. */
 Tcl_Obj *gst_pointer_obj(const char *type_name, const void *address, uint64_t serial);
 /* The name of a pointer to a type, "int (*)[3]"; NULL: "void *". */

@@ -353,7 +353,7 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   if (n == 0)
     return gst_error(interp, Tcl_NewStringObj("cmdprefix is empty, expected a command prefix", -1),
                      "ARGUMENT", "cmdprefix", NULL);
-  if (gs_ffi_type(s->ffi, Tcl_GetString(objv[1]), &type, &err) != GS_OK)
+  if (gst_type(s, Tcl_GetString(objv[1]), &type, &err) != GS_OK)
     return gst_ffi_error(interp, &err, Tcl_GetString(objv[1]));
   if (gs_type_kind(type) == GS_KIND_POINTER) type = gs_type_target(type);
   if (gs_type_kind(type) != GS_KIND_FUNCTION)

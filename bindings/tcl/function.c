@@ -199,7 +199,7 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
     Tcl_Size words;
     Tcl_Obj **word;
     if (Tcl_ListObjGetElements(NULL, objv[i], &words, &word) != TCL_OK || words != 2 ||
-        gs_ffi_type(fn->state->ffi, Tcl_GetString(word[0]), &types[i], &err) != GS_OK)
+        gst_type(fn->state, Tcl_GetString(word[0]), &types[i], &err) != GS_OK)
       code = gst_error(interp,
                        Tcl_ObjPrintf("%s: the argument \"%.60s\" for '...' is none: expected "
                                      "{type value}",

@@ -30,7 +30,7 @@ static int get_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *p) {
 
 static int get_type(Tcl_Interp *interp, gst_state *s, Tcl_Obj *name, const gs_type **type) {
   gs_ffi_error err;
-  if (gs_ffi_type(s->ffi, Tcl_GetString(name), type, &err) == GS_OK) return TCL_OK;
+  if (gst_type(s, Tcl_GetString(name), type, &err) == GS_OK) return TCL_OK;
   return gst_ffi_error(interp, &err, Tcl_GetString(name));
 }
 

@@ -152,6 +152,7 @@ static void interp_deleted(ClientData state, Tcl_Interp *interp) {
   *at = s->next;
   gst_blocks_free(s);
   Tcl_DeleteHashTable(&s->blocks);
+  Tcl_DeleteHashTable(&s->types);
   gst_greens_free(s);
   gst_channels_free(s);
   gst_libraries_free(s);
@@ -176,6 +177,7 @@ static gst_state *new_state(Tcl_Interp *interp) {
   s->next = home->states;
   home->states = s;
   Tcl_InitHashTable(&s->blocks, TCL_ONE_WORD_KEYS);
+  Tcl_InitHashTable(&s->types, TCL_STRING_KEYS);
   Tcl_InitHashTable(&s->channels, TCL_ONE_WORD_KEYS);
   return s;
 }

@@ -16,6 +16,18 @@
 
 static uint64_t last_serial; /* atomic */
 
+int gst_type(gst_state *s, const char *text, const gs_type **out, gs_ffi_error *err) {
+  int isnew;
+  Tcl_HashEntry *e = Tcl_FindHashEntry(&s->types, text);
+  if (e) {
+    *out = Tcl_GetHashValue(e);
+    return GS_OK;
+  }
+  int code = gs_ffi_type(s->ffi, text, out, err);
+  if (code == GS_OK) Tcl_SetHashValue(Tcl_CreateHashEntry(&s->types, text, &isnew), (void *)*out);
+  return code;
+}
+
 Tcl_Obj *gst_pointer_obj(const char *type_name, const void *address, uint64_t serial) {
   char text[64];
   if (serial)
@@ -67,7 +79,7 @@ gst_parsed gst_parse_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *out
   if (*end) return GST_NO_POINTER;
   char *name = strndup(text + 1, (size_t)(close - text - 1));
   gs_ffi_error err;
-  int e = name ? gs_ffi_type(c->state->ffi, name, &out->type, &err) : GS_ENOMEM;
+  int e = name ? gst_type(c->state, name, &out->type, &err) : GS_ENOMEM;
   free(name);
   if (e != GS_OK || gs_type_kind(out->type) != GS_KIND_POINTER) return GST_NO_POINTER;
   out->address = (void *)(uintptr_t)n;
