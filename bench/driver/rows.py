@@ -282,6 +282,24 @@ def python_switch_rows() -> list[Row]:
     ]
 
 
+def tcl_rows() -> list[Row]:
+    """Tcl beside a command in C, and beside package Thread."""
+
+    def row(name: str, peer: str, *goals: Goal, **kinds: bool) -> Row:
+        references = (Side(peer, "tcl.peer", name),) if peer else ()
+        return Row(f"tcl.{name}", Side(OURS, "tcl.gosched", name), None, references, goals, **kinds)
+
+    return [
+        row("call.add", "C command", times(2, "C command"), solo=True),
+        row("call.elsewhere", "thread::send", times(1, "thread::send")),
+        row("block.100", "tpool", times(1, "tpool"), cold=True),
+        row("block.1000", "tpool", times(1, "tpool"), cold=True),
+        row("tick", "tpool", times(1, "tpool"), events=True),
+        row("chan", ""),
+        row("spawn.join", "", solo=True),
+    ]
+
+
 def python_beside_rows() -> list[Row]:
     """What waits and what computes, beside each other, without a word about it in the code."""
 
@@ -370,6 +388,7 @@ ROWS: list[Row] = [
     *python_switch_rows(),
     *python_beside_rows(),
     *python_block_rows(),
+    *tcl_rows(),
 ]
 
 

@@ -52,6 +52,8 @@ class Programs:
                 self._commands[program] = self._build_purego()
             elif program == "rust":
                 self._commands[program] = self._build_rust()
+            elif program.startswith("tcl."):
+                self._commands[program] = self._tcl(program.removeprefix("tcl."))
             else:
                 self._commands[program] = self._python(program)
         return self._commands[program]
@@ -126,6 +128,16 @@ class Programs:
         problem = build_problem([cargo, "build", "--release", "--quiet"], directory=crate)
         return problem or [str(crate / "target" / "release" / "rustbench")]
 
+    def _tcl(self, who: str) -> list[str] | str:
+        if who == "gosched" and not (self.build / "tcl" / "gosched").is_dir():
+            return f"{self.build / 'tcl'} has no package gosched: the Tcl binding is not built"
+        if who == "gosched" and isinstance(self.command("c"), str):
+            return str(self.command("c"))
+        tclsh = shutil.which("tclsh8.6") or shutil.which("tclsh")
+        if tclsh is None:
+            return "tclsh is not on PATH (Debian: tcl)"
+        return [tclsh, str(BENCH / "tcl" / "side.tcl"), who]
+
     def _python(self, program: str) -> list[str] | str:
         if program == "gosched" and not (self.build / "python" / "gosched").is_dir():
             return (
@@ -143,6 +155,8 @@ def environment(base: Mapping[str, str], build: Path) -> dict[str, str]:
     for name, folder in (("LD_LIBRARY_PATH", "lib"), ("PYTHONPATH", "python")):
         paths = [str(build / folder), *filter(None, result.get(name, "").split(os.pathsep))]
         result[name] = os.pathsep.join(dict.fromkeys(paths))
+    # Tcl reads its path as a list: in braces a path may contain spaces.
+    result["TCLLIBPATH"] = f"{{{build / 'tcl'}}} {result.get('TCLLIBPATH', '')}".strip()
     result["GSBENCH_DIR"] = str(build / "bench")
     return result
 

@@ -125,6 +125,7 @@ class SidesTest(unittest.TestCase):
                 "PYTHONPATH": "/build/python:/elsewhere",
                 "LD_LIBRARY_PATH": "/build/lib",
                 "GSBENCH_DIR": "/build/bench",
+                "TCLLIBPATH": "{/build/tcl}",
             },
         )
 

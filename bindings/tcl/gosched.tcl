@@ -1,238 +1,146 @@
-# gosched.tcl: the green threads of Tcl.
+# gosched.tcl: what is written in Tcl: run, task groups, struct.
 #
-#   gosched::go cmd ?arg ...?       starts a command prefix as a green thread, gives its name
-#   gosched::join g ?-timeout ms?   waits for it; its result, or its error
-#   gosched::yield                  lets others run
-#   gosched::names                  those that can be joined
-#   gosched::state g                running, returned or failed
+#   gosched::run script                  runs it as a green thread, and ends what it has started
+#   gosched::taskgroup varName script    waits for all that it has started; one error ends the rest
+#   gosched::struct name {type field …}  declares a struct
 #
-# A green thread is a coroutine, ::gosched::green::N, which is also its name.  It begins to run when
-# events are next served.  What it left, a result or an error, is kept until somebody has joined it.
-# Whoever waits in a coroutine yields, and whoever cannot yield serves the event loop.
+# A task group is a command: $tg go cmd ?arg …? starts a member, $tg cancel cancels all.  Members
+# are joined by the group; the first error cancels the others, and is the group's.
 
 namespace eval ::gosched {
-    variable counter 0
-    variable green          ;# (g) -> dictionary: state, and in the end code, result, options
-    variable joiners        ;# (g) -> how many are waiting in join
-    variable waiting        ;# (g) -> tickets of the coroutines to wake when it ends
-    variable parked         ;# (coroutine) -> its ticket while it yields
-    variable holder         ;# (ticket) -> the coroutine, by the name that it has now
-    variable ended          ;# (g) -> written when it ends, for vwait
-    array set green {}
-    namespace eval green {}
+    variable groups 0
+    namespace eval group {}
+    namespace export {[a-z]*}
 }
 
-proc ::gosched::go {cmd args} {
-    variable counter
-    variable green
-    set g ::gosched::green::[incr counter]
-    set ns [uplevel 1 {::namespace current}]
-    set green($g) {state running}
-    coroutine $g ::gosched::Main $g $ns [concat $cmd $args]
-    trace add command $g delete [list ::gosched::Deleted $g]
-    after 0 [list ::gosched::Wake [Ticket $g]]
-    return $g
-}
-
-# The coroutine's body.  It yields at once, so that go returns before anything runs.
-proc ::gosched::Main {g ns words} {
-    ::yield
-    set code [catch {namespace eval $ns $words} result options]
-    Ended $g $code $result $options
-}
-
-# The coroutine's command goes: at its end, which is told already, or because somebody deleted it.
-proc ::gosched::Deleted {g name args} {
-    variable green
-    variable parked
-    if {[info exists parked($name)]} {Forget $parked($name)}
-    if {[info exists green($g)] && ![Done $g]} {
-        Ended $g 1 "$g was deleted before it ended" {-code 1 -level 0 -errorcode {GOSCHED CANCELLED}}
+proc ::gosched::struct {name fields} {
+    if {[llength $fields] % 2} {
+        return -code error -errorcode {GOSCHED ARGUMENT fields} \
+            "fields are \"$fields\", expected a list of types and names"
     }
-}
-
-proc ::gosched::Ended {g code result options} {
-    variable green
-    variable waiting
-    variable ended
-    if {$code == 3 || $code == 4} {
-        set result "invoked \"[lindex {break continue} [expr {$code - 3}]]\" outside of a loop"
-        set options [dict create -code 1 -level 0 -errorcode {TCL RESULT UNEXPECTED}]
-    }
-    set state [expr {$code == 0 || $code == 2 ? "returned" : "failed"}]
-    set green($g) [dict create state $state result $result options $options]
-    if {[info exists waiting($g)]} {
-        foreach ticket $waiting($g) {
-            after 0 [list ::gosched::Wake $ticket]
+    set text "struct $name {"
+    foreach {type field} $fields {
+        # int[4] v, as Tcl writes it, is int v[4] in C
+        if {[regexp {^([^\[]*)((?:\[[^\]]*\])+)$} $type -> type dimensions]} {
+            append field $dimensions
         }
-        unset waiting($g)
+        append text "$type $field; "
     }
-    set ended($g) 1
+    cdef "$text};"
+    return "struct $name"
 }
 
-proc ::gosched::Known {g} {
-    variable green
-    if {![info exists green($g)]} {
-        return -code error -level 2 -errorcode [list GOSCHED NAME $g] \
-            "\"$g\" is not a green thread, or has been joined already"
-    }
-}
+# ---- task groups ---------------------------------------------------------------------------------
 
-proc ::gosched::Done {g} {
-    variable green
-    return [expr {[dict get $green($g) state] ne "running"}]
-}
-
-# A coroutine that is about to yield gets a ticket, and only who has the ticket resumes it.  So a
-# wake-up that comes too late, when the coroutine is not in that yield any more, does nothing.  It
-# may be renamed meanwhile, also before it has run at all: the ticket goes with it.
-proc ::gosched::Ticket {coroutine} {
-    variable counter
-    variable parked
-    variable holder
-    set ticket [incr counter]
-    set parked($coroutine) $ticket
-    set holder($ticket) $coroutine
-    trace add command $coroutine rename ::gosched::Renamed
-    return $ticket
-}
-
-proc ::gosched::Renamed {from to args} {
-    variable parked
-    variable holder
-    if {[info exists parked($from)]} {
-        set parked($to) $parked($from)
-        unset parked($from)
-        set holder($parked($to)) $to
-    }
-}
-
-proc ::gosched::Forget {ticket} {
-    variable parked
-    variable holder
-    if {![info exists holder($ticket)]} return
-    set coroutine $holder($ticket)
-    unset holder($ticket) parked($coroutine)
-    catch {trace remove command $coroutine rename ::gosched::Renamed} ;# it may be gone
-}
-
-proc ::gosched::Wake {ticket} {
-    variable holder
-    if {![info exists holder($ticket)]} return
-    set coroutine $holder($ticket)
-    Forget $ticket
-    if {[llength [info commands $coroutine]]} $coroutine
-}
-
-# Yields.  0: that was not possible, because C code is on the stack.
-proc ::gosched::Park {ticket} {
+proc ::gosched::taskgroup {varName script} {
+    upvar 1 $varName handle
+    variable groups
+    set group ::gosched::group::[incr groups]
+    set done [chan new]
+    namespace eval $group [list variable members [dict create] done $done failed {}]
+    interp alias {} $group {} ::gosched::Group $group
+    set handle $group
+    set code [catch {uplevel 1 $script} result options]
+    set first [list $code $result $options]
+    set bad [expr {$code == 1}]
+    if {$bad} {CancelMembers $group}
     try {
-        ::yield
-        return 1
-    } trap {TCL COROUTINE CANT_YIELD} {} {
-        return 0
-    } finally {
-        Forget $ticket
-    }
-}
-
-# Waits until the green thread may have ended: the caller looks, and waits again.
-proc ::gosched::Wait {g} {
-    variable waiting
-    set coroutine [info coroutine]
-    if {$coroutine ne ""} {
-        lappend waiting($g) [set ticket [Ticket $coroutine]]
-        if {[Park $ticket]} return
-    }
-    vwait ::gosched::ended($g)
-}
-
-# A join's time is up: wakes all who wait for this one, since they look and wait again.
-proc ::gosched::Late {g late} {
-    variable waiting
-    set $late 1
-    set ::gosched::ended($g) 0
-    if {![info exists waiting($g)]} return
-    foreach ticket $waiting($g) {
-        after 0 [list ::gosched::Wake $ticket]
-    }
-    unset waiting($g)
-}
-
-proc ::gosched::join {g args} {
-    variable green
-    variable joiners
-    variable ended
-    variable counter
-    set timeout {}
-    if {[llength $args] == 2 && [lindex $args 0] eq "-timeout"} {
-        set timeout [lindex $args 1]
-        if {![string is double -strict $timeout] || $timeout < 0} {
-            return -code error -errorcode {GOSCHED ARGUMENT -timeout} \
-                "-timeout is \"$timeout\", expected milliseconds from 0 on"
-        }
-    } elseif {[llength $args]} {
-        return -code error -errorcode {TCL WRONGARGS} \
-            {wrong # args: should be "gosched::join g ?-timeout ms?"}
-    }
-    Known $g
-    if {$g eq [info coroutine]} {
-        return -code error -errorcode {GOSCHED ARGUMENT g} "a green thread cannot join itself"
-    }
-    incr joiners($g)
-    set timer {}
-    if {![Done $g] && $timeout ne {}} {
-        set late ::gosched::late([incr counter])
-        set $late 0
-        set timer [after [expr {int(ceil($timeout))}] \
-            [list ::gosched::Late $g $late]]
-    }
-    try {
-        while {![Done $g]} {
-            if {$timer ne {} && [set $late]} {
-                return -code error -errorcode {GOSCHED TIMEOUT} \
-                    "$g has not ended within $timeout milliseconds"
+        while {[dict size [set ${group}::members]]} {
+            if {[catch {$done recv} ended waiting]} {
+                # cancelled, or out of time, while it waits for the members
+                CancelMembers $group
+                if {!$bad} {set first [list 1 $ended $waiting]}
+                set bad 1
+                Reap $group
+                break
             }
-            Wait $g
-        }
-        set end $green($g)
-    } finally {
-        if {$timer ne {}} {
-            after cancel $timer
-            unset $late
-        }
-        if {[incr joiners($g) -1] == 0} {
-            unset joiners($g)
-            if {[info exists green($g)] && [Done $g]} {
-                unset -nocomplain green($g) ended($g)
+            set outcome [Take $group $ended]
+            if {[lindex $outcome 0] == 1 && !$bad} {
+                set bad 1
+                set first $outcome
+                CancelMembers $group
             }
         }
+    } finally {
+        $done destroy
+        interp alias {} $group {}
+        namespace delete $group
     }
-    if {[dict get $end state] eq "returned"} {
-        return [dict get $end result]
-    }
-    set options [dict get $end options]
+    lassign $first code result options
+    if {$code == 0} {return $result}
     dict incr options -level
-    return -options $options [dict get $end result]
+    return -options $options $result
 }
 
-proc ::gosched::yield {} {
-    set coroutine [info coroutine]
-    if {$coroutine ne ""} {
-        set ticket [Ticket $coroutine]
-        after 0 [list ::gosched::Wake $ticket]
-        if {[Park $ticket]} return
+# The group's command.
+proc ::gosched::Group {group subcommand args} {
+    switch -- $subcommand {
+        go {
+            if {![llength $args]} {
+                return -code error -errorcode {TCL WRONGARGS} \
+                    "wrong # args: should be \"$group go cmd ?arg ...?\""
+            }
+            set ns [uplevel 1 {::namespace current}]
+            set g [go ::gosched::Member $ns {*}$args]
+            Watch $g [set ${group}::done]
+            dict set ${group}::members $g 1
+            return $g
+        }
+        cancel {CancelMembers $group}
+        names {dict keys [set ${group}::members]}
+        default {
+            return -code error -errorcode [list TCL LOOKUP SUBCOMMAND $subcommand] \
+                "unknown subcommand \"$subcommand\": must be cancel, go, or names"
+        }
     }
-    update
 }
 
-proc ::gosched::names {} {
-    variable green
-    return [lsort -dictionary [array names green]]
+proc ::gosched::Member {ns args} {
+    namespace eval $ns $args
 }
 
-proc ::gosched::state {g} {
-    variable green
-    Known $g
-    return [dict get $green($g) state]
+proc ::gosched::CancelMembers {group} {
+    foreach g [dict keys [set ${group}::members]] {
+        catch {cancel $g}
+    }
+}
+
+# A member that has ended: its outcome.
+proc ::gosched::Take {group g} {
+    set code [catch {join $g} result options]
+    dict unset ${group}::members $g
+    return [list $code $result $options]
+}
+
+# Who was told not to wait any more waits all the same until its members, cancelled, have ended.
+proc ::gosched::Reap {group} {
+    foreach g [dict keys [set ${group}::members]] {
+        dict unset ${group}::members $g
+        catch {Settle $g}
+    }
+}
+
+# ---- run -----------------------------------------------------------------------------------------
+
+proc ::gosched::run {script} {
+    set before [names]
+    set ns [uplevel 1 {::namespace current}]
+    set main [go ::gosched::RunMain $ns $script]
+    set code [catch {join $main} result options]
+    if {$code && $main in [names]} {catch {cancel $main}}
+    set left {}
+    foreach g [names] {
+        if {$g ni $before} {
+            catch {cancel $g}
+            lappend left $g
+        }
+    }
+    foreach g $left {catch {join $g}}
+    if {$code == 0} {return $result}
+    dict incr options -level
+    return -options $options $result
+}
+
+proc ::gosched::RunMain {ns script} {
+    namespace eval $ns $script
 }

@@ -1,4 +1,4 @@
-/* library.c: gosched::load, and the commands that call C functions.
+/* library.c: gosched::load and gosched::bind.
  *
  * A loaded library is a namespace with a command for every declared function.  The function is
  * looked up in the library when its command is first called: what is declared for one library and
@@ -9,159 +9,27 @@
 
 #include "binding.h"
 
-typedef struct gst_library {
-  struct gst_library *next;
-  gs_lib *lib;
-  Tcl_Obj *ns;    /* the namespace's name */
-  size_t defined; /* declarations that have their command */
-} gst_library;
-
-/* What a function's command knows. */
-typedef struct function {
-  gst_state *state;
-  gs_lib *lib;
-  gs_func *func; /* NULL until the first call */
-  const char *name;
-} function;
-
-/* ---- calling --------------------------------------------------------------------------------- */
-
-typedef struct call {
-  gst_operation op; /* first */
-  const gs_func *func;
-  gst_slot result;
-  char *text; /* a copy of a result that is a text; NULL: it was a null pointer */
-  int code, saved_errno;
-  size_t n;
-  void **args;  /* n, behind this struct … */
-  void **owned; /* … with n pieces of memory to free, and n slots behind them */
-  gst_slot *slots;
-} call;
-
-static call *new_call(const gs_func *func) {
-  size_t n = gs_func_nargs(func);
-  call *c = calloc(1, sizeof(*c) + n * (sizeof(gst_slot) + 2 * sizeof(void *)));
-  if (!c) return NULL;
-  c->func = func;
-  c->n = n;
-  c->slots = (gst_slot *)(c + 1);
-  c->args = (void **)(c->slots + n);
-  c->owned = c->args + n;
-  for (size_t i = 0; i < n; i++) c->args[i] = &c->slots[i];
-  return c;
-}
-
-static void destroy_call(gst_operation *op) {
-  call *c = (call *)op;
-  for (size_t i = 0; i < c->n; i++) free(c->owned[i]);
-  free(c->text);
-  free(c);
-}
-
-/* On a green thread, or at home for a critical function. */
-static void perform(gst_operation *op) {
-  call *c = (call *)op;
-  c->code = gs_ffi_call(c->func, &c->result, c->args, &c->saved_errno);
-  if (c->code == GS_OK && gst_is_text(gs_func_ret(c->func)) && c->result.pointer)
-    c->text = strdup(c->result.pointer);
-}
-
-static int finish_call(Tcl_Interp *interp, gst_operation *op) {
-  call *c = (call *)op;
-  if (c->code != GS_OK)
-    return gst_error(interp, Tcl_ObjPrintf("%s: %s", gs_func_name(c->func), gs_strerror(c->code)),
-                     "FFI", "CALL", gs_func_name(c->func), NULL);
-  op->state->saved_errno = c->saved_errno;
-  const gs_type *type = gs_func_ret(c->func);
-  Tcl_SetObjResult(interp, gst_is_text(type) ? Tcl_NewStringObj(c->text ? c->text : "", -1)
-                                             : gst_to_tcl(type, &c->result));
-  return TCL_OK;
-}
-
-/* Whether values of all its types can be converted. */
-static int check_types(Tcl_Interp *interp, const gs_func *f) {
-  for (size_t i = 0; i <= gs_func_nargs(f); i++) {
-    const gs_type *t = i ? gs_func_arg(f, i - 1) : gs_func_ret(f);
-    const char *why = gst_unsupported(t);
-    if (!why) continue;
-    Tcl_Obj *text =
-        i ? Tcl_ObjPrintf("argument %d of %s: '%s' %s", (int)i, gs_func_name(f), gs_type_name(t),
-                          why)
-          : Tcl_ObjPrintf("the result of %s: '%s' %s", gs_func_name(f), gs_type_name(t), why);
-    return gst_error(interp, text, "TYPE", gs_func_name(f), NULL);
-  }
-  return TCL_OK;
-}
-
-static int resolve(Tcl_Interp *interp, function *fn) {
-  gs_ffi_error err;
-  if (fn->func) return TCL_OK;
-  if (gs_ffi_func(fn->lib, fn->name, &fn->func, &err) != GS_OK)
-    return gst_ffi_error(interp, &err, fn->name);
-  if (check_types(interp, fn->func) == TCL_OK) return TCL_OK;
-  fn->func = NULL;
-  return TCL_ERROR;
-}
-
-/* "wrong # args: should be "…::usleep unsigned int"": the types stand for the arguments. */
-static int wrong_count(Tcl_Interp *interp, const gs_func *f, Tcl_Obj *const objv[]) {
-  Tcl_Obj *words = Tcl_NewObj();
-  Tcl_IncrRefCount(words);
-  for (size_t i = 0; i < gs_func_nargs(f); i++)
-    Tcl_ListObjAppendElement(NULL, words, Tcl_NewStringObj(gs_type_name(gs_func_arg(f, i)), -1));
-  Tcl_WrongNumArgs(interp, 1, objv, gs_func_nargs(f) ? Tcl_GetString(words) : NULL);
-  Tcl_DecrRefCount(words);
-  return TCL_ERROR;
-}
-
-static int call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  function *fn = data;
-  if (resolve(interp, fn) != TCL_OK) return TCL_ERROR;
-  if ((size_t)objc - 1 > gs_func_nargs(fn->func) && gs_func_variadic(fn->func))
-    return gst_error(interp,
-                     Tcl_ObjPrintf("%s: arguments for '...' have no C type; declare the function "
-                                   "with the arguments that it gets",
-                                   fn->name),
-                     "TYPE", fn->name, NULL);
-  if ((size_t)objc - 1 != gs_func_nargs(fn->func)) return wrong_count(interp, fn->func, objv);
-  call *c = new_call(fn->func);
-  if (!c) return gst_error(interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
-  for (int i = 0; i < objc - 1; i++)
-    if (gst_to_c(interp, fn->state, objv[i + 1], gs_func_arg(fn->func, (size_t)i), &c->slots[i],
-                 &c->owned[i], i + 1, fn->name) != TCL_OK) {
-      destroy_call(&c->op);
-      return TCL_ERROR;
-    }
-  c->op.work = perform;
-  c->op.finish = finish_call;
-  c->op.destroy = destroy_call;
-  unsigned hints = gs_func_set_hints(fn->func, 0);
-  gs_func_set_hints(fn->func, hints);
-  if (!(hints & GS_SITE_CRITICAL)) return gst_operate(interp, fn->state, &c->op);
-  c->op.state = fn->state;
-  perform(&c->op);
-  int code = finish_call(interp, &c->op);
-  destroy_call(&c->op);
-  return code;
-}
-
-static int call_cmd(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  return Tcl_NRCallObjProc(interp, call_nr, data, objc, objv);
-}
-
 /* ---- commands for declarations --------------------------------------------------------------- */
 
-static void free_function(ClientData data) { free(data); }
-
-static function *define(gst_state *s, gst_library *l, const char *name) {
-  function *fn = calloc(1, sizeof(*fn));
+static gst_function *new_function(gst_state *s, gst_library *l, const char *name) {
+  gst_function *fn = calloc(1, sizeof(*fn));
   if (!fn) return NULL;
-  *fn = (function){s, l->lib, NULL, name};
+  fn->state = gst_state_retain(s);
+  fn->library = l;
+  fn->name = name;
+  fn->ms = -1;
+  return fn;
+}
+
+static bool define(gst_state *s, gst_library *l, const char *name) {
+  gst_function *fn = new_function(s, l, name);
+  if (!fn) return false;
   Tcl_Obj *full = Tcl_ObjPrintf("%s::%s", Tcl_GetString(l->ns), name);
   Tcl_IncrRefCount(full);
-  Tcl_NRCreateCommand(s->interp, Tcl_GetString(full), call_cmd, call_nr, fn, free_function);
+  Tcl_NRCreateCommand(s->interp, Tcl_GetString(full), gst_call_cmd, gst_call_nr, fn,
+                      gst_function_free);
   Tcl_DecrRefCount(full);
-  return fn;
+  return true;
 }
 
 static bool define_new(gst_state *s, gst_library *l) {
@@ -174,8 +42,7 @@ static bool define_new(gst_state *s, gst_library *l) {
 
 int gst_define_new(gst_state *s) {
   for (gst_library *l = s->libraries; l; l = l->next)
-    if (!define_new(s, l))
-      return gst_error(s->interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
+    if (!define_new(s, l)) return gst_no_memory(s->interp);
   return TCL_OK;
 }
 
@@ -184,6 +51,7 @@ void gst_libraries_free(gst_state *s) {
     gst_library *l = s->libraries;
     s->libraries = l->next;
     Tcl_DecrRefCount(l->ns);
+    if (l->encoding) Tcl_FreeEncoding(l->encoding);
     free(l);
   }
 }
@@ -222,28 +90,54 @@ static gst_library *library_for(gst_state *s, gs_lib *lib) {
 
 /* Gives the functions named in a list their hints. */
 static int set_hints(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names, unsigned hints) {
-  int n;
+  Tcl_Size n;
   Tcl_Obj **words;
   if (Tcl_ListObjGetElements(interp, names, &n, &words) != TCL_OK) return TCL_ERROR;
-  for (int i = 0; i < n; i++) {
+  for (Tcl_Size i = 0; i < n; i++) {
     gs_ffi_error err;
     gs_func *f = NULL;
     if (gs_ffi_func(l->lib, Tcl_GetString(words[i]), &f, &err) != GS_OK)
       return gst_ffi_error(interp, &err, Tcl_GetString(words[i]));
-    gs_func_set_hints(f, hints);
+    gs_func_set_hints(f, hints | gs_func_set_hints(f, 0));
   }
   return TCL_OK;
 }
 
-int gst_load_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  static const char *const options[] = {"-blocking", "-critical", NULL};
-  static const unsigned hints[] = {GS_SITE_BLOCKING, GS_SITE_CRITICAL};
+/* The functions named raise errno's error. */
+static int set_errno_check(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names) {
+  Tcl_Size n;
+  Tcl_Obj **words;
+  if (Tcl_ListObjGetElements(interp, names, &n, &words) != TCL_OK) return TCL_ERROR;
+  for (Tcl_Size i = 0; i < n; i++) {
+    Tcl_CmdInfo info;
+    Tcl_Obj *full = Tcl_ObjPrintf("%s::%s", Tcl_GetString(l->ns), Tcl_GetString(words[i]));
+    Tcl_IncrRefCount(full);
+    int found = Tcl_GetCommandInfo(interp, Tcl_GetString(full), &info);
+    Tcl_DecrRefCount(full);
+    if (!found || info.objProc != gst_call_cmd)
+      return gst_error(interp,
+                       Tcl_ObjPrintf("'%.80s' is not declared as a function; gosched::cdef must "
+                                     "come first",
+                                     Tcl_GetString(words[i])),
+                       "TYPE", Tcl_GetString(words[i]), NULL);
+    ((gst_function *)info.objClientData)->check = GST_CHECK_ERRNO;
+  }
+  return TCL_OK;
+}
+
+int gst_load_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  static const char *const options[] = {"-blocking", "-critical",   "-encoding",
+                                        "-errno",    "-nocallback", NULL};
+  static const unsigned hints[] = {GS_SITE_BLOCKING, GS_SITE_CRITICAL, 0, 0, GS_SITE_NOCALLBACK};
   gst_state *s = state;
   gs_ffi_error err;
   gs_lib *lib = NULL;
+  Tcl_Encoding encoding = NULL;
   int option;
   if (objc < 2 || objc % 2) {
-    Tcl_WrongNumArgs(interp, 1, objv, "library ?-blocking names? ?-critical names?");
+    Tcl_WrongNumArgs(interp, 1, objv,
+                     "library ?-blocking names? ?-critical names? ?-nocallback names? "
+                     "?-errno names? ?-encoding name?");
     return TCL_ERROR;
   }
   for (int i = 2; i < objc; i += 2)
@@ -253,12 +147,137 @@ int gst_load_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const 
   if (gs_ffi_load(s->ffi, *name ? name : NULL, &lib, &err) != GS_OK)
     return gst_ffi_error(interp, &err, name);
   gst_library *l = library_for(s, lib);
-  if (!l || !define_new(s, l))
-    return gst_error(interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
+  if (!l || !define_new(s, l)) return gst_no_memory(interp);
   for (int i = 2; i < objc; i += 2) {
+    int code = TCL_OK;
     Tcl_GetIndexFromObj(NULL, objv[i], options, "option", 0, &option);
-    if (set_hints(interp, l, objv[i + 1], hints[option]) != TCL_OK) return TCL_ERROR;
+    if (option == 2) {
+      if (!(encoding = Tcl_GetEncoding(interp, Tcl_GetString(objv[i + 1])))) return TCL_ERROR;
+      if (l->encoding) Tcl_FreeEncoding(l->encoding);
+      l->encoding = encoding;
+    } else {
+      code = option == 3 ? set_errno_check(interp, l, objv[i + 1])
+                         : set_hints(interp, l, objv[i + 1], hints[option]);
+    }
+    if (code != TCL_OK) return code;
   }
   Tcl_SetObjResult(interp, l->ns);
+  return TCL_OK;
+}
+
+/* ---- gosched::bind --------------------------------------------------------------------------- */
+
+static gst_library *library_named(Tcl_Interp *interp, gst_state *s, Tcl_Obj *ns) {
+  gst_library *l = s->libraries;
+  while (l && strcmp(Tcl_GetString(l->ns), Tcl_GetString(ns)) != 0) l = l->next;
+  if (!l)
+    gst_error(
+        interp,
+        Tcl_ObjPrintf("\"%.80s\" is not a library that gosched::load has given", Tcl_GetString(ns)),
+        "NAME", Tcl_GetString(ns), NULL);
+  return l;
+}
+
+static int set_option(Tcl_Interp *interp, gst_function *fn, int option, Tcl_Obj *value) {
+  static const unsigned hints[] = {GS_SITE_BLOCKING, GS_SITE_CRITICAL, GS_SITE_NOCALLBACK};
+  static const char *const checks[] = {"none", "errno", "zero", "nonzero", "nonnegative", NULL};
+  int flag, index;
+  switch (option) {
+    case 0:
+    case 1:
+    case 2:
+      if (Tcl_GetBooleanFromObj(interp, value, &flag) != TCL_OK) return TCL_ERROR;
+      fn->hints_set |= hints[option];
+      if (flag) fn->hints |= hints[option];
+      return TCL_OK;
+    case 3:
+      if (Tcl_GetIndexFromObj(interp, value, checks, "check", 0, &index) != TCL_OK)
+        return TCL_ERROR;
+      fn->check = (gst_check)index;
+      return TCL_OK;
+    case 4:
+      if (Tcl_GetBooleanFromObj(interp, value, &flag) != TCL_OK) return TCL_ERROR;
+      fn->detach = flag;
+      return TCL_OK;
+    case 5: return gst_get_ms(interp, value, "-timeout", &fn->ms);
+    default: {
+      Tcl_Size n;
+      if (Tcl_ListObjLength(interp, value, &n) != TCL_OK) return TCL_ERROR;
+      if (fn->unblock) Tcl_DecrRefCount(fn->unblock);
+      fn->unblock = n ? value : NULL;
+      if (n) Tcl_IncrRefCount(value);
+      return TCL_OK;
+    }
+  }
+}
+
+int gst_bind_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  static const char *const options[] = {"-blocking", "-critical", "-nocallback", "-check",
+                                        "-detach",   "-timeout",  "-unblock",    NULL};
+  gst_state *s = state;
+  int option, code = TCL_OK;
+  if (objc < 4 || objc % 2) {
+    Tcl_WrongNumArgs(interp, 1, objv, "command library function ?-option value ...?");
+    return TCL_ERROR;
+  }
+  gst_library *l = library_named(interp, s, objv[2]);
+  if (!l) return TCL_ERROR;
+  gst_function *fn = new_function(s, l, NULL);
+  if (!fn || !(fn->name = strdup(Tcl_GetString(objv[3])))) {
+    if (fn) gst_function_free(fn);
+    return gst_no_memory(interp);
+  }
+  fn->owns_name = true;
+  code = gst_function_resolve(interp, fn);
+  for (int i = 4; i < objc && code == TCL_OK; i += 2) {
+    code = Tcl_GetIndexFromObj(interp, objv[i], options, "option", 0, &option);
+    if (code == TCL_OK) code = set_option(interp, fn, option, objv[i + 1]);
+  }
+  if (code == TCL_OK && fn->ms >= 0 && !fn->unblock && !fn->detach)
+    code = gst_error(interp,
+                     Tcl_NewStringObj("-timeout needs -unblock, or -detach 1: a foreign call does "
+                                      "not end by itself",
+                                      -1),
+                     "ARGUMENT", "-timeout", NULL);
+  if (code != TCL_OK) {
+    gst_function_free(fn);
+    return TCL_ERROR;
+  }
+  const char *name = Tcl_GetString(objv[1]);
+  const char *ns = Tcl_GetCurrentNamespace(interp)->fullName;
+  Tcl_Obj *full = strncmp(name, "::", 2) == 0 ? Tcl_NewStringObj(name, -1)
+                  : strcmp(ns, "::") == 0     ? Tcl_ObjPrintf("::%s", name)
+                                              : Tcl_ObjPrintf("%s::%s", ns, name);
+  Tcl_IncrRefCount(full);
+  Tcl_Command made = Tcl_NRCreateCommand(interp, Tcl_GetString(full), gst_call_cmd, gst_call_nr, fn,
+                                         gst_function_free);
+  if (made) Tcl_SetObjResult(interp, full);
+  Tcl_DecrRefCount(full);
+  return made ? TCL_OK : TCL_ERROR;
+}
+
+/* ---- gosched::symbol ------------------------------------------------------------------------- */
+
+/* A pointer to what the library exports under that name, of its declared type. */
+int gst_symbol_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  gst_state *s = state;
+  gs_ffi_error err;
+  void *address;
+  const gs_type *type = NULL;
+  if (objc != 3) {
+    Tcl_WrongNumArgs(interp, 1, objv, "library name");
+    return TCL_ERROR;
+  }
+  gst_library *l = library_named(interp, s, objv[1]);
+  if (!l) return TCL_ERROR;
+  const char *name = Tcl_GetString(objv[2]);
+  if (gs_lib_symbol(l->lib, name, &address, &err) != GS_OK)
+    return gst_ffi_error(interp, &err, name);
+  const gs_decl *d = gs_ffi_find(s->ffi, name);
+  if (d) type = gs_decl_type(d);
+  Tcl_Obj *text = gst_pointer_type_name(type);
+  Tcl_IncrRefCount(text);
+  Tcl_SetObjResult(interp, gst_pointer_obj(Tcl_GetString(text), address, 0));
+  Tcl_DecrRefCount(text);
   return TCL_OK;
 }

@@ -1,7 +1,12 @@
 /* module.c: the package gosched, and what belongs to an interpreter.
  *
  * Commands are made in each interpreter that loads the package; all of them share its gst_state.
- * The state outlives the interpreter until the last operation that was under way has come home.
+ * The state outlives the interpreter until the last operation that was under way has ended, which
+ * may be on another thread; what is Tcl's in it goes with the interpreter.
+ *
+ * Unloading takes the commands and what they have made out of the interpreter.  This library stays
+ * mapped (it is linked with nodelete), since calls may be under way in it, and so does the
+ * scheduler.  Safe interpreters are refused: who can call any C function is not safe.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +45,19 @@ int gst_ffi_error(Tcl_Interp *interp, const gs_ffi_error *err, const char *subje
   }
 }
 
+int gst_no_memory(Tcl_Interp *interp) {
+  return gst_error(interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
+}
+
+int gst_get_ms(Tcl_Interp *interp, Tcl_Obj *value, const char *name, double *ms) {
+  if (Tcl_GetDoubleFromObj(NULL, value, ms) == TCL_OK && *ms >= 0 && *ms <= 9e12) return TCL_OK;
+  bool option = *name == '-';
+  return gst_error(interp,
+                   Tcl_ObjPrintf("%s is \"%.60s\", expected %s from 0 on", name,
+                                 Tcl_GetString(value), option ? "milliseconds" : "a number"),
+                   "ARGUMENT", name, NULL);
+}
+
 /* ---- small commands -------------------------------------------------------------------------- */
 
 static int cdef_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
@@ -54,132 +72,163 @@ static int cdef_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   return gst_define_new(s);
 }
 
-/* gosched::errno: of the foreign call that ended last; read it before waiting for another one. */
+/* gosched::errno: of this green thread's last foreign call. */
 static int errno_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
   if (objc != 1) {
     Tcl_WrongNumArgs(interp, 1, objv, NULL);
     return TCL_ERROR;
   }
-  Tcl_SetObjResult(interp, Tcl_NewIntObj(((gst_state *)state)->saved_errno));
+  Tcl_SetObjResult(interp, Tcl_NewIntObj(gst_context_here(state)->saved_errno));
   return TCL_OK;
 }
 
-#define METRIC(name) \
-  { #name, offsetof(gs_metrics, name) }
+/* ---- commands that wait ---------------------------------------------------------------------- */
 
-static const struct metric {
+/* Made by a macro, since what Tcl calls without its NR engine must name what that engine calls. */
+#define PLAIN(name)                                                                            \
+  static int name##_plain(ClientData d, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) { \
+    return Tcl_NRCallObjProc(interp, gst_##name##_nr, d, objc, objv);                          \
+  }
+
+PLAIN(go)
+PLAIN(join)
+PLAIN(yield)
+PLAIN(sleep)
+PLAIN(timeout)
+PLAIN(os_thread)
+PLAIN(wait)
+PLAIN(chan)
+PLAIN(select)
+
+static const struct command {
   const char *name;
-  size_t offset;
-} metrics[] = {
-    METRIC(gs_live),       METRIC(threads),           METRIC(threads_idle), METRIC(incgo),
-    METRIC(procs),         METRIC(procs_idle),        METRIC(gs_created),   METRIC(threads_created),
-    METRIC(threads_max),   METRIC(cgocalls),          METRIC(exits_fast),   METRIC(exits_idle_p),
-    METRIC(exits_slow),    METRIC(retakes),           METRIC(retakes_user), METRIC(retakes_failed),
-    METRIC(handoffs),      METRIC(handoffs_entry),    METRIC(steals),       METRIC(switches),
-    METRIC(parks),         METRIC(sysmon_ticks),      METRIC(sysmon_pokes), METRIC(barriers),
-    METRIC(stacks_mapped), METRIC(thread_limit_hits),
+  Tcl_ObjCmdProc *nr, *plain; /* nr NULL: it never waits */
+} commands[] = {
+    {"::gosched::go", gst_go_nr, go_plain},
+    {"::gosched::join", gst_join_nr, join_plain},
+    {"::gosched::yield", gst_yield_nr, yield_plain},
+    {"::gosched::sleep", gst_sleep_nr, sleep_plain},
+    {"::gosched::timeout", gst_timeout_nr, timeout_plain},
+    {"::gosched::os_thread", gst_os_thread_nr, os_thread_plain},
+    {"::gosched::wait", gst_wait_nr, wait_plain},
+    {"::gosched::chan", gst_chan_nr, chan_plain},
+    {"::gosched::select", gst_select_nr, select_plain},
+    {"::gosched::cdef", NULL, cdef_cmd},
+    {"::gosched::errno", NULL, errno_cmd},
+    {"::gosched::load", NULL, gst_load_nr},
+    {"::gosched::bind", NULL, gst_bind_nr},
+    {"::gosched::symbol", NULL, gst_symbol_nr},
+    {"::gosched::callback", NULL, gst_callback_nr},
 };
 
-/* gosched::stats: a dictionary of the fields of gs_metrics. */
-static int stats_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  (void)state;
-  gs_metrics m = {.size = sizeof(m)};
-  if (objc != 1) {
-    Tcl_WrongNumArgs(interp, 1, objv, NULL);
-    return TCL_ERROR;
-  }
-  gs_read_metrics(&m);
-  Tcl_Obj *dict = Tcl_NewDictObj();
-  for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
-    uint64_t value;
-    memcpy(&value, (const char *)&m + metrics[i].offset, sizeof(value));
-    Tcl_DictObjPut(NULL, dict, Tcl_NewStringObj(metrics[i].name, -1),
-                   Tcl_NewWideIntObj((Tcl_WideInt)value));
-  }
-  Tcl_SetObjResult(interp, dict);
-  return TCL_OK;
+void gst_command(gst_state *s, const char *name, Tcl_ObjCmdProc *nr, Tcl_ObjCmdProc *plain) {
+  if (nr)
+    Tcl_NRCreateCommand(s->interp, name, plain, nr, s, NULL);
+  else
+    Tcl_CreateObjCommand(s->interp, name, plain, s, NULL);
 }
 
-/* ---- gosched::sleep -------------------------------------------------------------------------- */
+/* ---- the state ------------------------------------------------------------------------------- */
 
-typedef struct nap {
-  gst_operation op; /* first */
-  int64_t ns;
-} nap;
-
-static void take_nap(gst_operation *op) { gs_sleep(((nap *)op)->ns); }
-static void destroy_nap(gst_operation *op) { free(op); }
-
-static int finish_nap(Tcl_Interp *interp, gst_operation *op) {
-  (void)interp;
-  (void)op;
-  return TCL_OK;
+gst_state *gst_state_retain(gst_state *s) {
+  __atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
+  return s;
 }
-
-static int sleep_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  double ms;
-  if (objc != 2) {
-    Tcl_WrongNumArgs(interp, 1, objv, "milliseconds");
-    return TCL_ERROR;
-  }
-  if (Tcl_GetDoubleFromObj(NULL, objv[1], &ms) != TCL_OK || ms < 0 || ms > 9e12)
-    return gst_error(interp,
-                     Tcl_ObjPrintf("milliseconds is \"%.60s\", expected a number from 0 on",
-                                   Tcl_GetString(objv[1])),
-                     "ARGUMENT", "milliseconds", NULL);
-  nap *n = calloc(1, sizeof(*n));
-  if (!n) return gst_error(interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
-  n->op.work = take_nap;
-  n->op.finish = finish_nap;
-  n->op.destroy = destroy_nap;
-  n->ns = (int64_t)(ms * 1e6);
-  return gst_operate(interp, state, &n->op);
-}
-
-static int sleep_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
-  return Tcl_NRCallObjProc(interp, sleep_nr, state, objc, objv);
-}
-
-/* ---- the package ----------------------------------------------------------------------------- */
 
 void gst_state_release(gst_state *s) {
-  if (--s->refs > 0) return;
-  gst_libraries_free(s);
+  if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
   gs_ffi_free(s->ffi);
+  gst_mailbox_release(s->box);
   free(s);
 }
 
+/* At home: nothing of the interpreter's is used any more. */
 static void interp_deleted(ClientData state, Tcl_Interp *interp) {
   gst_state *s = state;
   (void)interp;
   s->interp = NULL;
+  gst_state **at = &s->home->states;
+  while (*at != s) at = &(*at)->next;
+  *at = s->next;
+  gst_blocks_free(s);
+  Tcl_DeleteHashTable(&s->blocks);
+  Tcl_DeleteHashTable(&s->types);
+  gst_greens_free(s);
+  gst_channels_free(s);
+  gst_libraries_free(s);
   gst_state_release(s);
 }
 
 static gst_state *new_state(Tcl_Interp *interp) {
-  gst_state *s = calloc(1, sizeof(*s));
+  gst_home *home = gst_home_here();
+  gst_state *s = home ? calloc(1, sizeof(*s)) : NULL;
   if (!s) return NULL;
-  s->interp = interp;
-  s->refs = 1;
   s->ffi = gs_ffi_new();
-  if (s->ffi) return s;
-  free(s);
-  return NULL;
+  if (!s->ffi) {
+    free(s);
+    return NULL;
+  }
+  s->interp = interp;
+  s->home = home;
+  s->box = gst_mailbox_retain(home->box);
+  s->refs = 1;
+  s->top = &s->top_first;
+  s->deadlocks = true;
+  s->next = home->states;
+  home->states = s;
+  Tcl_InitHashTable(&s->blocks, TCL_ONE_WORD_KEYS);
+  Tcl_InitHashTable(&s->types, TCL_STRING_KEYS);
+  Tcl_InitHashTable(&s->channels, TCL_ONE_WORD_KEYS);
+  return s;
 }
 
+/* ---- the package ----------------------------------------------------------------------------- */
+
 DLLEXPORT int Gosched_Init(Tcl_Interp *interp);
+DLLEXPORT int Gosched_SafeInit(Tcl_Interp *interp);
+DLLEXPORT int Gosched_Unload(Tcl_Interp *interp, int flags);
+DLLEXPORT int Gosched_SafeUnload(Tcl_Interp *interp, int flags);
 
 int Gosched_Init(Tcl_Interp *interp) {
-  if (!Tcl_InitStubs(interp, "8.6", 0)) return TCL_ERROR;
+  if (!Tcl_InitStubs(interp, GST_TCL_VERSION, 0)) return TCL_ERROR;
+  if (Tcl_IsSafe(interp)) return Gosched_SafeInit(interp);
+  if (Tcl_GetAssocData(interp, "gosched", NULL)) return TCL_OK;
   gst_state *s = new_state(interp);
-  if (!s) return gst_error(interp, Tcl_NewStringObj("memory is exhausted", -1), "MEMORY", NULL);
+  if (!s) return gst_no_memory(interp);
   Tcl_SetAssocData(interp, "gosched", interp_deleted, s);
   Tcl_CreateNamespace(interp, "::gosched", NULL, NULL);
   Tcl_CreateNamespace(interp, "::gosched::lib", NULL, NULL);
-  Tcl_CreateObjCommand(interp, "::gosched::cdef", cdef_cmd, s, NULL);
-  Tcl_CreateObjCommand(interp, "::gosched::load", gst_load_cmd, s, NULL);
-  Tcl_CreateObjCommand(interp, "::gosched::errno", errno_cmd, s, NULL);
-  Tcl_CreateObjCommand(interp, "::gosched::stats", stats_cmd, s, NULL);
-  Tcl_NRCreateCommand(interp, "::gosched::sleep", sleep_cmd, sleep_nr, s, NULL);
+  Tcl_CreateNamespace(interp, "::gosched::green", NULL, NULL);
+  Tcl_CreateNamespace(interp, "::gosched::channel", NULL, NULL);
+  for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+    gst_command(s, commands[i].name, commands[i].nr, commands[i].plain);
+  gst_green_init(s);
+  gst_memory_init(s);
+  gst_inspect_init(s);
   return Tcl_PkgProvide(interp, "gosched", gs_version());
 }
+
+int Gosched_SafeInit(Tcl_Interp *interp) {
+  if (!Tcl_InitStubs(interp, GST_TCL_VERSION, 0)) return TCL_ERROR;
+  return gst_error(interp,
+                   Tcl_NewStringObj("gosched cannot be used in a safe interpreter: it calls any C "
+                                    "function; make aliases of the commands that are safe",
+                                    -1),
+                   "SAFE", NULL);
+}
+
+int Gosched_Unload(Tcl_Interp *interp, int flags) {
+  gst_state *s = Tcl_GetAssocData(interp, "gosched", NULL);
+  (void)flags;
+  if (!s) return TCL_OK;
+  gst_state_retain(s);
+  Tcl_Namespace *ns = Tcl_FindNamespace(interp, "::gosched", NULL, TCL_GLOBAL_ONLY);
+  if (ns) Tcl_DeleteNamespace(ns); /* and with it libraries, channels and green threads */
+  Tcl_DeleteAssocData(interp, "gosched");
+  gst_state_release(s);
+  Tcl_EvalEx(interp, "package forget gosched", -1, TCL_EVAL_GLOBAL);
+  Tcl_ResetResult(interp);
+  return TCL_OK;
+}
+
+int Gosched_SafeUnload(Tcl_Interp *interp, int flags) { return Gosched_Unload(interp, flags); }

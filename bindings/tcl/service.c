@@ -39,6 +39,9 @@ static void *serve(void *arg) {
   (void)arg;
   gs_config cfg = GS_CONFIG_DEFAULT;
   cfg.main_stack_size = 64 << 10;
+  /* This thread does not end with a green thread that is locked to it, and what a library left in
+   * it would meet the next one of gosched::os_thread. */
+  cfg.flags = GS_RUN_LOCK_MAIN;
   int e = gs_run(&cfg, wait_for_stop, NULL, NULL);
   if (e != GS_OK) {
     pthread_mutex_lock(&mutex);
@@ -92,8 +95,10 @@ static int start(void) {
   return GS_OK;
 }
 
-int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg) {
-  int e = gs_go(fn, arg);
+int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg, gs_handle **handle) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  opts.name = "tcl";
+  int e = gs_go_opts(&opts, fn, arg, handle);
   if (e == GS_OK) return TCL_OK;
   const char *text = gs_error_detail();
   if (e == GS_EPERM) { /* nothing runs yet */
@@ -101,7 +106,7 @@ int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg) {
     e = start();
     text = failure_text;
     pthread_mutex_unlock(&mutex);
-    if (e == GS_OK || e == GS_EBUSY) e = gs_go(fn, arg);
+    if (e == GS_OK || e == GS_EBUSY) e = gs_go_opts(&opts, fn, arg, handle);
   }
   if (e == GS_OK) return TCL_OK;
   return gst_error(interp,

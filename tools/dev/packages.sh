@@ -36,6 +36,9 @@ test     patch          cmd:patch
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
+test     tk             cmd:wish
+test     xvfb           cmd:Xvfb
+test     xdotool        cmd:xdotool
 git      git            cmd:git
 cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
 cross    g++-aarch64-linux-gnu   cmd:aarch64-linux-gnu-g++
