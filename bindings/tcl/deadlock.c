@@ -25,7 +25,7 @@ static bool events_may_come(Tcl_Interp *interp) {
       " [llength [package provide Thread]] || [llength [interp children]]} {return 1}\n"
       "foreach c [chan names] {if {[string match sock* $c]} {return 1}\n"
       "foreach e {readable writable} {if {![catch {fileevent $c $e} s] && $s ne {}} {return 1}}}\n"
-      "return [expr {[llength [trace info command ::exit]] > 0}]}}";
+      "return 0}}";
   Tcl_InterpState saved = Tcl_SaveInterpState(interp, TCL_OK);
   int may = 1;
   if (Tcl_EvalEx(interp, script, -1, TCL_EVAL_GLOBAL) == TCL_OK)
@@ -41,7 +41,7 @@ bool gst_deadlock_look(gst_waiter *w) {
     if (!s->interp || !s->deadlocks || s->under_way || s->callbacks) return false;
   for (gst_waiter *other = home->waiters; other; other = other->next) {
     if (other->ready || !for_others(other)) return false;
-    for (struct gst_scope *scope = other->context->scopes; scope;) return false;
+    if (other->context->scopes) return false;
   }
   for (gst_state *s = home->states; s; s = s->next)
     if (Tcl_InterpDeleted(s->interp) || events_may_come(s->interp)) return false;
