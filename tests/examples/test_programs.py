@@ -53,6 +53,13 @@ def test_hello_tcl(run: Run, root: Path, build: Path) -> None:
     assert 0.19 <= seconds(run([tclsh, root / "examples/hello.tcl"]).stdout) < ALL_AT_ONCE
 
 
+def test_embed_tcl_c(run: Run, build: Path) -> None:
+    program = build / "examples/embed_tcl"
+    if not program.exists():
+        pytest.skip(f"{program} was not built (it needs the headers of Tcl 8.6)")
+    assert "100 numbers, their sum is 1050" in run([program]).stdout
+
+
 def test_getaddrinfo_py(run: Run, root: Path) -> None:
     names = ["localhost", "127.0.0.1", "::1", 70 * "x"]  # the last is too long for a label
     done = run([sys.executable, root / "examples/getaddrinfo.py", *names])
