@@ -1,7 +1,14 @@
 /* binding.h: what the files of the Lua binding share.
  *
  *   module.c   the module's table, gosched.run, what belongs to a Lua VM
- *   green.c    green threads: go, join, sleep, yield
+ *   green.h    what the files about green threads share
+ *   green.c    green threads: go, join, cancel
+ *   turn.c     who has the turn, and how one that computes gives it up
+ *   wait.c     operations that park: sleep, yield, timeout
+ *   chan.c, select.c, sync.c, group.c   channels, mutexes, wait groups, task groups
+ *   deadlock.c, inspect.c   Deadlock, dump, trace
+ *   coroutine.c   which coroutine of a green thread runs
+ *   io.c       descriptors, OS threads, blocking C functions
  *   ffi.c      gosched.ffi: libraries, and calling their functions
  *   convert.c  Lua values to C and back
  *
@@ -24,14 +31,20 @@
 #include "gosched_domain.h"
 #include "gosched_ffi.h"
 
+struct turn;
+struct green;
+
 /* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
 typedef struct vm {
-  gs_domain *domain; /* NULL until the first gosched.run */
+  struct turn *turn;   /* its domain, and who has the turn */
+  struct green *main;  /* of the gosched.run under way; on run's C stack */
+  struct green *greens; /* those that run, the main one not among them */
+  bool ending;         /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */
   uint64_t
       finalizer;   /* the green thread that is in a foreign call from a __gc metamethod; 0: none */
-  int saved_errno; /* of the main green thread, and of calls outside gosched.run */
+  int saved_errno; /* of calls outside gosched.run */
 } vm;
 
 static inline vm *gsl_vm(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
@@ -46,12 +59,12 @@ void gsl_check_may_wait(lua_State *L, vm *v, const char *what);
 /* Around every foreign call, in which others get the turn: remembers whose __gc metamethod made it.
  * gsl_back takes what gsl_away returned: whether one did. */
 bool gsl_away(lua_State *L, vm *v);
-static inline void gsl_back(vm *v, bool in_finalizer) {
-  if (in_finalizer) v->finalizer = 0;
-}
+void gsl_back(vm *v, bool in_finalizer);
 
 /* green.c */
 void gsl_open_green(lua_State *L, int module, int vm_index);
+/* Whether a finalizer (a __gc metamethod) of this green thread runs. */
+bool gsl_in_finalizer(lua_State *L, const vm *v);
 /* Message handler: a string gets a traceback, other values stay as they are. */
 int gsl_traceback(lua_State *L);
 /* Where the errno of the calling green thread is kept. */
