@@ -36,10 +36,10 @@ struct green;
 
 /* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
 typedef struct vm {
-  struct turn *turn;   /* its domain, and who has the turn */
-  struct green *main;  /* of the gosched.run under way; on run's C stack */
+  struct turn *turn;    /* its domain, and who has the turn */
+  struct green *main;   /* of the gosched.run under way; on run's C stack */
   struct green *greens; /* those that run, the main one not among them */
-  bool ending;         /* the main one's function has returned */
+  bool ending;          /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */
   uint64_t

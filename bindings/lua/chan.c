@@ -207,9 +207,9 @@ void gsl_open_chan(lua_State *L, int module, int vm_index) {
                                   {"__len", l_len},
                                   {"__close", l_chan_close},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"send", l_send},         {"recv", l_recv}, {"iter", l_iter},
-                                     {"close", l_chan_close},  {"len", l_len},   {"cap", l_cap},
-                                     {"closed", l_closed},     {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"send", l_send},        {"recv", l_recv}, {"iter", l_iter},
+                                     {"close", l_chan_close}, {"len", l_len},   {"cap", l_cap},
+                                     {"closed", l_closed},    {NULL, NULL}};
   gsl_new_class(L, vm_index, GSL_CHAN, meta, methods);
   gsl_add_functions(L, module, vm_index, functions);
 }

@@ -24,23 +24,23 @@ typedef struct hook {
 typedef struct green {
   int saved_errno; /* of its last foreign call; the first field: gs_gdata's word points to it */
   outcome outcome;
-  lua_State *L;         /* its own; held by the uservalue */
-  lua_State *at;        /* the innermost coroutine that it runs; L outside of coroutines */
-  gs_handle *handle;    /* NULL: it never started, or is the main one of gs_run */
-  uint64_t id;          /* its goid, 0 before it runs */
-  const char *where;    /* the operation that it waits in; NULL: none */
-  int64_t deadline;     /* of the innermost gosched.timeout around it; GS_FOREVER */
-  struct group *member_of;        /* the task group that started it; NULL: none */
-  struct green *next, *prev;      /* in the VM's list while it runs */
-  int nresults;                   /* once it has ended: how many, from index 2 on */
-  unsigned cancels;               /* reasons to be cancelled that have not been taken back */
+  lua_State *L;              /* its own; held by the uservalue */
+  lua_State *at;             /* the innermost coroutine that it runs; L outside of coroutines */
+  gs_handle *handle;         /* NULL: it never started, or is the main one of gs_run */
+  uint64_t id;               /* its goid, 0 before it runs */
+  const char *where;         /* the operation that it waits in; NULL: none */
+  int64_t deadline;          /* of the innermost gosched.timeout around it; GS_FOREVER */
+  struct group *member_of;   /* the task group that started it; NULL: none */
+  struct green *next, *prev; /* in the VM's list while it runs */
+  int nresults;              /* once it has ended: how many, from index 2 on */
+  unsigned cancels;          /* reasons to be cancelled that have not been taken back */
   vm *vm;
-  struct turn *turn;              /* the VM's */
-  hook aside;                     /* put aside for the one of turn.c; its signal handler, and that hook */
-  bool asked_to_end;              /* by g:cancel() */
-  bool joined;                    /* somebody got its error */
-  bool deadlocked;                /* a main one that has to raise the deadlock */
-  char name[32];                  /* "file.lua:12" */
+  struct turn *turn; /* the VM's */
+  hook aside;        /* put aside for the one of turn.c; its signal handler, and that hook */
+  bool asked_to_end; /* by g:cancel() */
+  bool joined;       /* somebody got its error */
+  bool deadlocked;   /* a main one that has to raise the deadlock */
+  char name[32];     /* "file.lua:12" */
 } green;
 
 /* ---- turn.c ---------------------------------------------------------------------------------- */
@@ -48,14 +48,14 @@ typedef struct green {
 /* A domain and who has its turn.  Never freed: the domain and sysmon keep its address.  The VM that
  * uses it gives it back when it is closed. */
 typedef struct turn {
-  gs_domain *domain;         /* NULL until the first gosched.run that uses it */
-  struct turn *next;         /* all of them; write-once */
-  struct turn *spare;        /* those without a VM; under the mutex of turn.c */
-  pid_t _Atomic tid;         /* the thread that had the turn last; who has the turn */
-  green *_Atomic inside;     /* who runs Lua right now; NULL: the scheduler or C does; the same */
-  int _Atomic asked;         /* sysmon wants the turn for others; sysmon sets, the rest clear it */
-  bool _Atomic left_alone;   /* gosched.preempt(false); who has the turn */
-  int64_t since, cpu;        /* the stretch that sysmon looks at, and its CPU time; sysmon */
+  gs_domain *domain;       /* NULL until the first gosched.run that uses it */
+  struct turn *next;       /* all of them; write-once */
+  struct turn *spare;      /* those without a VM; under the mutex of turn.c */
+  pid_t _Atomic tid;       /* the thread that had the turn last; who has the turn */
+  green *_Atomic inside;   /* who runs Lua right now; NULL: the scheduler or C does; the same */
+  int _Atomic asked;       /* sysmon wants the turn for others; sysmon sets, the rest clear it */
+  bool _Atomic left_alone; /* gosched.preempt(false); who has the turn */
+  int64_t since, cpu;      /* the stretch that sysmon looks at, and its CPU time; sysmon */
 } turn;
 
 turn *gsl_turn_new(void); /* NULL: out of memory */

@@ -16,18 +16,15 @@ static const struct metric {
   const char *name;
   size_t offset;
 } metrics[] = {
-    METRIC(gs_live),       METRIC(threads),         METRIC(threads_idle),
-    METRIC(incgo),         METRIC(procs),           METRIC(procs_idle),
-    METRIC(gs_created),    METRIC(threads_created), METRIC(threads_max),
-    METRIC(cgocalls),      METRIC(exits_fast),      METRIC(exits_idle_p),
-    METRIC(exits_slow),    METRIC(retakes),         METRIC(retakes_user),
-    METRIC(retakes_failed), METRIC(handoffs),       METRIC(handoffs_entry),
-    METRIC(steals),        METRIC(switches),        METRIC(parks),
-    METRIC(sysmon_ticks),  METRIC(sysmon_pokes),    METRIC(barriers),
-    METRIC(stacks_mapped), METRIC(thread_limit_hits), METRIC(io_waiters),
-    METRIC(polls),         METRIC(extra_ms),        METRIC(threads_pless),
-    METRIC(hogs),          METRIC(hogs_kept),       METRIC(threads_ended),
-    METRIC(detached),      METRIC(detached_now),
+    METRIC(gs_live),       METRIC(threads),           METRIC(threads_idle), METRIC(incgo),
+    METRIC(procs),         METRIC(procs_idle),        METRIC(gs_created),   METRIC(threads_created),
+    METRIC(threads_max),   METRIC(cgocalls),          METRIC(exits_fast),   METRIC(exits_idle_p),
+    METRIC(exits_slow),    METRIC(retakes),           METRIC(retakes_user), METRIC(retakes_failed),
+    METRIC(handoffs),      METRIC(handoffs_entry),    METRIC(steals),       METRIC(switches),
+    METRIC(parks),         METRIC(sysmon_ticks),      METRIC(sysmon_pokes), METRIC(barriers),
+    METRIC(stacks_mapped), METRIC(thread_limit_hits), METRIC(io_waiters),   METRIC(polls),
+    METRIC(extra_ms),      METRIC(threads_pless),     METRIC(hogs),         METRIC(hogs_kept),
+    METRIC(threads_ended), METRIC(detached),          METRIC(detached_now),
 };
 
 /* gosched.stats(): the fields of gs_metrics by name. */

@@ -39,7 +39,9 @@ int gsl_fail(lua_State *L, int code, const char *what) {
     vm *v = gsl_vm(L);
     gsl_push_report(L, v);
     gsl_self(v)->where = NULL;
-    return luaL_error(L, "%s: all green threads are asleep, and nothing can wake any of them (a deadlock)\n%s", what, lua_tostring(L, -1));
+    return luaL_error(
+        L, "%s: all green threads are asleep, and nothing can wake any of them (a deadlock)\n%s",
+        what, lua_tostring(L, -1));
   }
   if (code == GS_EPERM) return luaL_error(L, "%s: call it inside gosched.run", what);
   return luaL_error(L, "%s: %s", what, gs_strerror(code));
@@ -157,8 +159,7 @@ static int l_run(lua_State *L) {
   vm *v = gsl_vm(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
   check_may_run(L, v);
-  if (gsl_turn_domain(v->turn) != GS_OK)
-    return luaL_error(L, "gosched.run: %s", gs_error_detail());
+  if (gsl_turn_domain(v->turn) != GS_OK) return luaL_error(L, "gosched.run: %s", gs_error_detail());
   run r = {.v = v, .L = L, .nargs = lua_gettop(L) - 1, .status = LUA_OK};
   r.main.L = r.main.at = L;
   r.main.vm = v;

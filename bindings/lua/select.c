@@ -19,8 +19,8 @@ typedef struct few {
 } few;
 
 static int bad_case(lua_State *L, int i, const char *why) {
-  return luaL_error(L, "gosched.select: case %d %s; {ch, \"recv\"} or {ch, \"send\", value} is expected",
-                    i, why);
+  return luaL_error(
+      L, "gosched.select: case %d %s; {ch, \"recv\"} or {ch, \"send\", value} is expected", i, why);
 }
 
 /* The case on top of the stack; leaves its channel, and what it sends, in its place. */

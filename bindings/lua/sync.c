@@ -106,9 +106,7 @@ static int l_add(lua_State *L) {
 }
 
 /* wg:done(): one less */
-static int l_done(lua_State *L) {
-  return count(L, luaL_checkudata(L, 1, GROUP), -1, "wg:done");
-}
+static int l_done(lua_State *L) { return count(L, luaL_checkudata(L, 1, GROUP), -1, "wg:done"); }
 
 /* wg:wait(timeout?): true when none is left, or false and "timeout" */
 static int l_wait(lua_State *L) {
