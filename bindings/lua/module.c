@@ -227,6 +227,7 @@ int luaopen_gosched(lua_State *L) {
   gsl_open_sync(L, 2, 1);
   gsl_open_group(L, 2, 1);
   gsl_open_inspect(L, 2, 1);
+  gsl_open_io(L, 2, 1);
   gsl_open_coroutine(L, 1);
   gsl_open_ffi(L, 1);
   lua_setfield(L, 2, "ffi");
