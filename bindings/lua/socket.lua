@@ -110,10 +110,10 @@ function Tcp:accept()
 end
 
 function Tcp:send(data, from, to)
-  local till, sent, err, last = limit(self), nil, nil, nil
+  local till = limit(self)
   from = from or 1
   while true do
-    sent, err, last = self.raw:send(data, from, to or -1)
+    local sent, err, last = self.raw:send(data, from, to or -1)
     if sent then return sent end
     if err ~= "timeout" or not ready(self, "w", till) then return nil, err, last end
     from = last + 1
@@ -121,9 +121,9 @@ function Tcp:send(data, from, to)
 end
 
 function Tcp:receive(pattern, prefix)
-  local till, data, err, part = limit(self), nil, nil, nil
+  local till = limit(self)
   while true do
-    data, err, part = self.raw:receive(pattern or "*l", prefix or "")
+    local data, err, part = self.raw:receive(pattern or "*l", prefix or "")
     if data then return data end
     -- A number means: up to so many, prefix and all; what there is stays ours.
     if err ~= "timeout" or not ready(self, "r", till) then return nil, err, part end
