@@ -12,10 +12,10 @@
 
 #include "green.h"
 
-int *gsl_errno(vm *v) {
+gsl_local *gsl_local_of(vm *v) {
   void **slot = gs_gdata();
-  green *g = slot ? *slot : NULL;
-  return g ? &g->saved_errno : &v->saved_errno;
+  gsl_local *local = slot ? *slot : NULL;
+  return local ? local : &v->local;
 }
 
 int gsl_traceback(lua_State *L) {

@@ -22,7 +22,7 @@ typedef struct hook {
 
 /* A green thread of a VM, also the main one.  Everything is written with the turn. */
 typedef struct green {
-  int saved_errno; /* of its last foreign call; the first field: gs_gdata's word points to it */
+  gsl_local local; /* the first field: gs_gdata's word points to it */
   outcome outcome;
   lua_State *L;              /* its own; held by the uservalue */
   lua_State *at;             /* the innermost coroutine that it runs; L outside of coroutines */

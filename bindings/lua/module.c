@@ -16,6 +16,8 @@ const char gsl_cancelled, gsl_timeout;
 
 static int close_vm(lua_State *L) {
   vm *v = lua_touserdata(L, 1);
+  if (v->gate) gsl_gate_close(v->gate);
+  v->gate = NULL;
   gs_ffi_free(v->ffi);
   v->ffi = NULL;
   if (v->turn) gsl_turn_free(v->turn);
@@ -94,8 +96,10 @@ static int run_main(void *arg) {
   *gs_gdata() = &r->main;
   v->main = &r->main;
   gsl_turn_enter(v->turn, &r->main);
+  gsl_gate_open(v->gate);
   if (r->main.handle) gsl_deadlock_guest(v, r->main.handle); /* undetected if out of memory */
   r->status = lua_pcall(r->L, r->nargs, LUA_MULTRET, 1);
+  gsl_gate_shut(r->L, v);
   gsl_end_all(r->L, v);
   r->main.outcome = RETURNED;
   if (r->main.handle) gsl_deadlock_guest_left(v);
@@ -205,7 +209,8 @@ static void push_vm(lua_State *L) {
   lua_setmetatable(L, -2);
   v->ffi = gs_ffi_new();
   v->turn = gsl_turn_new();
-  if (!v->ffi || !v->turn) luaL_error(L, "gosched: out of memory");
+  v->gate = gsl_gate_new(L, v);
+  if (!v->ffi || !v->turn || !v->gate) luaL_error(L, "gosched: out of memory");
 }
 
 __attribute__((visibility("default"))) int luaopen_gosched(lua_State *L);
@@ -219,7 +224,6 @@ int luaopen_gosched(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_insert(L, 1); /* the vm at 1 and on top for the functions, the module at 2 */
   luaL_setfuncs(L, functions, 1);
-  gsl_open_convert(L);
   gsl_open_turn(L, 2, 1);
   gsl_open_green(L, 2, 1);
   gsl_open_chan(L, 2, 1);

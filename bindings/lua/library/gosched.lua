@@ -8,7 +8,7 @@
 ---@field cancelled userdata the error value of what waits in a green thread that was cancelled
 ---@field timeout gosched.TimeoutValue the error value of a timeout, and what `g:join(s)` gives; called with seconds it makes one
 ---@field socket table luasocket's functions and objects, waiting in the scheduler's poller (needs luasocket)
----@field ffi table C functions, under the names of LuaJIT's FFI
+---@field ffi gosched.ffi C functions, under the names of LuaJIT's FFI
 local gosched = {}
 
 ---@class gosched.TimeoutValue
