@@ -376,6 +376,25 @@ def python_block_rows() -> list[Row]:
     return rows
 
 
+def lua_ffi_rows() -> list[Row]:
+    """Lua's calls of C, and its access to C data."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_ffi", row)
+
+    def row(name: str, floor: Side | None, *goals: Goal) -> Row:
+        references = (side("cffi-lua", f"cffi.{name}"),)
+        return Row(
+            f"lua.call.{name}", side(OURS, f"gosched.{name}"), floor, references, goals, solo=True
+        )
+
+    return [
+        row("add", side("C module", "module.add"), times(0.6, "cffi-lua")),
+        row("text", None, times(0.6, "cffi-lua")),
+        row("field", None),
+    ]
+
+
 ROWS: list[Row] = [
     *call_rows(),
     *switch_rows(),
@@ -389,6 +408,7 @@ ROWS: list[Row] = [
     *python_beside_rows(),
     *python_block_rows(),
     *tcl_rows(),
+    *lua_ffi_rows(),
 ]
 
 
