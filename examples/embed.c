@@ -1,7 +1,7 @@
 /* embed.c: a program that has a lua_State and a main loop of its own, and lets Lua handlers block.
  *
- * The program reads lines and gives each to a handler in Lua.  The handlers call C that takes 0.2 s;
- * the main loop goes on, and all handlers are done after 0.2 s and a bit.
+ * The program reads lines and gives each to a handler in Lua.  The handlers call C that takes 0.2
+ * s; the main loop goes on, and all handlers are done after 0.2 s and a bit.
  *
  *   cc embed.c $(pkg-config --cflags --libs lua5.4) && seq 100 | ./a.out
  *

@@ -395,6 +395,34 @@ def lua_ffi_rows() -> list[Row]:
     ]
 
 
+def lua_green_rows() -> list[Row]:
+    """Green threads of one Lua state."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_green", row)
+
+    def row(name: str, *references: str, goals: tuple[Goal, ...] = (), solo: bool = True) -> Row:
+        sides = tuple(side(label, f"{label}.{name}") for label in references)
+        return Row(f"lua.{name}", side(OURS, f"gosched.{name}"), None, sides, goals, solo=solo)
+
+    return [
+        row("switch", "coroutine", "cqueues", goals=(times(1.2, "coroutine"),)),
+        row("spawn", "coroutine", "cqueues", goals=(times(2, "coroutine"),)),
+        row("message", "cqueues", goals=(at_most(150),)),
+        row("offload", "luv", goals=(times(0.05, "luv"),)),
+        *(
+            Row(
+                f"lua.block.{n}",
+                side(OURS, f"gosched.block.{n}"),
+                Side("pthreads", "c", f"block.{n}.pthreads"),
+                goals=(),
+                cold=True,
+            )
+            for n in (100, 1000)
+        ),
+    ]
+
+
 ROWS: list[Row] = [
     *call_rows(),
     *switch_rows(),
@@ -409,6 +437,7 @@ ROWS: list[Row] = [
     *python_block_rows(),
     *tcl_rows(),
     *lua_ffi_rows(),
+    *lua_green_rows(),
 ]
 
 

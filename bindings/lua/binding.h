@@ -47,6 +47,7 @@ typedef struct vm {
   struct turn *turn;    /* its domain, and who has the turn */
   struct green *main;   /* of the gosched.run under way; on run's C stack */
   struct green *greens; /* those that run, the main one not among them */
+  unsigned changes;     /* of that list */
   bool ending;          /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */

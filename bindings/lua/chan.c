@@ -70,7 +70,7 @@ static int l_send(lua_State *L) {
   gsl_check_may_wait(L, gsl_vm(L), "ch:send");
   if (!gsl_self(gsl_vm(L))) return gsl_fail(L, GS_EPERM, "ch:send");
   item it = gsl_pack(L, 1, 2);
-  int code = gs_chan_try_send(c->ch, &it);
+  int code = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_try_send(c->ch, &it));
   if (code == GS_EWOULDBLOCK) {
     green *g = gsl_self(gsl_vm(L));
     if (!g->handle && g->cancels) {
@@ -96,7 +96,7 @@ static int l_send(lua_State *L) {
 static int receive(lua_State *L, chan *c, int64_t deadline, item *it) {
   op o;
   gsl_check_may_wait(L, gsl_vm(L), "ch:recv");
-  int code = gs_chan_try_recv(c->ch, it);
+  int code = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_try_recv(c->ch, it));
   if (code != GS_EWOULDBLOCK) return code;
   gsl_begin(L, &o, "ch:recv", deadline);
   do code = gs_chan_recv(c->ch, it, o.deadline);
@@ -148,7 +148,8 @@ static int l_iter(lua_State *L) {
 /* ch:close(): no more is sent; what is buffered can still be received.  Closing twice is nothing.
  */
 static int l_chan_close(lua_State *L) {
-  gs_chan_close(gsl_check_chan(L, 1)->ch);
+  chan *c = gsl_check_chan(L, 1);
+  GSL_OUTSIDE(L, gsl_vm(L), gs_chan_close(c->ch));
   return 0;
 }
 
@@ -182,7 +183,7 @@ static int l_chan(lua_State *L) {
   luaL_setmetatable(L, GSL_CHAN);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
-  int e = gs_chan_new(sizeof(item), (size_t)cap, &c->ch);
+  int e = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_new(sizeof(item), (size_t)cap, &c->ch));
   return e == GS_OK ? 1 : gsl_fail(L, e, "gosched.chan");
 }
 
@@ -195,8 +196,9 @@ static int l_chan_tostring(lua_State *L) {
 
 static int l_chan_gc(lua_State *L) {
   chan *c = gsl_check_chan(L, 1);
-  if (c->ch) gs_chan_free(c->ch);
+  gs_chan *ch = c->ch;
   c->ch = NULL;
+  if (ch) GSL_OUTSIDE(L, gsl_vm(L), gs_chan_free(ch));
   return 0;
 }
 

@@ -41,9 +41,11 @@ static void enlist(vm *v, green *g) {
   g->prev = NULL;
   if (g->next) g->next->prev = g;
   v->greens = g;
+  v->changes++;
 }
 
 static void delist(vm *v, green *g) {
+  v->changes++;
   if (g->prev)
     g->prev->next = g->next;
   else
@@ -64,6 +66,7 @@ static void live(void *arg) {
   lua_State *L = g->L;
   vm *v = g->vm;
   *gs_gdata() = g;
+  g->id = gs_self();
   gsl_turn_enter(v->turn, g);
   int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1);
   g->outcome = status == LUA_OK ? RETURNED : is_cancelled_value(L, -1) ? CANCELLED : RAISED;
@@ -111,7 +114,7 @@ static green *prepare(lua_State *L, vm *v, int f) {
   return g;
 }
 
-green *gsl_go(lua_State *L, vm *v, int f, const char *what) {
+green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
   luaL_checktype(L, f, LUA_TFUNCTION);
   if (!v->main || !gsl_self(v)) gsl_fail(L, GS_EPERM, what);
   green *g = prepare(L, v, f);
@@ -121,13 +124,19 @@ green *gsl_go(lua_State *L, vm *v, int f, const char *what) {
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
   opts.name = g->name;
   opts.domain = v->turn->domain;
-  int e = gs_go_opts(&opts, live, g, &g->handle);
+  if (of) {
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 2);
+    g->member_of = of;
+  }
+  enlist(v, g);
+  int e = GSL_OUTSIDE(L, v, gs_go_opts(&opts, live, g, &g->handle));
   if (e == GS_OK) {
     g->id = gs_handle_id(g->handle);
-    enlist(v, g);
     if (v->ending) gsl_cancel(v, g);
     return g;
   }
+  delist(v, g);
   unanchor(L, g);
   g->outcome = CANCELLED;
   luaL_error(L, "%s: %s", what, gs_error_detail());
@@ -136,7 +145,7 @@ green *gsl_go(lua_State *L, vm *v, int f, const char *what) {
 
 /* gosched.go(f, …): starts f(…) as a green thread. */
 static int l_go(lua_State *L) {
-  gsl_go(L, gsl_vm(L), 1, "gosched.go");
+  gsl_go(L, gsl_vm(L), 1, NULL, "gosched.go");
   return 1;
 }
 
@@ -187,20 +196,21 @@ void gsl_cancel(vm *v, green *g) {
   if (g->outcome != RUNS) return;
   g->cancels++;
   if (g->handle)
-    gs_cancel(g->handle);
+    GSL_OUTSIDE(g->L, v, gs_cancel(g->handle));
   else if (g == v->main)
     gs_notify();
 }
 
 void gsl_uncancel(green *g) {
-  if (g->cancels && --g->cancels == 0) gs_uncancel();
+  if (g->cancels && --g->cancels == 0) GSL_OUTSIDE(g->L, g->vm, (gs_uncancel(), 0));
 }
 
 /* g:cancel(): what it waits in raises gosched.cancelled. */
 static int l_cancel(lua_State *L) {
   green *g = gsl_check_green(L, 1);
-  if (!g->asked_to_end) gsl_cancel(gsl_vm(L), g);
+  bool first = !g->asked_to_end;
   g->asked_to_end = true;
+  if (first) gsl_cancel(gsl_vm(L), g);
   return 0;
 }
 
@@ -221,9 +231,21 @@ static int l_close(lua_State *L) {
   return 0;
 }
 
+/* The list may change whenever one is cancelled: then it is gone through again. */
+void gsl_cancel_all(vm *v, const struct group *of) {
+  for (green *g = v->greens, *next; g; g = next) {
+    unsigned before = v->changes;
+    next = g->next;
+    if ((of && g->member_of != of) || g->asked_to_end) continue;
+    g->asked_to_end = true;
+    gsl_cancel(v, g);
+    if (v->changes != before) next = v->greens;
+  }
+}
+
 void gsl_end_all(lua_State *L, vm *v) {
   v->ending = true;
-  for (green *g = v->greens; g; g = g->next) gsl_cancel(v, g);
+  gsl_cancel_all(v, NULL);
   while (v->greens) {
     green *g = v->greens;
     lua_rawgetp(L, LUA_REGISTRYINDEX, g); /* it must not be collected before gs_join is back */
@@ -277,8 +299,9 @@ static int l_gc(lua_State *L) {
     fprintf(stderr, "gosched: green thread %llu (%s) ended with an error that nobody joined: %s\n",
             (unsigned long long)g->id, g->name, text ? text : luaL_typename(g->L, -1));
   }
-  if (g->handle) gs_handle_release(g->handle);
+  gs_handle *h = g->handle;
   g->handle = NULL;
+  if (h) GSL_OUTSIDE(L, gsl_vm(L), (gs_handle_release(h), 0));
   return 0;
 }
 

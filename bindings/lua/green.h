@@ -81,6 +81,16 @@ static inline void gsl_turn_enter(turn *t, green *g) {
   atomic_store_explicit(&t->inside, g, memory_order_release);
 }
 
+/* A call of the scheduler that does not wait.  It may be the end of a slice all the same: others
+ * get the turn, and this green thread comes back on another thread. */
+#define GSL_OUTSIDE(L, v, expr)        \
+  __extension__({                      \
+    bool finalizing_ = gsl_away(L, v); \
+    __typeof__(expr) result_ = (expr); \
+    gsl_back(v, finalizing_);          \
+    result_;                           \
+  })
+
 /* The green thread of this VM that runs here; NULL: none. */
 green *gsl_self(vm *v);
 
@@ -123,13 +133,15 @@ void gsl_open_wait(lua_State *L, int module, int vm_index);
 
 green *gsl_check_green(lua_State *L, int index);
 /* Starts the function at index f with the arguments after it as a green thread, whose value is
- * pushed. */
-green *gsl_go(lua_State *L, vm *v, int f, const char *what);
+ * pushed; of the group at index 1, or of none.  It may have ended when this returns. */
+green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what);
 /* Pushes the results, or raises the error, of one that has ended. */
 int gsl_outcome(lua_State *L, green *g);
 void gsl_cancel(vm *v, green *g);
 /* Takes one reason back; g is the one that runs. */
 void gsl_uncancel(green *g);
+/* Cancels those of the group, NULL: all but the main one. */
+void gsl_cancel_all(vm *v, const struct group *of);
 /* Cancels all green threads of the VM but the one that runs, and waits for them. */
 void gsl_end_all(lua_State *L, vm *v);
 

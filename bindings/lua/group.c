@@ -34,14 +34,6 @@ static int l_taskgroup(lua_State *L) {
   return 1;
 }
 
-static void cancel_members(vm *v, const group *tg) {
-  for (green *g = v->greens; g; g = g->next)
-    if (g->member_of == tg && !g->asked_to_end) {
-      g->asked_to_end = true;
-      gsl_cancel(v, g);
-    }
-}
-
 /* The owner, if it has not ended. */
 static green *owner_of(const vm *v, const group *tg) {
   if (v->main == tg->owner && v->main->id == tg->owner_id) return v->main;
@@ -60,7 +52,7 @@ void gsl_group_left(vm *v, group *tg, green *g) {
   lua_insert(g->L, -2);
   lua_setiuservalue(g->L, -2, 1);
   lua_pop(g->L, 1);
-  cancel_members(v, tg);
+  gsl_cancel_all(v, tg);
   green *owner = tg->open ? owner_of(v, tg) : NULL;
   if (!owner) return;
   tg->told_owner = true;
@@ -73,20 +65,14 @@ static int l_group_go(lua_State *L) {
   vm *v = gsl_vm(L);
   if (!tg->open) return luaL_error(L, "tg:go: the group is closed");
   luaL_checktype(L, 2, LUA_TFUNCTION);
-  green *g = gsl_go(L, v, 2, "tg:go");
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, 2);
-  g->member_of = tg; /* it has not run yet: the turn is here */
-  if (tg->first) {
-    g->asked_to_end = true;
-    gsl_cancel(v, g);
-  }
+  gsl_go(L, v, 2, tg, "tg:go");
+  if (tg->first) gsl_cancel_all(v, tg);
   return 1;
 }
 
 /* tg:cancel(): its members are cancelled */
 static int l_group_cancel(lua_State *L) {
-  cancel_members(gsl_vm(L), luaL_checkudata(L, 1, TASKGROUP));
+  gsl_cancel_all(gsl_vm(L), luaL_checkudata(L, 1, TASKGROUP));
   return 0;
 }
 
@@ -127,7 +113,7 @@ static int l_group_wait(lua_State *L) {
   gsl_check_may_wait(L, v, "tg:wait");
   green *self = gsl_self(v);
   if (!self) return gsl_fail(L, GS_EPERM, "tg:wait");
-  if (failing) cancel_members(v, tg);
+  if (failing) gsl_cancel_all(v, tg);
   luaL_checkstack(L, 8, "tg:wait");
   if (!failing && !tg->first && any_member(v, tg)) {
     if (!self->handle && self->cancels)
@@ -136,7 +122,7 @@ static int l_group_wait(lua_State *L) {
       code = wait_for_members(L, v, tg, false);
   }
   if (code == GSL_DEADLOCK) return gsl_fail(L, code, "tg:wait");
-  if (code != GS_OK) cancel_members(v, tg);
+  if (code != GS_OK) gsl_cancel_all(v, tg);
   int late = wait_for_members(L, v, tg, true);
   tg->open = false;
   if (tg->told_owner && self->id == tg->owner_id) gsl_uncancel(self);

@@ -30,7 +30,7 @@ static const struct metric {
 /* gosched.stats(): the fields of gs_metrics by name. */
 static int l_stats(lua_State *L) {
   gs_metrics m = {.size = sizeof(m)};
-  gs_read_metrics(&m);
+  GSL_OUTSIDE(L, gsl_vm(L), gs_read_metrics(&m));
   lua_createtable(L, 0, sizeof(metrics) / sizeof(metrics[0]));
   for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
     uint64_t value;
@@ -82,7 +82,7 @@ static int l_dump(lua_State *L) {
     f = s->f;
   }
   fflush(f);
-  gs_dump(fileno(f));
+  GSL_OUTSIDE(L, gsl_vm(L), (gs_dump(fileno(f)), 0));
   lua_settop(L, 1);
   gsl_push_report(L, gsl_vm(L));
   size_t n;
@@ -100,7 +100,7 @@ static int l_trace(lua_State *L) {
   bool *on = lua_newuserdatauv(L, sizeof(*on), 0);
   *on = false;
   luaL_setmetatable(L, TRACE);
-  int e = gs_trace_start(path);
+  int e = GSL_OUTSIDE(L, gsl_vm(L), gs_trace_start(path));
   if (e == GS_EBUSY) return luaL_error(L, "gosched.trace: a trace is being recorded already");
   if (e != GS_OK) return gsl_fail(L, e, "gosched.trace");
   *on = true;
@@ -111,7 +111,7 @@ static int l_trace_stop(lua_State *L) {
   bool *on = luaL_checkudata(L, 1, TRACE);
   if (!*on) return 0;
   *on = false;
-  int e = gs_trace_stop();
+  int e = GSL_OUTSIDE(L, gsl_vm(L), gs_trace_stop());
   if (e == GS_ESYS)
     return luaL_error(L, "gosched.trace: the file cannot be written: %s", strerror(errno));
   return e == GS_OK ? 0 : gsl_fail(L, e, "gosched.trace");

@@ -48,8 +48,7 @@ static int check_events(lua_State *L, int index) {
                : strcmp(s, "rw") == 0 || strcmp(s, "wr") == 0 ? GS_READ | GS_WRITE
                                                               : 0;
   if (!events)
-    luaL_argerror(L, index,
-                  lua_pushfstring(L, "\"r\", \"w\" or \"rw\" expected, got \"%s\"", s));
+    luaL_argerror(L, index, lua_pushfstring(L, "\"r\", \"w\" or \"rw\" expected, got \"%s\"", s));
   return events;
 }
 
@@ -160,7 +159,8 @@ static const char *copy(lua_State *to, lua_State *from, int index, int depth) {
     case LUA_TTABLE: break;
     default: return luaL_typename(from, index);
   }
-  if (depth == 0 || !lua_checkstack(to, 4) || !lua_checkstack(from, 4)) return "deeply nested table";
+  if (depth == 0 || !lua_checkstack(to, 4) || !lua_checkstack(from, 4))
+    return "deeply nested table";
   lua_newtable(to);
   lua_pushnil(from);
   while (lua_next(from, index)) {

@@ -98,7 +98,7 @@ static int l_select(lua_State *L) {
   for (int i = 0; i < n; i++)
     if (cases[i].op == GS_SEND) items[i] = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
   size_t chosen = 0;
-  int code = gs_try_select(cases, (size_t)n, &chosen);
+  int code = GSL_OUTSIDE(L, v, gs_try_select(cases, (size_t)n, &chosen));
   if (code == GS_EWOULDBLOCK) {
     green *g = gsl_self(v);
     op o;

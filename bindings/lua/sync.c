@@ -34,7 +34,7 @@ static int l_lock(lua_State *L) {
   green *g = gsl_self(gsl_vm(L));
   if (!g) return gsl_fail(L, GS_EPERM, "m:lock");
   if (m->owner == g->id) return luaL_error(L, "m:lock: this green thread holds it already");
-  if ((code = gs_mutex_try_lock(&m->m)) == GS_EWOULDBLOCK) {
+  if ((code = GSL_OUTSIDE(L, gsl_vm(L), gs_mutex_try_lock(&m->m))) == GS_EWOULDBLOCK) {
     gsl_begin(L, &o, "m:lock", deadline);
     do code = gs_mutex_lock(&m->m, o.deadline);
     while (gsl_again(L, &o, &code));
@@ -56,7 +56,7 @@ static int l_trylock(lua_State *L) {
   green *g = gsl_self(gsl_vm(L));
   if (!g) return gsl_fail(L, GS_EPERM, "m:trylock");
   lua_settop(L, 1);
-  if (gs_mutex_try_lock(&m->m) == GS_OK)
+  if (GSL_OUTSIDE(L, gsl_vm(L), gs_mutex_try_lock(&m->m)) == GS_OK)
     m->owner = g->id;
   else
     lua_pushnil(L);
@@ -69,9 +69,7 @@ static int l_unlock(lua_State *L) {
   vm *v = gsl_vm(L);
   if (!m->owner) return luaL_error(L, "m:unlock: it is not locked");
   m->owner = 0;
-  green *g = gsl_turn_leave(v->turn); /* it may yield */
-  int code = gs_mutex_unlock(&m->m);
-  if (g) gsl_turn_enter(v->turn, g);
+  int code = GSL_OUTSIDE(L, v, gs_mutex_unlock(&m->m));
   return code == GS_OK ? 0 : gsl_fail(L, code, "m:unlock");
 }
 
@@ -92,7 +90,8 @@ static int l_waitgroup(lua_State *L) {
 }
 
 static int count(lua_State *L, gs_waitgroup *w, lua_Integer n, const char *what) {
-  int code = n < -1000000 || n > 1000000 ? GS_EINVAL : gs_waitgroup_add(w, (int)n);
+  int code = n < -1000000 || n > 1000000 ? GS_EINVAL
+                                         : GSL_OUTSIDE(L, gsl_vm(L), gs_waitgroup_add(w, (int)n));
   if (code == GS_OK) return 0;
   if (code == GS_EINVAL)
     return luaL_error(L, "%s: counting by %I would make the count negative, or too large", what,

@@ -36,8 +36,9 @@
 #include "green.h"
 
 #define SLICE_NS ((int64_t)10000000)
-#define WORKED_NS ((int64_t)2000000) /* of the slice; a busy machine gives a thread less than all \
-                                      */
+#define WORKED_NS                                                                 \
+  ((int64_t)2000000) /* of the slice; a busy machine gives a thread less than all \
+                      */
 #define GREEN_STACK ((size_t)1 << 20)
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

@@ -93,13 +93,13 @@ int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what) {
       break;
     }
   }
+  if (self->cancels && self->handle && !self->deadlocked) gs_cancel(self->handle);
   gsl_turn_enter(v->turn, self);
   if (self->deadlocked) {
     gsl_uncancel(self);
     self->deadlocked = false;
     code = GS_EDEADLOCK;
   }
-  if (self->cancels && self->handle) gs_cancel(self->handle);
   if (code == GS_EDEADLOCK) return GSL_DEADLOCK;
   self->where = NULL;
   return code;

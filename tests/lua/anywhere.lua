@@ -237,6 +237,35 @@ check.case("ten thousand at once", function()
   end)
 end)
 
+check.case("a slice ends inside of operations that do not wait", function()
+  gosched.run(function()
+    local over, n = false, 0
+    local others = {}
+    for i = 1, 3 do
+      others[i] = gosched.go(function() while not over do gosched.yield() end end)
+    end
+    local ch, m, begun = gosched.chan(64), gosched.mutex(), os.clock()
+    local group <close> = gosched.taskgroup()
+    local function nothing() n = n + 1 end
+    local spawned = 0
+    while os.clock() - begun < 0.3 do
+      for i = 1, 64 do
+        ch:send {i}
+        m:lock()
+        if i % 2 == 0 then gosched.go(nothing) else group:go(nothing) end
+        spawned = spawned + 1
+        m:unlock()
+      end
+      for i = 1, 64 do check.equal(ch:recv()[1], i) end
+      if spawned % 1024 == 0 then gosched.yield() end
+    end
+    group:wait()
+    while n < spawned do gosched.yield() end
+    over = true
+    for i = 1, 3 do others[i]:join() end
+  end)
+end)
+
 check.case("errors in every place, cancelled in the middle", function()
   gosched.run(function()
     local gs = {}
