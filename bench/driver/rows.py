@@ -414,8 +414,8 @@ def lua_green_rows() -> list[Row]:
             Row(
                 f"lua.block.{n}",
                 side(OURS, f"gosched.block.{n}"),
-                Side("pthreads", "c", f"block.{n}.pthreads"),
-                goals=(),
+                floor("pthreads", f"floor.block.{n}"),
+                goals=(times(1.1, "pthreads"),),
                 cold=True,
             )
             for n in (100, 1000)

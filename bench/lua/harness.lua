@@ -45,7 +45,8 @@ local function peak_kib()
   end
 end
 
--- Measures the row named on the command line, a function of the options, and prints it.
+-- Measures the row named on the command line, a function of the options that gives samples and their
+-- unit (ns), and prints it.
 function harness.main(rows)
   local options = {samples = 9, target_ns = 20e6}
   local name
@@ -61,9 +62,9 @@ function harness.main(rows)
   end
   local row = rows[name]
   if not row then error("there is no row " .. tostring(name)) end
-  local samples = row(options)
+  local samples, unit = row(options)
   for i, v in ipairs(samples) do samples[i] = ("%.3f"):format(v) end
-  print(('{"row": "%s", "unit": "ns", "samples": [%s], "rss_kib": %s, "threads": 0}'):format(name,
+  print(('{"row": "%s", "unit": "%s", "samples": [%s], "rss_kib": %s, "threads": 0}'):format(name, unit or "ns",
     table.concat(samples, ", "), peak_kib()))
 end
 

@@ -82,9 +82,9 @@ local function block(count)
         local group <close> = gosched.taskgroup()
         for _ = 1, count do group:go(libc.usleep, 100000) end
       end)
-      samples[i] = now() - start
+      samples[i] = (now() - start) / 1e6
     end
-    return samples
+    return samples, "ms"
   end
 end
 rows["gosched.block.100"], rows["gosched.block.1000"] = block(100), block(1000)
