@@ -1,8 +1,8 @@
 -- side_green.lua: green threads of one Lua state, by gosched, by bare coroutines, by cqueues and luv.
 --
 -- Rows: SIDE.switch (from one to the next), SIDE.spawn (start one that ends at once),
--- SIDE.message (there and back over two channels), SIDE.offload (a C call of a microsecond that may
--- block), SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
+-- SIDE.message (there and back over two channels), SIDE.offload (a short call that
+-- may block), SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
 
 local harness = require "harness"
 

@@ -9,7 +9,7 @@ local function beside(hog)
   gosched.run(function()
     local turns, begun = 0, os.time()
     local function stop()
-      if os.time() - begun > 60 then error "the others never had a turn" end
+      if os.time() - begun > 30 then error "the others never had a turn" end
       return turns >= 3
     end
     local g = gosched.go(hog, stop)
