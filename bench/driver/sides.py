@@ -139,6 +139,7 @@ class Programs:
         if tclsh is None:
             return "tclsh is not on PATH (Debian: tcl)"
         return [tclsh, str(BENCH / "tcl" / "side.tcl"), who]
+
     def _lua(self, program: str) -> list[str] | str:
         lua = shutil.which("lua5.4") or shutil.which("lua54")
         if lua is None:
