@@ -27,7 +27,9 @@ print('python%d.%d/%s-packages' % (*sys.version_info[:2], 'dist' if debian else 
     set(GS_PYTHON_INSTALL_DIR "lib/${python_dir}")
   endif()
 endif()
-set(GS_LUA_INSTALL_DIR "lib/lua/5.4")
+if(NOT GS_LUA_INSTALL_DIR) # a rock has the module beside the library
+  set(GS_LUA_INSTALL_DIR "lib/lua/5.4")
+endif()
 set(GS_TCL_INSTALL_DIR "lib/tcltk/gosched${PROJECT_VERSION}")
 
 # gs_install_rpath(<target> <install dir>): lets an installed module find libgosched of its prefix,

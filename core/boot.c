@@ -160,7 +160,7 @@ static int run_on(M *m, const gs_config *c, const Numbers *n, MainCall *call) {
     g->lockedm = m;
     m->lockedg = g;
   }
-  gs_sched.main_g = g;
+  store_rel(&gs_sched.main_g, g); /* sysmon may look for it at any time */
   m->runner = 1;
   store_rel(&gs_sched.main_m, m);
   /* From here the M is inside, without a P, as if its G had lost it. */

@@ -200,6 +200,11 @@ void **gs_gdata(void) {
   return m && m->curg ? &m->curg->data : NULL;
 }
 
+gs_domain *gs_domain_self(void) {
+  M *m = gs_getm();
+  return m && m->curg ? m->curg->d : NULL;
+}
+
 void **gs_mdata(gs_domain *d) {
   M *m = gs_getm();
   if (!m || !d) return NULL;

@@ -102,6 +102,10 @@ GS_API int gs_domain_new(const char *name, int procs, size_t stack_size, const g
  * where no green thread runs.  The address is stable for the green thread's life. */
 GS_API void **gs_gdata(void);
 
+/* The domain of the current green thread; NULL where none runs.  Any thread, any stack: in foreign
+ * code it is that of the green thread that made the call. */
+GS_API gs_domain *gs_domain_self(void);
+
 /* The binding's word of (this thread, domain): NULL until the binding sets it.  The address is
  * stable for the thread's life.  Only on a thread of the runtime (else NULL); g0 or G stack. */
 GS_API void **gs_mdata(gs_domain *d);

@@ -16,9 +16,35 @@
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+/* What was given for a '$' instead of it. */
+static void substitute(gsf_parser *p, gsf_token *t) {
+  if (p->used == p->nparams) {
+    t->kind = TK_ERROR;
+    t->text = "more '$' than there are parameters for them";
+    return;
+  }
+  const gs_ffi_param *given = &p->params[p->used++];
+  if (given->type) {
+    t->kind = TK_TYPE;
+    t->type = given->type;
+  } else if (given->name) {
+    t->text = gsf_copy(&p->scratch, given->name, strlen(given->name));
+    if (t->text) return;
+    p->lexer.nomem = true;
+    t->kind = TK_ERROR;
+    t->text = "out of memory";
+  } else {
+    bool fits = given->number >= INT32_MIN && given->number <= INT32_MAX;
+    t->kind = TK_NUMBER;
+    t->value = (gsf_value){.bits = (uint64_t)given->number, .is_long = !fits};
+  }
+}
+
 static gsf_token fetch(gsf_parser *p) {
   if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return p->tok;
-  return gsf_lex(&p->lexer);
+  gsf_token t = gsf_lex(&p->lexer);
+  if (p->params && t.kind == TK_NAME && strcmp(t.text, "$") == 0) substitute(p, &t);
+  return t;
 }
 
 void gsf_next(gsf_parser *p) {
@@ -40,13 +66,6 @@ bool gsf_accept(gsf_parser *p, int kind) {
 
 bool gsf_expect(gsf_parser *p, int kind, const char *what) {
   return gsf_accept(p, kind) || gsf_expected(p, what);
-}
-
-static void start(gsf_parser *p, gs_ffi *ffi, const char *source, gs_ffi_error *err) {
-  *p = (gsf_parser){.ffi = ffi, .err = err, .tok = {.kind = ';'}};
-  *err = (gs_ffi_error){.code = GS_OK};
-  gsf_lex_start(&p->lexer, source, &p->scratch);
-  gsf_next(p);
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -179,6 +198,43 @@ static bool declare(gsf_parser *p, const gsf_specifiers *specs, const gsf_attrib
   return remember(p, &d, at);
 }
 
+/* "static const int NAME = 5": a constant, as an enumerator is. */
+static bool declare_value(gsf_parser *p, const gsf_declarator *at) {
+  const gs_type *c = at->type->canon;
+  gsf_value v;
+  gsf_next(p);
+  if (!gsf_expression(p, &v)) return false;
+  bool sign = c->kind == GS_KIND_INT;
+  unsigned bits = c->kind == GS_KIND_BOOL ? 1 : (unsigned)c->size * 8;
+  int64_t s = (int64_t)v.bits;
+  bool negative = !v.is_unsigned && s < 0;
+  uint64_t most = UINT64_MAX >> (64 - bits) >> (sign ? 1 : 0);
+  if (negative ? !sign || s < -(int64_t)most - 1 : v.bits > most)
+    return gsf_fail(p, GS_EDECL, at->line, at->column, "the value of '%.60s' does not fit '%.60s'",
+                    at->name, at->type->name);
+  const char *name = gsf_copy(&p->ffi->arena, at->name, strlen(at->name));
+  gs_decl d = {.name = name,
+               .what = GS_DECL_CONSTANT,
+               .type = at->type,
+               .symbol = name,
+               .value = s,
+               .is_unsigned = !sign && bits >= 32,
+               .is_long = bits > 32};
+  const gs_decl *old = name ? gsf_find_decl(p->ffi, name) : NULL;
+  if (!name) return gsf_oom(p);
+  if (!old || old->predefined) return gsf_add_decl(p->ffi, &d) || gsf_oom(p);
+  if (old->what == GS_DECL_CONSTANT && old->value == s && gs_type_same(old->type, d.type))
+    return true;
+  return gsf_fail(p, GS_EDECL, at->line, at->column, "'%.60s' is declared differently before",
+                  name);
+}
+
+static bool is_constant(const gsf_specifiers *specs, const gs_type *t) {
+  const gs_type *c = t->canon;
+  bool integer = c->kind == GS_KIND_INT || c->kind == GS_KIND_UINT || c->kind == GS_KIND_BOOL;
+  return specs->is_local && t->flags & GS_TYPE_CONST && integer;
+}
+
 static bool read_declarations(gsf_parser *p, int end);
 
 /* extern "C", with or without braces. */
@@ -210,12 +266,16 @@ static bool read_declaration(gsf_parser *p) {
     /* A function defined in the header itself: nothing that a library exports. */
     if (specs.is_local && d.type->kind == GS_KIND_FUNCTION && gsf_accept(p, '{'))
       return gsf_skip(p, '{', '}', "'}'");
-    if (!declare(p, &specs, &attributes, &d)) return false;
+    if (p->tok.kind == '=' && is_constant(&specs, d.type)) {
+      if (!declare_value(p, &d)) return false;
+    } else if (!declare(p, &specs, &attributes, &d)) {
+      return false;
+    }
   } while (gsf_accept(p, ','));
   return gsf_expect(p, ';',
                     p->tok.kind == '{'   ? "';' (bodies only of static and inline functions)"
-                    : p->tok.kind == '=' ? "';' (initialisers are not read; use an enum "
-                                           "for constants)"
+                    : p->tok.kind == '=' ? "';' (initialisers are only read of static "
+                                           "const integers)"
                                          : "',' or ';'");
 }
 
@@ -232,9 +292,28 @@ static bool read_declarations(gsf_parser *p, int end) {
 typedef struct job {
   gs_ffi *ffi;
   const char *source;
+  const gs_ffi_param *params;
+  size_t nparams;
   gs_ffi_error *err;
   const gs_type *type; /* of gs_ffi_type */
 } job;
+
+static void start(gsf_parser *p, const job *j) {
+  *p = (gsf_parser){.ffi = j->ffi, .err = j->err, .tok = {.kind = ';'}};
+  *j->err = (gs_ffi_error){.code = GS_OK};
+  p->params = j->params;
+  p->nparams = j->nparams;
+  gsf_lex_start(&p->lexer, j->source, &p->scratch);
+  gsf_next(p);
+}
+
+/* Behind all that was read: whether each parameter has been used. */
+static bool all_used(gsf_parser *p) {
+  if (p->used == p->nparams) return true;
+  return gsf_fail(p, GS_EDECL, p->tok.line, p->tok.column,
+                  "found %zu '$', expected one for each of the %zu parameters", p->used,
+                  p->nparams);
+}
 
 /* Ends a parse: keeps what was read, or nothing of it. */
 static void finish(gsf_parser *p, const gsf_transaction *tx, bool ok) {
@@ -249,38 +328,58 @@ static void run_cdef(void *arg) {
   job *j = arg;
   gsf_parser p;
   gsf_transaction tx = gsf_begin(j->ffi);
-  start(&p, j->ffi, j->source, j->err);
-  finish(&p, &tx, read_declarations(&p, TK_END));
+  start(&p, j);
+  finish(&p, &tx, read_declarations(&p, TK_END) && all_used(&p));
 }
 
 static void run_type(void *arg) {
   job *j = arg;
   gsf_parser p;
   gsf_transaction tx = gsf_begin(j->ffi);
-  start(&p, j->ffi, j->source, j->err);
+  start(&p, j);
   j->type = gsf_read_type_name(&p);
   bool ok = j->type && (p.tok.kind == TK_END || gsf_expected(&p, "the end of the type"));
-  finish(&p, &tx, ok);
+  finish(&p, &tx, ok && all_used(&p));
 }
 
-int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err) {
+int gs_ffi_cdef_with(gs_ffi *ffi, const char *decls, const gs_ffi_param *params, size_t nparams,
+                     gs_ffi_error *err) {
   gs_ffi_error unwanted;
   if (!ffi || !decls)
     return gsf_error(err, GS_EINVAL, "%s is NULL, expected %s", ffi ? "decls" : "ffi",
                      ffi ? "C declarations" : "a gs_ffi");
-  job j = {ffi, decls, err ? err : &unwanted, NULL};
+  if (!params && nparams) return gsf_error(err, GS_EINVAL, "params is NULL");
+  job j = {.ffi = ffi,
+           .source = decls,
+           .params = params,
+           .nparams = nparams,
+           .err = err ? err : &unwanted};
   gsf_on_big_stack(run_cdef, &j);
   return j.err->code;
 }
 
-int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err) {
+int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err) {
+  return gs_ffi_cdef_with(ffi, decls, NULL, 0, err);
+}
+
+int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params, size_t nparams,
+                     const gs_type **out, gs_ffi_error *err) {
   gs_ffi_error unwanted;
   if (!ffi || !ctype || !out)
     return gsf_error(err, GS_EINVAL, "%s is NULL", !ffi ? "ffi" : !ctype ? "ctype" : "out");
-  job j = {ffi, ctype, err ? err : &unwanted, NULL};
+  if (!params && nparams) return gsf_error(err, GS_EINVAL, "params is NULL");
+  job j = {.ffi = ffi,
+           .source = ctype,
+           .params = params,
+           .nparams = nparams,
+           .err = err ? err : &unwanted};
   gsf_on_big_stack(run_type, &j);
   if (j.err->code == GS_OK) *out = j.type;
   return j.err->code;
+}
+
+int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err) {
+  return gs_ffi_type_with(ffi, ctype, NULL, 0, out, err);
 }
 
 /* ---- what every text may use ----------------------------------------------------------------- */

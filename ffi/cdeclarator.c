@@ -57,6 +57,10 @@ static bool read_array(gsf_parser *p, steps *list, bool parameter) {
     s->incomplete = true;
     return gsf_skip(p, '[', ']', "']'");
   }
+  if (gsf_accept(p, '?')) { /* as LuaJIT writes it */
+    s->incomplete = true;
+    return gsf_expect(p, ']', "']'");
+  }
   if (gsf_accept(p, ']')) {
     s->incomplete = true;
     return true;

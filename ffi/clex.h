@@ -9,6 +9,7 @@ enum {
   TK_END = 0, /* the end of the declarations */
   TK_ERROR = 256,
   TK_NAME,
+  TK_TYPE,     /* a type that was given for a '$' */
   TK_NUMBER,   /* an integer or character constant */
   TK_FLOATING, /* a floating constant; its value is of no use here */
   TK_STRING,
@@ -62,11 +63,12 @@ typedef struct gsf_value {
 
 typedef struct gsf_token {
   int kind;
-  int line, column;   /* 1-based; columns count bytes */
-  const char *source; /* as it stands in the declarations … */
-  size_t length;      /* … with any line continuations */
-  const char *text;   /* TK_NAME: the name; TK_STRING: its bytes; TK_ERROR: what is wrong */
-  gsf_value value;    /* TK_NUMBER */
+  int line, column;    /* 1-based; columns count bytes */
+  const char *source;  /* as it stands in the declarations … */
+  size_t length;       /* … with any line continuations */
+  const char *text;    /* TK_NAME: the name; TK_STRING: its bytes; TK_ERROR: what is wrong */
+  gsf_value value;     /* TK_NUMBER */
+  const gs_type *type; /* TK_TYPE */
 } gsf_token;
 
 typedef struct gsf_lexer {

@@ -18,7 +18,9 @@ typedef struct gsf_parser {
   gsf_token tok, ahead; /* ahead is valid if has_ahead */
   bool has_ahead;
   unsigned nesting;
-  gs_ffi_error *err; /* never NULL */
+  gs_ffi_error *err;          /* never NULL */
+  const gs_ffi_param *params; /* what stands for each '$' … */
+  size_t nparams, used;       /* … and how many of them have been */
 } gsf_parser;
 
 /* What __attribute__((…)) and asm("…") say. */

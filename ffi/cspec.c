@@ -191,8 +191,20 @@ static const gs_type *basic_of(const gs_ffi *ffi, int words) {
 }
 
 static const gs_type *typedef_of(gsf_parser *p, const gsf_token *t) {
+  if (t->kind == TK_TYPE) return t->type;
   const gs_decl *d = t->kind == TK_NAME ? gsf_find_decl(p->ffi, t->text) : NULL;
   return d && d->what == GS_DECL_TYPEDEF ? d->type : NULL;
+}
+
+/* "complex" is the word that <complex.h> makes of it where C could not mean a name by it: in front
+ * of the other words, or behind them if a name, a star or the end follows. */
+static bool is_complex_word(gsf_parser *p, int words) {
+  if (p->tok.kind != TK_NAME || strcmp(p->tok.text, "complex") != 0 || typedef_of(p, &p->tok))
+    return false;
+  if (!words) return true;
+  int ahead = gsf_ahead(p)->kind;
+  return words & (W_FLOAT | W_DOUBLE) && !(words & W_COMPLEX) &&
+         (ahead == TK_NAME || ahead == '*' || ahead == ')' || ahead == TK_END);
 }
 
 static unsigned qualifier_of(int kind) {
@@ -216,7 +228,9 @@ bool gsf_starts_type(gsf_parser *p, const gsf_token *t) {
     case TK_ENUM:
     case TK_EXTENSION:
     case TK_STORAGE: return true;
-    default: return word_of(t->kind) || is_qualifier(t->kind) || typedef_of(p, t);
+    default:
+      return word_of(t->kind) || is_qualifier(t->kind) || typedef_of(p, t) ||
+             (t->kind == TK_NAME && strcmp(t->text, "complex") == 0);
   }
 }
 
@@ -271,6 +285,7 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
     if (!read_storage(p, storage, out, &read)) return false;
     if (read) continue;
     int word = word_of(p->tok.kind);
+    if (!word && !out->type && is_complex_word(p, words)) word = W_COMPLEX;
     if (word) {
       if (out->type) return gsf_expected(p, "a name");
       bool again = words & word && (word != W_LONG || words & 2 * W_LONG);

@@ -81,13 +81,30 @@ GS_API gs_ffi *gs_ffi_new(void);
 GS_API void gs_ffi_free(gs_ffi *ffi);
 
 /* Parses C declarations as they stand in a header and remembers them.  Either all of decls is
- * taken or nothing.  Errors: GS_EDECL, GS_ETYPE (both with line and column), GS_ENOMEM,
+ * taken or nothing.  "static const int N = 5;" declares a constant; "[?]" is as "[]".
+ * Errors: GS_EDECL, GS_ETYPE (both with line and column), GS_ENOMEM,
  * GS_EINVAL.  err may be NULL. */
 GS_API int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err);
 
 /* The type that ctype spells, as in a cast: "const char *", "struct point", "int (*)(void)".
  * Owned by ffi.  Errors: as gs_ffi_cdef; nothing is remembered then. */
 GS_API int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err);
+
+/* What stands for a '$' in declarations: a type if type is not NULL, else an identifier if name is
+ * not NULL, else a whole number. */
+typedef struct gs_ffi_param {
+  const gs_type *type; /* of the same gs_ffi, or built in */
+  const char *name;    /* a typedef's, a tag or a member's */
+  int64_t number;
+} gs_ffi_param;
+
+/* gs_ffi_cdef and gs_ffi_type with parameters: each '$' that stands alone in decls, or in ctype, is
+ * the next of the nparams ones in params (NULL: there are none, and '$' is a name as any other).
+ * Errors: also GS_EDECL if there are more or fewer '$'. */
+GS_API int gs_ffi_cdef_with(gs_ffi *ffi, const char *decls, const gs_ffi_param *params,
+                            size_t nparams, gs_ffi_error *err);
+GS_API int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params,
+                            size_t nparams, const gs_type **out, gs_ffi_error *err);
 
 /* The names declared through gs_ffi_cdef, in order; i < gs_ffi_ndecls, else NULL.  find: NULL if
  * there is no such name (predefined typedefs such as size_t are found, but not counted). */
@@ -383,6 +400,8 @@ GS_API unsigned gs_type_flags(const gs_type *type); /* GS_TYPE_… */
 GS_API size_t gs_type_size(const gs_type *type);    /* 0: void, incomplete, a function */
 GS_API size_t gs_type_align(const gs_type *type);
 GS_API const char *gs_type_name(const gs_type *type); /* as declared, e.g. "const char *" */
+/* The type itself, without its typedef names and its own const and volatile. */
+GS_API const gs_type *gs_type_canon(const gs_type *type);
 /* What a pointer points to, an array or a complex number consists of, a function returns; else
  * NULL. */
 GS_API const gs_type *gs_type_target(const gs_type *type);

@@ -369,6 +369,7 @@ unsigned gs_type_flags(const gs_type *type) {
 size_t gs_type_size(const gs_type *type) { return type->canon->size; }
 size_t gs_type_align(const gs_type *type) { return gsf_align(type); }
 const char *gs_type_name(const gs_type *type) { return type->name; }
+const gs_type *gs_type_canon(const gs_type *type) { return type->canon; }
 const gs_type *gs_type_target(const gs_type *type) { return type->canon->target; }
 size_t gs_type_length(const gs_type *type) { return type->canon->length; }
 

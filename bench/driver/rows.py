@@ -376,6 +376,53 @@ def python_block_rows() -> list[Row]:
     return rows
 
 
+def lua_ffi_rows() -> list[Row]:
+    """Lua's calls of C, and its access to C data."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_ffi", row)
+
+    def row(name: str, floor: Side | None, *goals: Goal) -> Row:
+        references = (side("cffi-lua", f"cffi.{name}"),)
+        return Row(
+            f"lua.call.{name}", side(OURS, f"gosched.{name}"), floor, references, goals, solo=True
+        )
+
+    return [
+        row("add", side("C module", "module.add"), times(0.6, "cffi-lua")),
+        row("text", None, times(0.6, "cffi-lua")),
+        row("field", None),
+    ]
+
+
+def lua_green_rows() -> list[Row]:
+    """Green threads of one Lua state."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_green", row)
+
+    def row(name: str, *references: str, goals: tuple[Goal, ...] = (), solo: bool = True) -> Row:
+        sides = tuple(side(label, f"{label}.{name}") for label in references)
+        return Row(f"lua.{name}", side(OURS, f"gosched.{name}"), None, sides, goals, solo=solo)
+
+    return [
+        row("switch", "coroutine", "cqueues", goals=(times(1.2, "coroutine"),)),
+        row("spawn", "coroutine", "cqueues", goals=(times(2, "coroutine"),)),
+        row("message", "cqueues", goals=(at_most(150),)),
+        row("offload", "luv", goals=(times(0.05, "luv"),)),
+        *(
+            Row(
+                f"lua.block.{n}",
+                side(OURS, f"gosched.block.{n}"),
+                floor("pthreads", f"floor.block.{n}"),
+                goals=(times(1.1, "pthreads"),),
+                cold=True,
+            )
+            for n in (100, 1000)
+        ),
+    ]
+
+
 ROWS: list[Row] = [
     *call_rows(),
     *switch_rows(),
@@ -389,6 +436,8 @@ ROWS: list[Row] = [
     *python_beside_rows(),
     *python_block_rows(),
     *tcl_rows(),
+    *lua_ffi_rows(),
+    *lua_green_rows(),
 ]
 
 

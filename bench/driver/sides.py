@@ -54,6 +54,8 @@ class Programs:
                 self._commands[program] = self._build_rust()
             elif program.startswith("tcl."):
                 self._commands[program] = self._tcl(program.removeprefix("tcl."))
+            elif program.startswith("lua_"):
+                self._commands[program] = self._lua(program.removeprefix("lua_"))
             else:
                 self._commands[program] = self._python(program)
         return self._commands[program]
@@ -138,6 +140,16 @@ class Programs:
             return "tclsh is not on PATH (Debian: tcl)"
         return [tclsh, str(BENCH / "tcl" / "side.tcl"), who]
 
+    def _lua(self, program: str) -> list[str] | str:
+        lua = shutil.which("lua5.4") or shutil.which("lua54")
+        if lua is None:
+            return "lua5.4 is not on PATH (Debian: lua5.4)"
+        if not (self.build / "lua" / "gosched.so").exists():
+            return f"{self.build / 'lua'} has no gosched.so: the Lua binding is not built"
+        if isinstance(self.command("c"), str):
+            return str(self.command("c"))  # the same build makes the libraries that they call
+        return [lua, str(BENCH / "lua" / f"side_{program}.lua")]
+
     def _python(self, program: str) -> list[str] | str:
         if program == "gosched" and not (self.build / "python" / "gosched").is_dir():
             return (
@@ -157,6 +169,11 @@ def environment(base: Mapping[str, str], build: Path) -> dict[str, str]:
         result[name] = os.pathsep.join(dict.fromkeys(paths))
     # Tcl reads its path as a list: in braces a path may contain spaces.
     result["TCLLIBPATH"] = f"{{{build / 'tcl'}}} {result.get('TCLLIBPATH', '')}".strip()
+    for name, first in (
+        ("LUA_CPATH", f"{build / 'lua'}/?.so;{build / 'bench'}/?.so"),
+        ("LUA_PATH", f"{BENCH / 'lua'}/?.lua"),
+    ):
+        result[name] = f"{first};{result.get(name) or ';'}"
     result["GSBENCH_DIR"] = str(build / "bench")
     return result
 

@@ -124,6 +124,8 @@ class SidesTest(unittest.TestCase):
                 "HOME": "/h",
                 "PYTHONPATH": "/build/python:/elsewhere",
                 "LD_LIBRARY_PATH": "/build/lib",
+                "LUA_CPATH": "/build/lua/?.so;/build/bench/?.so;;",
+                "LUA_PATH": f"{sides.BENCH}/lua/?.lua;;",
                 "GSBENCH_DIR": "/build/bench",
                 "TCLLIBPATH": "{/build/tcl}",
             },

@@ -1,9 +1,15 @@
 /* binding.h: what the files of the Lua binding share.
  *
  *   module.c   the module's table, gosched.run, what belongs to a Lua VM
- *   green.c    green threads: go, join, sleep, yield
- *   ffi.c      gosched.ffi: libraries, and calling their functions
- *   convert.c  Lua values to C and back
+ *   green.h    what the files about green threads share
+ *   green.c    green threads: go, join, cancel
+ *   turn.c     who has the turn, and how one that computes gives it up
+ *   wait.c     operations that park: sleep, yield, timeout
+ *   chan.c, select.c, sync.c, group.c   channels, mutexes, wait groups, task groups
+ *   deadlock.c, inspect.c   Deadlock, dump, trace
+ *   coroutine.c   which coroutine of a green thread runs
+ *   io.c       descriptors, OS threads, blocking C functions
+ *   ffi.c, …   gosched.ffi: see cdata.h
  *
  * One Lua VM is one domain of the scheduler with one P.  Having that P is having the turn in the
  * VM, and it leaves a thread only where a green thread parks or in a foreign call: so the VM needs
@@ -24,14 +30,33 @@
 #include "gosched_domain.h"
 #include "gosched_ffi.h"
 
+struct turn;
+struct green;
+struct gsl_frame; /* cdata.h */
+struct gsl_gate;  /* gate.c: who else may come into the VM, and when */
+typedef struct gsl_gate gsl_gate;
+
+/* What foreign calls keep for a green thread, or for the thread that called gosched.run. */
+typedef struct gsl_local {
+  int saved_errno;         /* of its last foreign call */
+  struct gsl_frame *frame; /* its innermost foreign call under way; NULL: none */
+} gsl_local;
+
 /* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
 typedef struct vm {
-  gs_domain *domain; /* NULL until the first gosched.run */
+  struct turn *turn;    /* its domain, and who has the turn */
+  struct green *main;   /* of the gosched.run under way; on run's C stack */
+  struct green *greens; /* those that run, the main one not among them */
+  unsigned changes;     /* of that list */
+  bool ending;          /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */
   uint64_t
       finalizer;   /* the green thread that is in a foreign call from a __gc metamethod; 0: none */
-  int saved_errno; /* of the main green thread, and of calls outside gosched.run */
+  gsl_local local; /* of calls outside gosched.run */
+  gsl_gate *gate;
+  const void *cdata_meta, *cdata_gc_meta; /* the metatables of C data, without and with __gc … */
+  const void *ctype_meta;                 /* … and of C types, which the registry holds */
 } vm;
 
 static inline vm *gsl_vm(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
@@ -46,50 +71,25 @@ void gsl_check_may_wait(lua_State *L, vm *v, const char *what);
 /* Around every foreign call, in which others get the turn: remembers whose __gc metamethod made it.
  * gsl_back takes what gsl_away returned: whether one did. */
 bool gsl_away(lua_State *L, vm *v);
-static inline void gsl_back(vm *v, bool in_finalizer) {
-  if (in_finalizer) v->finalizer = 0;
-}
+void gsl_back(vm *v, bool in_finalizer);
 
 /* green.c */
 void gsl_open_green(lua_State *L, int module, int vm_index);
+/* Whether a finalizer (a __gc metamethod) of this green thread runs. */
+bool gsl_in_finalizer(lua_State *L, const vm *v);
 /* Message handler: a string gets a traceback, other values stay as they are. */
 int gsl_traceback(lua_State *L);
-/* Where the errno of the calling green thread is kept. */
-int *gsl_errno(vm *v);
+/* The calling green thread's. */
+gsl_local *gsl_local_of(vm *v);
 
 /* ffi.c: pushes the table gosched.ffi. */
 void gsl_open_ffi(lua_State *L, int vm_index);
 
-/* convert.c */
-
-/* A C pointer as a Lua value. */
-typedef struct gsl_pointer {
-  void *address;
-  const gs_type *type; /* the pointer's own, not its target's */
-} gsl_pointer;
-
-/* Room for any scalar. */
-typedef union gsl_slot {
-  int64_t integer;
-  uint64_t natural;
-  float single;
-  double real;
-  long double wide;
-  void *pointer;
-  bool truth;
-} gsl_slot;
-
-void gsl_open_convert(lua_State *L);
-void gsl_push_pointer(lua_State *L, void *address, const gs_type *type);
-gsl_pointer *gsl_test_pointer(lua_State *L, int index);
-/* NULL, or why values of the type cannot be converted. */
-const char *gsl_unsupported(const gs_type *type);
-/* Stores the value at index as a C value of the type; raises an error that begins with `what`.
- * Strings are passed by address: they must stay on the stack while C uses them. */
-void gsl_to_c(lua_State *L, int index, const gs_type *type, void *to, const char *what);
-/* Pushes a C value; nothing for void.  Returns how many values were pushed. */
-int gsl_to_lua(lua_State *L, const gs_type *type, const void *from);
-/* The C type by which a value is passed in place of "...". */
-const gs_type *gsl_variadic_type(lua_State *L, vm *v, int index, const char *what);
+/* gate.c: the gate is open while gosched.run is under way. */
+gsl_gate *gsl_gate_new(lua_State *L, vm *v); /* NULL: out of memory */
+void gsl_gate_open(gsl_gate *gate);
+/* Nobody comes in any more; who is in is cancelled and waited for.  By the main green thread. */
+void gsl_gate_shut(lua_State *L, vm *v);
+void gsl_gate_close(gsl_gate *gate); /* the VM goes away */
 
 #endif

@@ -33,12 +33,12 @@ def run(tmp_path: Path) -> Run:
     """Runs a command in an empty folder and gives what it printed; it must succeed."""
 
     def call(
-        command: Sequence[str | Path], timeout: float = 60
+        command: Sequence[str | Path], timeout: float = 60, *, input: str = ""
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(word) for word in command],
             cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
+            input=input,
             capture_output=True,
             text=True,
             timeout=timeout,

@@ -48,6 +48,14 @@ def test_hello_lua(run: Run, root: Path, build: Path) -> None:
     assert 0.19 <= seconds(run([lua, root / "examples/hello.lua"]).stdout) < ALL_AT_ONCE
 
 
+def test_embed_c(run: Run, build: Path) -> None:
+    program = build / "examples/embed"
+    if not program.exists():
+        pytest.skip(f"{program} was not built (it needs the headers of Lua 5.4)")
+    lines = "".join(f"line {i}\n" for i in range(100))
+    assert 0.19 <= seconds(run([program], input=lines).stdout) < ALL_AT_ONCE
+
+
 def test_hello_tcl(run: Run, root: Path, build: Path) -> None:
     tclsh = need("tclsh", build / "tcl/gosched/pkgIndex.tcl")
     assert 0.19 <= seconds(run([tclsh, root / "examples/hello.tcl"]).stdout) < ALL_AT_ONCE

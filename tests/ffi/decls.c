@@ -401,6 +401,63 @@ static void test_accepts(void **state) {
   gs_ffi_free(ffi);
 }
 
+/* ---- what LuaJIT writes so ---- */
+
+static void test_values(void **state) {
+  (void)state;
+  gs_ffi *ffi = cdef(
+      "static const int N = 3 * 7; static const unsigned char B = 255;"
+      "static const long long L = -1; static const int N = 21;"
+      "int a[N]; struct s { int n; char text[?]; };");
+  assert_int_equal(gs_decl_what(find(ffi, "N")), GS_DECL_CONSTANT);
+  assert_int_equal(gs_decl_value(find(ffi, "N")), 21);
+  assert_int_equal(gs_decl_value(find(ffi, "B")), 255);
+  assert_int_equal(gs_decl_value(find(ffi, "L")), -1);
+  assert_int_equal(gs_type_size(gs_decl_type(find(ffi, "a"))), 21 * sizeof(int));
+  const gs_type *t = NULL;
+  assert_int_equal(gs_ffi_type(ffi, "struct s", &t, NULL), GS_OK);
+  assert_true(gs_type_flags(t) & GS_TYPE_FLEXIBLE);
+  assert_int_equal(gs_ffi_type(ffi, "int[?]", &t, NULL), GS_OK);
+  assert_int_equal(gs_type_flags(t), GS_TYPE_INCOMPLETE);
+  gs_ffi_free(ffi);
+}
+
+static void test_complex_word(void **state) {
+  (void)state;
+  gs_ffi *ffi = cdef(
+      "double complex f(complex float, double complex); struct complex { int n; };"
+      "complex double *z; double complex;");
+  assert_string_equal(gs_type_name(gs_decl_type(find(ffi, "f"))),
+                      "double _Complex(float _Complex, double _Complex)");
+  assert_string_equal(gs_type_name(gs_decl_type(find(ffi, "z"))), "double _Complex *");
+  assert_string_equal(gs_type_name(gs_decl_type(find(ffi, "complex"))), "double");
+  gs_ffi_free(ffi);
+}
+
+static void test_params(void **state) {
+  (void)state;
+  gs_ffi *ffi = cdef("typedef struct { int x; } point;");
+  gs_ffi_error err;
+  const gs_type *point = gs_decl_type(find(ffi, "point")), *t = NULL;
+  const gs_ffi_param two[] = {{.type = point}, {.number = 5}};
+  const gs_ffi_param names[] = {{.name = "made"}, {.name = "member"}, {.number = -1}};
+  assert_int_equal(gs_ffi_type_with(ffi, "$ *[$]", two, 2, &t, &err), GS_OK);
+  assert_string_equal(gs_type_name(t), "point *[5]");
+  assert_int_equal(
+      gs_ffi_cdef_with(ffi, "struct $ { int $ : 3; }; enum { M = $ };", names, 3, &err), GS_OK);
+  assert_int_equal(gs_ffi_type(ffi, "struct made", &t, NULL), GS_OK);
+  assert_string_equal(gs_field_name(gs_type_field(t, 0)), "member");
+  assert_int_equal(gs_decl_value(find(ffi, "M")), -1);
+  assert_ptr_equal(gs_type_canon(point), gs_type_canon(gs_type_canon(point)));
+  /* Too many, too few, and where there is none '$' is a name. */
+  assert_int_equal(gs_ffi_type_with(ffi, "$ *", two, 2, &t, &err), GS_EDECL);
+  assert_int_equal(gs_ffi_type_with(ffi, "$ (*)($, int)", two, 1, &t, &err), GS_EDECL);
+  assert_int_equal(gs_ffi_cdef_with(ffi, "int $;", NULL, 1, &err), GS_EINVAL);
+  assert_int_equal(gs_ffi_type_with(ffi, "$", two, 1, NULL, &err), GS_EINVAL);
+  assert_int_equal(gs_ffi_cdef(ffi, "int $;", &err), GS_OK);
+  gs_ffi_free(ffi);
+}
+
 /* ---- all or nothing ---- */
 
 static void test_transaction(void **state) {
@@ -452,7 +509,8 @@ int main(void) {
       cmocka_unit_test(test_parts),   cmocka_unit_test(test_constants),
       cmocka_unit_test(test_enums),   cmocka_unit_test(test_repeated),
       cmocka_unit_test(test_accepts), cmocka_unit_test(test_transaction),
-      cmocka_unit_test(test_many),
+      cmocka_unit_test(test_many),    cmocka_unit_test(test_values),
+      cmocka_unit_test(test_params),  cmocka_unit_test(test_complex_word),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,3 +205,8 @@ unsigned long stack_room(unsigned long bytes) {
 int renamed(int v) { return v + 1000; }
 int counter = 7;
 const char *const greeting = "hello from the helper";
+
+/* A library with a state for each thread. */
+static __thread int of_this_thread;
+void set_of_this_thread(int value) { of_this_thread = value; }
+int get_of_this_thread(void) { return of_this_thread; }

@@ -16,8 +16,6 @@ ffi.cdef [[
   signed char id_schar(signed char v);
   int not_in_any_library(int);
   struct pair { int x, y; };
-  struct pair next_pair(struct pair v);
-  int take_pair(struct pair v) asm("id_int");
   struct pair *id_pair(struct pair *p) asm("id_pointer");
   int *id_ints(int *p) asm("id_pointer");
   typedef int number;
@@ -66,19 +64,15 @@ end)
 
 case("wrong arguments", function()
   check.raises(function() libc.usleep "1" end,
-    "argument 1 of usleep: a whole number expected for 'unsigned int', got string")
-  check.raises(function() libc.usleep(1.5) end, "a whole number expected", "got 1.5")
-  check.raises(function() libc.usleep(nil) end, "got nil")
-  check.raises(function() libc.usleep(-1) end, "-1 is out of range", "(0 to 4294967295)")
-  check.raises(function() helper.id_schar(128) end, "128 is out of range for 'signed char'",
-    "(-128 to 127)")
-  check.raises(function() helper.id_schar(-129) end, "out of range")
-  check.raises(function() helper.id_bool(1) end, "a boolean expected for '_Bool', got 1")
-  check.raises(function() libm.cos "0" end, "a number expected for 'double'")
-  check.raises(function() libc.strlen(5) end, "argument 1 of strlen: a string, pointer or nil")
-  check.raises(function() libc.strlen {} end, "got table")
+    "argument 1 of usleep: cannot convert 'string' to 'unsigned int'")
+  check.raises(function() libc.usleep(nil) end, "cannot convert 'nil'")
+  check.raises(function() libc.usleep(1e300) end, "the number", "has no integer for 'unsigned int'")
+  check.raises(function() helper.id_bool "true" end, "cannot convert 'string' to '_Bool'")
+  check.raises(function() libm.cos "0" end, "cannot convert 'string' to 'double'")
+  check.raises(function() libc.strlen(5) end, "argument 1 of strlen: cannot convert 'number' to")
+  check.raises(function() libc.strlen {} end, "cannot convert 'table' to 'const char *'")
   check.raises(function() libc.strcpy("to", "from") end,
-    "argument 1 of strcpy: a string cannot be passed as 'char *', which C may write to")
+    "argument 1 of strcpy: cannot convert 'string' to 'char *'", "where C does not write")
   check.raises(function() libc.snprintf(nil, 0, "%d", {}) end, "argument 4 of snprintf",
     "got table")
 end)
@@ -86,28 +80,19 @@ end)
 case("wrong pointers", function()
   local ints = helper.id_ints(nil)
   check.raises(function() helper.id_pair(ints) end,
-    "a pointer or nil expected for 'struct pair *', got 'int *'")
+    "argument 1 of id_pair: cannot convert 'int *' to 'struct pair *'")
   check.raises(function() libc.strcpy(helper.greeting, "x") end,
-    "a pointer or nil expected for 'char *', got 'const char *const'")
+    "argument 1 of strcpy: cannot convert 'const char *const' to 'char *'")
   check.truth(ffi.isnull(libc.malloc and helper.id_pair(ffi.nullptr)), "void * fits all")
-  check.raises(function() ffi.string(5) end, "bad argument #1 to 'string'", "C pointer expected")
+  check.raises(function() ffi.string(5) end, "bad argument #1 to 'string'", "C data or string")
   check.raises(function() ffi.string(ffi.nullptr) end, "the pointer is NULL")
   check.raises(function() ffi.string(helper.greeting, -1) end, "a length of 0 or more")
-  local p = libc.malloc(4)
-  check.raises(function() ffi.string(p) end, "a pointer to char expected", "got 'void *'")
-  libc.free(p)
+  check.raises(function() ffi.string(ints) end, "a pointer to char expected", "got 'int *'")
   check.raises(function() ffi.isnull(0) end, "C pointer expected")
 end)
 
-case("what Lua cannot express", function()
-  check.raises(function() return helper.next_pair end, "the result of next_pair",
-    "'struct pair' is passed by value")
-  check.raises(function() return helper.take_pair end, "argument 1 of take_pair")
-end)
-
 case("assignments", function()
-  check.raises(function() helper.counter = "x" end, "a string cannot be stored in C memory")
-  check.raises(function() helper.counter = 1 << 40 end, "out of range")
+  check.raises(function() helper.counter = "x" end, "counter: cannot convert 'string' to 'int'")
   check.raises(function() helper.greeting = nil end, "'greeting' cannot be assigned")
   check.raises(function() helper.id_bool = 1 end, "'id_bool' cannot be assigned")
   check.equal(helper.counter, 7)

@@ -35,6 +35,7 @@ test     libcurl4-openssl-dev pc:libcurl
 test     patch          cmd:patch
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
+test     lua-socket     file:/usr/share/lua/5.4/socket.lua
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 test     tk             cmd:wish
 test     xvfb           cmd:Xvfb

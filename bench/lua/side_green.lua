@@ -1,0 +1,174 @@
+-- side_green.lua: green threads of one Lua state, by gosched, by bare coroutines, by cqueues and luv.
+--
+-- Rows: SIDE.switch (from one to the next), SIDE.spawn (start one that ends at once),
+-- SIDE.message (there and back over two channels), SIDE.offload (a short call that
+-- may block), SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
+
+local harness = require "harness"
+
+local rows = {}
+
+-- ---- gosched ---------------------------------------------------------------------------------
+
+-- Measured on a green thread that is not the main one, which is bound to its OS thread.
+local function inside(body)
+  return function(options)
+    local gosched = harness.need "gosched"
+    return gosched.run(function()
+      return gosched.go(function() return body(gosched, options) end):join()
+    end)
+  end
+end
+
+rows["gosched.switch"] = inside(function(gosched, options)
+  local over = false
+  local other = gosched.go(function() while not over do gosched.yield() end end)
+  local samples = harness.samples(options, function(n) for _ = 1, n, 2 do gosched.yield() end end)
+  over = true
+  other:join()
+  return samples
+end)
+
+rows["gosched.spawn"] = inside(function(gosched, options)
+  local function nothing() end
+  return harness.samples(options, function(n)
+    for i = 1, n do
+      gosched.go(nothing)
+      if i % 100 == 0 then gosched.yield() end
+    end
+    gosched.yield()
+  end)
+end)
+
+rows["gosched.message"] = inside(function(gosched, options)
+  local a, b = gosched.chan(), gosched.chan()
+  local echo = gosched.go(function() for v in a:iter() do b:send(v) end end)
+  local samples = harness.samples(options, function(n)
+    for i = 1, n do
+      a:send(i)
+      b:recv()
+    end
+  end)
+  a:close()
+  echo:join()
+  return samples
+end)
+
+rows["gosched.offload"] = inside(function(gosched, options)
+  local ffi = gosched.ffi
+  ffi.cdef "int gsbench_add(int a, int b);"
+  local add = ffi.load(harness.targets).gsbench_add
+  return harness.samples(options, function(n) for i = 1, n do add(i, 1) end end)
+end)
+
+local function block(count)
+  return function(options)
+    local gosched = harness.need "gosched"
+    local ffi = gosched.ffi
+    ffi.cdef [[
+      int usleep(unsigned usec);
+      struct gsbench_time { long s, ns; };
+      int clock_gettime(int id, struct gsbench_time *t);
+    ]]
+    local libc, samples = ffi.load "libc.so.6", {}
+    local t = ffi.new "struct gsbench_time"
+    local function now()
+      libc.clock_gettime(1, t)
+      return t.s * 1e9 + t.ns
+    end
+    for i = 1, math.min(options.samples, 3) do
+      local start = now()
+      gosched.run(function()
+        local group <close> = gosched.taskgroup()
+        for _ = 1, count do group:go(libc.usleep, 100000) end
+      end)
+      samples[i] = (now() - start) / 1e6
+    end
+    return samples, "ms"
+  end
+end
+rows["gosched.block.100"], rows["gosched.block.1000"] = block(100), block(1000)
+
+-- ---- bare coroutines -------------------------------------------------------------------------
+
+rows["coroutine.switch"] = function(options)
+  local co = coroutine.wrap(function() while true do coroutine.yield() end end)
+  return harness.samples(options, function(n) for _ = 1, n, 2 do co() end end)
+end
+
+rows["coroutine.spawn"] = function(options)
+  local function nothing() end
+  return harness.samples(options, function(n) for _ = 1, n do coroutine.wrap(nothing)() end end)
+end
+
+-- ---- cqueues ---------------------------------------------------------------------------------
+
+local function loop_of(body)
+  return function(options)
+    local cqueues = harness.need "cqueues"
+    local cq, samples = cqueues.new(), nil
+    cq:wrap(function() samples = body(cqueues, cq, options) end)
+    assert(cq:loop())
+    return samples
+  end
+end
+
+rows["cqueues.switch"] = loop_of(function(cqueues, cq, options)
+  local over = false
+  cq:wrap(function() while not over do cqueues.poll(0) end end)
+  local samples = harness.samples(options, function(n) for _ = 1, n, 2 do cqueues.poll(0) end end)
+  over = true
+  return samples
+end)
+
+rows["cqueues.spawn"] = loop_of(function(cqueues, cq, options)
+  local function nothing() end
+  return harness.samples(options, function(n)
+    for i = 1, n do
+      cq:wrap(nothing)
+      if i % 100 == 0 then cqueues.poll(0) end
+    end
+    cqueues.poll(0)
+  end)
+end)
+
+rows["cqueues.message"] = loop_of(function(_, cq, options)
+  local condition = harness.need "cqueues.condition"
+  local there, back, turn = condition.new(), condition.new(), nil
+  cq:wrap(function()
+    while turn ~= "over" do
+      if turn == "there" then
+        turn = "back"
+        back:signal()
+      end
+      there:wait()
+    end
+  end)
+  local samples = harness.samples(options, function(n)
+    for _ = 1, n do
+      turn = "there"
+      there:signal()
+      while turn ~= "back" do back:wait() end
+    end
+  end)
+  turn = "over"
+  there:signal()
+  return samples
+end)
+
+-- ---- luv -------------------------------------------------------------------------------------
+
+rows["luv.offload"] = function(options)
+  local uv = harness.need "luv"
+  return harness.samples(options, function(n)
+    local left, work = n, nil
+    work = uv.new_work(function(a) return a + 1 end, function()
+      left = left - 1
+      if left > 0 then work:queue(left) end
+    end)
+    work:queue(left)
+    uv.run()
+  end)
+end
+
+harness.main(rows)

@@ -1,0 +1,69 @@
+/* deadlock.c: when no green thread can ever go on, gosched.run's function gets an error.
+ *
+ * The scheduler finds that all green threads are asleep and nothing can wake one (core/deadlock.c).
+ * The main green thread of gs_run, if that is a VM's, is woken with GS_EDEADLOCK.  A VM whose run
+ * is a guest (module.c) has a main green thread that gs_run does not know: it is told here, by
+ * being cancelled with a flag that says why.  The callback is on sysmon's thread, without a turn,
+ * so it may only set that flag and cancel; everybody is asleep, and the one that reads the flag is
+ * woken by the same call.
+ *
+ * A program that runs the scheduler by itself, and so may have other threads that wake green
+ * threads, says so by gs_expect_wakeup.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "green.h"
+
+typedef struct guest {
+  struct guest *next;
+  vm *v;
+  gs_handle *handle;
+} guest;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static guest *guests;     /* under the mutex */
+static int _Atomic hosts; /* VMs whose gosched.run is the process's gs_run: 1 at most */
+
+static int all_asleep(const char *report, void *ud) {
+  (void)report;
+  (void)ud;
+  if (atomic_load(&hosts)) gs_deadlocked(1);
+  pthread_mutex_lock(&mutex);
+  for (guest *g = guests; g; g = g->next) {
+    g->v->main->deadlocked = true;
+    g->v->main->cancels++;
+    gs_cancel(g->handle);
+  }
+  pthread_mutex_unlock(&mutex);
+  return 1;
+}
+
+void gsl_deadlock_host(bool on) {
+  if (on) gs_on_deadlock(all_asleep, NULL);
+  atomic_store(&hosts, on);
+}
+
+int gsl_deadlock_guest(vm *v, gs_handle *handle) {
+  guest *g = malloc(sizeof(*g));
+  if (!g) return GS_ENOMEM;
+  pthread_mutex_lock(&mutex);
+  *g = (guest){guests, v, handle};
+  guests = g;
+  pthread_mutex_unlock(&mutex);
+  gs_on_deadlock(all_asleep, NULL);
+  return GS_OK;
+}
+
+void gsl_deadlock_guest_left(vm *v) {
+  guest *found = NULL;
+  pthread_mutex_lock(&mutex);
+  for (guest **at = &guests; *at; at = &(*at)->next)
+    if ((*at)->v == v) {
+      found = *at;
+      *at = found->next;
+      break;
+    }
+  pthread_mutex_unlock(&mutex);
+  free(found);
+}

@@ -1,0 +1,181 @@
+---@meta gosched
+-- Annotations of the module gosched for lua-language-server (LuaCATS).  Add this folder to
+-- workspace.library.  gosched.ffi has annotations of its own.
+
+---A blocked green thread lets others run; see docs/lua.md.
+---@class gosched
+---@field _VERSION string
+---@field cancelled userdata the error value of what waits in a green thread that was cancelled
+---@field timeout gosched.TimeoutValue the error value of a timeout, and what `g:join(s)` gives; called with seconds it makes one
+---@field socket table luasocket's functions and objects, waiting in the scheduler's poller (needs luasocket)
+---@field ffi gosched.ffi C functions, under the names of LuaJIT's FFI
+local gosched = {}
+
+---@class gosched.TimeoutValue
+---@overload fun(seconds: number): gosched.Timeout
+
+---A to-be-closed value: until it is closed, waits of its green thread end by its time, and raise `gosched.timeout`.
+---@class gosched.Timeout
+local Timeout = {}
+---Ends it before its block does.
+function Timeout:close() end
+---@return boolean # whether its time has come
+function Timeout:expired() end
+
+---A green thread. As a to-be-closed variable it is cancelled and waited for at the end of the block.
+---@class gosched.Green
+---@field id integer
+---@field name string "file.lua:12", where its function is defined
+local Green = {}
+---Waits until it has ended, `timeout` seconds at most.
+---@param timeout? number
+---@return any ... # the function's results, or `gosched.timeout`; its error is raised
+function Green:join(timeout) end
+---What it waits in, now and later, raises `gosched.cancelled`.
+function Green:cancel() end
+---@return "running"|"returned"|"failed"|"cancelled" state
+---@return string? where the operation that it waits in
+function Green:state() end
+
+---Runs `f(...)` as the main green thread; when it returns, what still runs is cancelled and waited for.
+---@param f function
+---@param ... any
+---@return any ... # f's results
+function gosched.run(f, ...) end
+
+---Starts `f(...)` as a green thread.
+---@param f function
+---@param ... any
+---@return gosched.Green
+function gosched.go(f, ...) end
+
+---@param seconds number
+function gosched.sleep(seconds) end
+
+---Lets others run.
+function gosched.yield() end
+
+---Whether green threads that compute are made to give others a turn (they are).
+---@param on boolean
+---@return boolean # what was so before
+function gosched.preempt(on) end
+
+---@class gosched.Chan
+---@operator len: integer
+local Chan = {}
+---Waits for room or a receiver. Raises an error for nil and on a closed channel.
+---@param value any not nil
+---@param timeout? number
+---@return boolean sent
+---@return "timeout"? why
+function Chan:send(value, timeout) end
+---@param timeout? number
+---@return any value nil if nothing was received
+---@return boolean ok
+---@return "closed"|"timeout"? why
+function Chan:recv(timeout) end
+---For `for v in ch:iter() do`: what is received until it is closed.
+---@return fun(ch: gosched.Chan): any
+---@return gosched.Chan
+function Chan:iter() end
+---No more is sent; what is buffered can still be received.
+function Chan:close() end
+---@return integer # values buffered now
+function Chan:len() end
+---@return integer # room for so many
+function Chan:cap() end
+---@return boolean
+function Chan:closed() end
+
+---@param capacity? integer 0: a sender waits for a receiver
+---@return gosched.Chan
+function gosched.chan(capacity) end
+
+---Does one of the cases `{ch, "recv"}` and `{ch, "send", value}`: one that is ready, or the first that becomes ready.
+---@param cases table with `timeout` in seconds, if it should not wait for ever
+---@return integer? index of the case; nil: the timeout
+---@return any value what was received, or "timeout"
+---@return boolean? ok false: the channel is closed
+function gosched.select(cases) end
+
+---As a to-be-closed variable it is unlocked at the end of the block: `local held <close> = m:lock()`.
+---@class gosched.Mutex
+local Mutex = {}
+---@param timeout? number
+---@return gosched.Mutex? # itself; nil: the timeout
+---@return "timeout"? why
+function Mutex:lock(timeout) end
+---@return gosched.Mutex? # nil: it is locked
+function Mutex:trylock() end
+function Mutex:unlock() end
+---@return boolean
+function Mutex:locked() end
+
+---@return gosched.Mutex
+function gosched.mutex() end
+
+---@class gosched.Waitgroup
+local Waitgroup = {}
+---@param n? integer 1
+function Waitgroup:add(n) end
+function Waitgroup:done() end
+---@param timeout? number
+---@return boolean # false: the timeout
+---@return "timeout"? why
+function Waitgroup:wait(timeout) end
+
+---@return gosched.Waitgroup
+function gosched.waitgroup() end
+
+---A to-be-closed value whose block ends when all its green threads have; the first error cancels the rest and is raised.
+---@class gosched.Taskgroup
+local Taskgroup = {}
+---@param f function
+---@param ... any
+---@return gosched.Green
+function Taskgroup:go(f, ...) end
+function Taskgroup:cancel() end
+---What the end of the block does.
+function Taskgroup:wait() end
+
+---@return gosched.Taskgroup
+function gosched.taskgroup() end
+
+---Waits for a descriptor.
+---@param fd integer|file*|table a number, a file, or what has a method getfd
+---@param events? "r"|"w"|"rw" "r"
+---@param timeout? number
+---@return "r"|"w"|"rw"|nil ready
+---@return string? why "timeout", "closed", or what the system says
+function gosched.wait(fd, events, timeout) end
+
+---Calls `f(...)` on one OS thread that is no other green thread's meanwhile.
+---@param f function
+---@param ... any
+---@return any ...
+function gosched.os_thread(f, ...) end
+
+---Calls a C function without upvalues outside of this VM, with copies of the arguments, while others run.
+---@param f function
+---@param ... any nil, booleans, numbers, strings, light userdata, tables of them
+---@return any ... # copies of the results
+function gosched.blocking(f, ...) end
+
+---@return table<string, integer> # the scheduler's counters
+function gosched.stats() end
+
+---Writes what the scheduler and every green thread do.
+---@param file? file* io.stderr
+function gosched.dump(file) end
+
+---A to-be-closed value: until then what the scheduler does is recorded.
+---@class gosched.Trace
+local Trace = {}
+---Writes the file.
+function Trace:stop() end
+
+---@param path string of the file, in the format of Chrome's traces
+---@return gosched.Trace
+function gosched.trace(path) end
+
+return gosched

@@ -1,0 +1,139 @@
+/* select.c: gosched.select, waiting for several channels.
+ *
+ *   gosched.select{ {ch, "recv"}, {ch2, "send", v}, timeout = 1 }
+ *
+ * The values to be sent are under way in their channels (chan.c) during the wait; those that were
+ * not sent are taken back.  The channels are on the Lua stack meanwhile: the table of cases may be
+ * changed by others.
+ */
+#include <string.h>
+
+#include "chan.h"
+
+#define FEW 16
+#define MANY 65536
+
+typedef struct few {
+  gs_select_case cases[FEW];
+  item items[FEW];
+} few;
+
+static int bad_case(lua_State *L, int i, const char *why) {
+  return luaL_error(
+      L, "gosched.select: case %d %s; {ch, \"recv\"} or {ch, \"send\", value} is expected", i, why);
+}
+
+/* The case on top of the stack; leaves its channel, and what it sends, in its place. */
+static void read_case(lua_State *L, int i, gs_select_case *sc) {
+  if (!lua_istable(L, -1)) bad_case(L, i, "is not a table");
+  int t = lua_gettop(L);
+  lua_geti(L, t, 1);
+  chan *c = luaL_testudata(L, -1, GSL_CHAN);
+  if (!c) bad_case(L, i, "has no channel");
+  lua_geti(L, t, 2);
+  const char *what = lua_tostring(L, -1);
+  if (!what) bad_case(L, i, "does not say what to do");
+  if (strcmp(what, "recv") == 0)
+    sc->op = GS_RECV;
+  else if (strcmp(what, "send") == 0)
+    sc->op = GS_SEND;
+  else
+    bad_case(L, i, "is neither \"recv\" nor \"send\"");
+  sc->chan = c->ch;
+  lua_pop(L, 1);
+  lua_geti(L, t, 3);
+  if (sc->op == GS_SEND && lua_isnil(L, -1)) bad_case(L, i, "sends nil");
+  lua_remove(L, t);
+}
+
+/* All the cases; case i (from 0) has its channel at base + 2i and its value behind it. */
+static void read_cases(lua_State *L, int n, int base, gs_select_case *cases, item *items) {
+  luaL_checkstack(L, 2 * n + 8, "gosched.select: too many cases");
+  for (int i = 0; i < n; i++) {
+    lua_geti(L, 1, i + 1);
+    read_case(L, i + 1, &cases[i]);
+    cases[i].elem = &items[i];
+  }
+  (void)base;
+}
+
+static void take_back(lua_State *L, int from, int n, int base, const gs_select_case *cases,
+                      const item *items, int sent) {
+  for (int i = from; i < n; i++)
+    if (cases[i].op == GS_SEND && i != sent) gsl_unpack(L, base + 2 * i, &items[i], false);
+}
+
+static int64_t deadline_of(lua_State *L) {
+  int64_t deadline = GS_FOREVER;
+  if (lua_getfield(L, 1, "timeout") != LUA_TNIL) {
+    if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
+      luaL_error(L, "gosched.select: timeout is %s; seconds, 0 or more, are expected",
+                 luaL_tolstring(L, -1, NULL));
+    deadline = gs_now() + gsl_check_seconds(L, -1);
+  }
+  lua_pop(L, 1);
+  return deadline;
+}
+
+/* gosched.select(cases): index, value, ok; or nil, "timeout" */
+static int l_select(lua_State *L) {
+  vm *v = gsl_vm(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_Integer len = luaL_len(L, 1);
+  if (len > MANY) return luaL_error(L, "gosched.select: more than %d cases", MANY);
+  int n = (int)len, base = 2;
+  int64_t deadline = deadline_of(L);
+  few room;
+  gs_select_case *cases = room.cases;
+  item *items = room.items;
+  if (n > FEW) {
+    cases = lua_newuserdatauv(L, (size_t)n * (sizeof(*cases) + sizeof(*items)), 0);
+    items = (item *)(void *)(cases + n);
+    base++;
+  }
+  read_cases(L, n, base, cases, items);
+  gsl_check_may_wait(L, v, "gosched.select");
+  if (!gsl_self(v)) return gsl_fail(L, GS_EPERM, "gosched.select");
+  for (int i = 0; i < n; i++)
+    if (cases[i].op == GS_SEND) items[i] = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
+  size_t chosen = 0;
+  int code = GSL_OUTSIDE(L, v, gs_try_select(cases, (size_t)n, &chosen));
+  if (code == GS_EWOULDBLOCK) {
+    green *g = gsl_self(v);
+    op o;
+    if (!g->handle && g->cancels) {
+      code = GS_ECANCELED;
+    } else {
+      gsl_begin(L, &o, "gosched.select", deadline);
+      do code = gs_select(cases, (size_t)n, o.deadline, &chosen);
+      while (gsl_again(L, &o, &code));
+    }
+  }
+  bool raised = code == GSL_RAISED;
+  if (raised) lua_replace(L, 1);
+  bool done = code == GS_OK;
+  take_back(L, 0, n, base, cases, items, done ? (int)chosen : -1);
+  if (raised) lua_pushvalue(L, 1);
+  if (code == GS_ETIMEOUT) {
+    lua_pushnil(L);
+    lua_pushliteral(L, "timeout");
+    return 2;
+  }
+  if (code == GS_ECLOSED && cases[chosen].op == GS_SEND)
+    return luaL_error(L, "gosched.select: the channel of case %d, which sends, is closed",
+                      (int)chosen + 1);
+  if (!done && code != GS_ECLOSED) return gsl_fail(L, code, "gosched.select");
+  lua_pushinteger(L, (lua_Integer)chosen + 1);
+  if (done && cases[chosen].op == GS_RECV)
+    gsl_unpack(L, base + 2 * (int)chosen, &items[chosen], true);
+  else
+    lua_pushnil(L);
+  lua_pushboolean(L, done);
+  return 3;
+}
+
+void gsl_open_select(lua_State *L, int module, int vm_index) {
+  static const luaL_Reg functions[] = {{"select", l_select}, {NULL, NULL}};
+  gsl_add_functions(L, module, vm_index, functions);
+}
