@@ -36,6 +36,7 @@ test     patch          cmd:patch
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
 test     lua-socket     file:/usr/share/lua/5.4/socket.lua
+test     luarocks       cmd:luarocks
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 test     tk             cmd:wish
 test     xvfb           cmd:Xvfb
