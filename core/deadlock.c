@@ -44,7 +44,8 @@ bool deadlock_wanted(void) {
  * word then, and we look in the other order: one of the two is seen. */
 static bool main_is_told(void) {
   const G *g = load_acq(&gs_sched.main_g);
-  return load_sc(&gs_sched.notified) != 0 && g && load_acq(&g->status) == Gwaiting && g->lockedm;
+  return (load_rlx(&gs_sched.run_flags) & GS_RUN_LOCK_MAIN) && load_sc(&gs_sched.notified) != 0 &&
+         g && load_sc(&g->park) == PARKED;
 }
 
 static bool somebody_outside(void) {

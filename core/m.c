@@ -593,8 +593,11 @@ void stoplockedm(M *m) {
     if (p) handoffp(p);
   }
   incidlelocked(1);
+  /* Told while it did something else: this is what it parks in next. */
+  bool told = m->lockedg->main && load_sc(&gs_sched.notified);
   for (;;) {
-    int interrupted = sleep_locked(m);
+    int interrupted = told ? 1 : sleep_locked(m);
+    told = false;
     torture_window(); /* it was woken for one reason, and there is another one now */
     note_clear(&m->note);
     P *p = load_acq(&m->nextp);
@@ -612,13 +615,14 @@ void stoplockedm(M *m) {
     /* A signal handler has run on this thread, or gs_notify was called.  Only the G that gs_run
      * locked here is told: it is the one whose operations return GS_EINTR.  Until it is claimed
      * the word says that it will be (deadlock.c); whoever sets it again meanwhile has done before
-     * what the G looks for, and an exchange sees that. */
+     * what the G looks for, and an exchange sees that.  If somebody else has claimed it, the word
+     * stays, for what it parks in next. */
     if (!m->lockedg->main) continue;
     if (load_sc(&gs_sched.notified)) interrupted = 1;
     torture_window(); /* everybody else may be asleep by now */
-    bool claimed = interrupted && claim(m->lockedg, GS_EINTR);
-    if (interrupted) (void)xchg(&gs_sched.notified, 0);
-    if (claimed) ready(NULL, m->lockedg);
+    if (!interrupted || !claim(m->lockedg, GS_EINTR)) continue;
+    (void)xchg(&gs_sched.notified, 0);
+    ready(NULL, m->lockedg);
   }
 }
 

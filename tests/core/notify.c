@@ -91,6 +91,34 @@ static void nagged(void *arg) {
   CHECK_CODE(gs_sleep(MS(1)), GS_OK);
 }
 
+/* Somebody else wakes it when it is told: then it is told in what it parks in next. */
+static void send_and_notify(void *arg) {
+  int x = 1;
+  CHECK_CODE(gs_chan_send(arg, &x, GS_FOREVER), GS_OK);
+  gs_notify();
+}
+
+static void told_next(void *arg) {
+  (void)arg;
+  gs_chan *c = chan_new(sizeof(int), 0);
+  for (int i = 0; i < SCALE(300) && !checks_failed(); i++) {
+    int x = 0;
+    gs_handle *h = go_named("sends and notifies", send_and_notify, c);
+    int code = gs_chan_recv(c, &x, GS_FOREVER);
+    if (code == GS_OK) code = gs_sleep(MS(60000));
+    CHECK_CODE(code, GS_EINTR);
+    while (x == 0 && gs_chan_recv(c, &x, GS_FOREVER) == GS_EINTR) continue;
+    while (gs_join(h, GS_FOREVER) == GS_EINTR) continue;
+    gs_handle_release(h);
+  }
+  CHECK_CODE(gs_chan_free(c), GS_OK);
+}
+
+static void test_told_next(void **state) {
+  (void)state;
+  run_locked(told_next, NULL);
+}
+
 static void test_notify(void **state) {
   (void)state;
   run_locked(nagged, NULL);
@@ -205,6 +233,7 @@ static void test_unlocked_main_is_not_notified(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_notify),
+      cmocka_unit_test(test_told_next),
       cmocka_unit_test(test_signal),
       cmocka_unit_test(test_notify_in_a_handler),
       cmocka_unit_test(test_others_are_not_disturbed),
