@@ -55,9 +55,10 @@ typedef struct Rec {
   bool has_dummy;    /* threading knows it, and has to forget it at its end; GIL */
   bool ended;        /* nobody's any more, but current on this thread still; that thread */
   struct Rec *next;  /* of recs.c */
-  struct Rec *next_asked; /* of hogs.c, as the three that follow */
-  bool asked;             /* it computes, and its turn has been taken; rec_lock */
-  bool stopping;          /* it will notice at its next line; GIL */
+  struct Rec *next_asked;  /* of hogs.c, as the four that follow */
+  struct Rec *next_marked; /* those that are stopping; GIL */
+  bool asked;              /* it computes, and its turn has been taken; rec_lock */
+  bool stopping;           /* it will notice at its next line; GIL */
   _Atomic bool hog;  /* this stretch goes on with what was computed in the last one; its thread */
   PyObject *mark;    /* what tstate_interrupt keeps; GIL */
   const char *where; /* what it is doing, for GreenThread.state; static text */

@@ -281,8 +281,8 @@ static void green_entry(void *arg) {
   g->rec = NULL;
   r->obj = NULL;
   Py_DECREF(g);
-  hog_go_on(r);
   tstate_clear(r->ts);
+  hog_go_on(r); /* destructors may have run */
   rec_end(r, tstate_reusable());
   if (tstate_reusable()) return;
   tstate_delete_current(r->ts);
@@ -345,7 +345,10 @@ uint64_t green_ident(void) {
 /* ---- operations that park ---- */
 
 /* Where it is when it does not wait: in a callback its foreign call is still under way. */
-void op_end(Rec *r) { r->where = r->calls ? state_syscall : state_running; }
+void op_end(Rec *r) {
+  r->where = r->calls ? state_syscall : state_running;
+  if (tstate_to_drop) tstate_drop();
+}
 
 /* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may
  * hold locks of this OS thread. */
@@ -483,6 +486,7 @@ static int main_entry(void *arg) {
   end_others(run);
   run->green->rec = NULL;
   run->green->finished = true;
+  hog_go_on(&r);
   rec_end(&r, false);
   tstate_release();
   return 0;
@@ -541,6 +545,7 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   cfg.main_stack_size = MAIN_STACK;
   running = true;
   main_green = run.green;
+  tstate_prepare();
   PyEval_SaveThread();
   deadlock_begin();
   int code = gs_run(&cfg, main_entry, &run, NULL);

@@ -15,6 +15,13 @@
  * Who was stopped is likely to go on computing: its turn is taken as soon as others wait.  It has a
  * slice nevertheless, since the next one has to wait for the GIL for a switch interval.
  *
+ * Up to 3.11 the mark is in the thread state.  From 3.12 on it is in a code object, which others
+ * may run, too: it is taken out with the last one that has it.  And who leaves that code by an
+ * exception is not told; whoever takes the GIL next looks where they are (tstate_follow).
+ *
+ * It stays on its OS thread meanwhile: C below it may hold what belongs to that (the lock of a
+ * BufferedReader around a raw object written in Python).
+ *
  * It is left alone where it is traced or profiled, and in callbacks: there is C below it, which may
  * have locked something.  Everywhere else a thread may lose the GIL for as long, too.
  */
@@ -23,7 +30,8 @@
 #include "tstate.h"
 
 _Atomic int hogs_busy;
-static Rec *asked; /* rec_lock */
+static Rec *asked;  /* rec_lock */
+static Rec *marked; /* those that are stopping; GIL */
 
 static void busy(int more) { atomic_fetch_add_explicit(&hogs_busy, more, memory_order_relaxed); }
 
@@ -44,10 +52,20 @@ void hog_forget(Rec *r) {
   busy(-1);
 }
 
+/* Green threads that run the same code have the same mark (tstate.c). */
+static bool is_shared(const Rec *r) {
+  for (const Rec *other = marked; other; other = other->next_marked)
+    if (other != r && other->mark && other->mark == r->mark) return true;
+  return false;
+}
+
 void hog_go_on(Rec *r) {
   if (!r->stopping) return;
   r->stopping = false;
-  tstate_uninterrupt(r->ts, &r->mark);
+  Rec **at = &marked;
+  while (*at != r) at = &(*at)->next_marked;
+  *at = r->next_marked;
+  tstate_uninterrupt(r->ts, &r->mark, is_shared(r));
   busy(-1);
 }
 
@@ -62,9 +80,12 @@ static Rec *next_asked(void) {
 /* Each of them is alive as long as we have the GIL, without which it cannot end. */
 void hogs_stop(Rec *current) {
   hog_go_on(current);
+  for (Rec *r = marked; r; r = r->next_marked) tstate_follow(r->ts, &r->mark, is_shared(r));
   for (Rec *r; (r = next_asked()) != NULL;) {
     if (r == current || r->stopping || !tstate_interrupt(r->ts, &r->mark)) continue;
     r->stopping = true;
+    r->next_marked = marked;
+    marked = r;
     busy(1);
   }
 }
@@ -72,6 +93,8 @@ void hogs_stop(Rec *current) {
 /* In a child of fork: the others are gone. */
 void hogs_forked(Rec *r) {
   asked = NULL;
+  marked = r && r->stopping ? r : NULL;
+  if (marked) marked->next_marked = NULL;
   if (r) r->asked = false;
   atomic_store(&hogs_busy, r && r->stopping);
 }
@@ -84,7 +107,9 @@ void hog_interrupted(void) {
   if (r->calls || r->ts->gilstate_counter != r->gilstate_base) return;
   pin_check(r);
   r->where = state_runnable;
+  gs_lock_os_thread(); /* C below may hold what belongs to this OS thread */
   gs_yield();
+  gs_unlock_os_thread();
   atomic_store_explicit(&r->hog, true, memory_order_relaxed);
   op_end(r);
 }

@@ -277,6 +277,10 @@ void tstate_delete(PyThreadState *ts) {
 
 #if !VERSION_AT_LEAST(12)
 
+int tstate_to_drop;
+void tstate_drop(void) {}
+void tstate_prepare(void) {}
+
 static int stopped(PyObject *obj, PyFrameObject *frame, int what, PyObject *arg) {
   (void)obj;
   (void)frame;
@@ -295,8 +299,15 @@ bool tstate_interrupt(PyThreadState *ts, PyObject **mark) {
   return true;
 }
 
-void tstate_uninterrupt(PyThreadState *ts, PyObject **mark) {
+void tstate_follow(PyThreadState *ts, PyObject **mark, bool shared) {
+  (void)ts;
   (void)mark;
+  (void)shared;
+}
+
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark, bool shared) {
+  (void)mark;
+  (void)shared;
   if (ts->c_tracefunc != stopped) return;
   ts->c_tracefunc = NULL;
   if (!ts->tracing && !ts->c_profilefunc) ts->cframe->use_tracing = 0;
@@ -358,6 +369,24 @@ static bool set_events(PyObject *code, PyObject *which) {
   return r != NULL;
 }
 
+/* This may be in a hook, where no code of the user's may run, and the code object may be the last
+ * one that a weak reference waits for. */
+static PyObject *to_drop[64]; /* GIL */
+int tstate_to_drop;           /* GIL */
+
+static void drop_later(PyObject *code) {
+  if (Py_REFCNT(code) > 1 || tstate_to_drop == sizeof to_drop / sizeof *to_drop)
+    Py_DECREF(code);
+  else
+    to_drop[tstate_to_drop++] = code;
+}
+
+void tstate_drop(void) {
+  while (tstate_to_drop > 0) Py_DECREF(to_drop[--tstate_to_drop]);
+}
+
+void tstate_prepare(void) { (void)take_tool(); }
+
 bool tstate_interrupt(PyThreadState *ts, PyObject **mark) {
   *mark = NULL;
   if (ts->c_tracefunc || ts->c_profilefunc || ts->tracing) return false;
@@ -369,21 +398,32 @@ bool tstate_interrupt(PyThreadState *ts, PyObject **mark) {
     if (set_events(code, events))
       *mark = code;
     else
-      Py_DECREF(code);
+      drop_later(code);
   }
   error_put(exc);
   return *mark != NULL;
 }
 
-void tstate_uninterrupt(PyThreadState *ts, PyObject **mark) {
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark, bool shared) {
   (void)ts;
   PyObject *code = *mark, *exc;
   if (!code) return;
   exc = error_take();
   *mark = NULL;
-  set_events(code, no_events);
-  Py_DECREF(code);
+  if (!shared) set_events(code, no_events);
+  drop_later(code);
   error_put(exc);
+}
+
+void tstate_follow(PyThreadState *ts, PyObject **mark, bool shared) {
+  PyFrameObject *frame = PyThreadState_GetFrame(ts);
+  PyObject *code = frame ? (PyObject *)PyFrame_GetCode(frame) : NULL;
+  bool same = code == *mark;
+  Py_XDECREF(frame);
+  Py_XDECREF(code);
+  if (same) return;
+  tstate_uninterrupt(ts, mark, shared);
+  tstate_interrupt(ts, mark);
 }
 
 #endif

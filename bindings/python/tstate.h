@@ -46,11 +46,18 @@ int tstate_gil_held(void);
 
 /* Has hog_interrupted called by ts in its Python code, at its next line, jump or call, once.  ts is
  * not current; the GIL is held.  *mark is kept for tstate_uninterrupt, which takes it back, also
- * after it has happened.  false: it cannot be had, since somebody traces ts, or it runs no Python
- * code; *mark is NULL then. */
+ * after it has happened (shared: another one's mark is the same object, and stays).  false: it
+ * cannot be had, since somebody traces ts, or it runs no Python code; *mark is NULL then. */
 bool tstate_interrupt(PyThreadState *ts, PyObject **mark);
-void tstate_uninterrupt(PyThreadState *ts, PyObject **mark);
+void tstate_uninterrupt(PyThreadState *ts, PyObject **mark, bool shared);
+/* ts has gone on meanwhile and has not noticed: what it runs now is marked. */
+void tstate_follow(PyThreadState *ts, PyObject **mark, bool shared);
 void hog_interrupted(void); /* of hogs.c */
+/* Before the first green thread runs: what that needs is made ready.  No exception is set. */
+void tstate_prepare(void);
+/* What could not be dropped in a hook, if tstate_to_drop is not 0, where Python may run.  GIL. */
+extern int tstate_to_drop;
+void tstate_drop(void);
 
 /* The exception in flight, with its traceback in it, taken out (NULL: none); and put back.
  * error_put steals the reference. */

@@ -6,6 +6,7 @@ import time
 
 import gosched
 import pytest
+from conftest import until
 
 
 def test_is_not_an_exception():
@@ -61,7 +62,7 @@ def test_clean_up_runs_and_waits_are_refused():
                 log.append("finally")
 
         g = gosched.go(body)
-        gosched.sleep(0.01)
+        until(lambda: g.state == "waiting")
         g.cancel()
         g.join()
         assert log == ["cancelled", "still", "finally"]
@@ -123,7 +124,7 @@ def test_a_foreign_call_is_waited_for(libc):
         after = []
         t = time.monotonic()
         g = gosched.go(body)
-        gosched.sleep(0.02)
+        until(lambda: g.state == "syscall" or after)
         g.cancel()
         g.join(30)
         assert after

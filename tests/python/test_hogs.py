@@ -1,10 +1,12 @@
 """Green threads that compute give up their turn at their next line (bindings/python/hogs.c)."""
 
+import io
 import itertools
 import os
 import sys
 import threading
 import time
+import weakref
 
 import gosched
 import pytest
@@ -100,6 +102,116 @@ def beside(hog):
 @pytest.mark.parametrize("hog", LOOPS, ids=lambda f: f.__name__)
 def test_stops_at_a_line(hog):
     assert beside(hog)
+
+
+def test_those_that_run_the_same_code_stop():
+    """From 3.12 on the code object is what is marked."""
+
+    def main():
+        done = []
+        hogs = [gosched.go(loop_in_lines, done) for _ in range(4)]
+
+        def sees_them_stopped():
+            return until_true(lambda: all(g.state == "runnable" for g in hogs))
+
+        seen = gosched.go(sees_them_stopped).result()
+        done.append(True)
+        for g in hogs:
+            g.result()
+        return seen
+
+    assert gosched.run(main)
+
+
+def test_leaving_by_an_exception():
+    """There is no event in the code that was marked; the next one who is asked looks again."""
+    source = """
+def once(numbers, zero):
+    return sum(numbers) / zero
+
+def hog(done):
+    while not done:
+        try:
+            once(range(200_000), 0)
+        except ZeroDivisionError:
+            pass
+"""
+
+    def main():
+        done, hogs = [], []
+        for _ in range(3):
+            names = {}
+            exec(compile(source, "hog", "exec"), names)
+            hogs.append(gosched.go(names["hog"], done))
+
+        def sees_them_stopped():
+            return until_true(lambda: all(g.state == "runnable" for g in hogs))
+
+        seen = gosched.go(sees_them_stopped).result()
+        done.append(True)
+        for g in hogs:
+            g.result()
+        return seen
+
+    assert gosched.run(main)
+
+
+def test_stays_on_its_thread():
+    """The lock of a BufferedReader belongs to the OS thread, and a raw object may be Python."""
+
+    class Raw(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            for _ in range(20_000):
+                pass
+            buffer[:64] = b"x" * 64
+            return 64
+
+    def main():
+        end = time.monotonic() + 1
+        file = io.BufferedReader(Raw(), 64)
+
+        def reads():
+            while time.monotonic() < end:
+                assert file.read(64) == b"x" * 64
+
+        for g in [gosched.go(reads) for _ in range(6)]:
+            g.result()
+
+    gosched.run(main)
+
+
+def test_code_that_dies_in_a_hook():
+    """A callback of a weak reference to it may wait, which no hook may."""
+    source = """
+def once(numbers):
+    return sum(numbers) / 0
+"""
+    refs = []
+
+    def main():
+        end = time.monotonic() + 1
+
+        def hog():
+            while time.monotonic() < end:
+                names = {}
+                exec(compile(source, "hog", "exec"), names)
+                code = names["once"].__code__
+                refs.append(weakref.ref(code, lambda _: gosched.yield_now()))
+                del code
+                try:
+                    names.pop("once")(range(300_000))
+                except ZeroDivisionError as e:
+                    e.__traceback__ = None
+                gosched.sleep(0.001)
+
+        for g in [gosched.go(hog) for _ in range(4)]:
+            g.result()
+
+    gosched.run(main)
+    assert refs
 
 
 def test_stops_again_and_again():
