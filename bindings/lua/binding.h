@@ -59,7 +59,11 @@ typedef struct vm {
   const void *ctype_meta;                 /* … and of C types, which the registry holds */
 } vm;
 
-static inline vm *gsl_vm(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static inline vm *gsl_vm(lua_State *L) {
+  vm *v = lua_touserdata(L, lua_upvalueindex(1));
+  if (__builtin_expect(!v->ffi, 0)) luaL_error(L, "gosched: the Lua state is being closed");
+  return v;
+}
 
 /* Registry keys: the values gosched.cancelled and gosched.timeout. */
 extern const char gsl_cancelled, gsl_timeout;

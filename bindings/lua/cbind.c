@@ -85,10 +85,9 @@ int gsl_call_bound(vm *v, const cfunction *f, ccall *c, lua_State *T, int n) {
   opts.unblock = unblock;
   opts.uarg = &e;
   double timeout = f->binding->timeout;
-  void **slot = gs_gdata();
-  const green *g = slot ? *slot : NULL;
+  const green *g = gsl_running(v->turn);
   if (timeout >= 0) opts.deadline_ns = gs_now() + (int64_t)(timeout * 1e9);
-  bool scoped = g && g->turn == v->turn && g->deadline < opts.deadline_ns;
+  bool scoped = g && g->deadline < opts.deadline_ns;
   if (scoped) opts.deadline_ns = g->deadline;
   int code = gs_ffi_call_opts(c->func, c->ret, c->args, &c->saved_errno, &opts);
   return code == GS_ETIMEOUT && scoped ? GSL_EXPIRED : code;

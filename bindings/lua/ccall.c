@@ -202,6 +202,7 @@ static int call(lua_State *L, vm *v, cfunction *f, int first) {
   cslot few[FEW], *slots = few, result;
   void *few_args[FEW], **args = few_args;
   ccall c = {.func = f->func, .ret = &result};
+  if (!v->ffi) return luaL_error(L, "gosched: the Lua state is being closed");
   if (n != fixed && (n < fixed || !f->variadic)) wrong_count(L, f, n);
   if (n > FEW) {
     luaL_checkstack(L, 8, NULL);

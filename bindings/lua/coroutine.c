@@ -86,6 +86,17 @@ static int l_sethook(lua_State *L) {
   return status == LUA_OK ? 0 : lua_error(L);
 }
 
+/* os.exit, with the original in the second upvalue: lua_close must not be called on a green
+ * thread's stack, where it would run what others' stacks have to close. */
+static int l_exit(lua_State *L) {
+  int n = gsl_self(gsl_vm(L)) && lua_gettop(L) > 1 ? 1 : lua_gettop(L);
+  lua_settop(L, n);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_insert(L, 1);
+  lua_call(L, n, 0);
+  return 0;
+}
+
 static void replace(lua_State *L, int vm_index, const char *name, lua_CFunction f) {
   lua_pushvalue(L, vm_index);
   lua_pushcclosure(L, f, 1);
@@ -107,6 +118,13 @@ void gsl_open_coroutine(lua_State *L, int vm_index) {
     } else {
       lua_pop(L, 2);
     }
+  }
+  lua_pop(L, 1);
+  if (lua_getfield(L, -1, LUA_OSLIBNAME) == LUA_TTABLE) {
+    lua_pushvalue(L, vm_index);
+    lua_getfield(L, -2, "exit");
+    lua_pushcclosure(L, l_exit, 2);
+    lua_setfield(L, -2, "exit");
   }
   lua_pop(L, 2);
 }

@@ -21,6 +21,13 @@ static ctype *make(lua_State *L, vm *v, const gs_type *type) {
   ctype *base = canon == type ? NULL : gsl_ctype_of(L, v, canon);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &types_key);
   ctype *t = lua_newuserdatauv(L, sizeof(*t), 1);
+  /* That may have run finalizers, and so anything: it may have been made meanwhile. */
+  if (lua_rawgetp(L, -2, type) != LUA_TNIL) {
+    t = lua_touserdata(L, -1);
+    lua_pop(L, 3);
+    return t;
+  }
+  lua_pop(L, 1);
   *t = (ctype){.type = type, .op = gsl_op_of(type)};
   t->base = base ? base : t;
   t->is_const = gs_type_flags(type) & GS_TYPE_CONST;
@@ -181,6 +188,10 @@ static void make_fields(lua_State *L, vm *v, ctype *t) {
   cfield *all = lua_newuserdatauv(L, (n ? n : 1) * sizeof(*all), 0);
   lua_rawseti(L, -2, 1);
   add_fields(L, v, t->type, 0, all, false);
+  if (t->has_fields) { /* by a finalizer that ran meanwhile, or while one waited in C */
+    lua_pop(L, 1);
+    return;
+  }
   lua_rawsetp(L, LUA_REGISTRYINDEX, t);
   t->has_fields = true;
 }

@@ -186,14 +186,6 @@ static void unlist(gsl_gate *g, visit *x) {
   pthread_mutex_unlock(&g->mutex);
 }
 
-/* As foreign code: the visitor is some green thread, and others may need its P meanwhile. */
-static int await(void *arg) {
-  visit *x = arg;
-  while (sem_wait(&x->over) != 0) continue;
-  unlist(x->gate, x);
-  return 0;
-}
-
 /* The green thread may be through before this has returned; nobody but the visitor frees it. */
 static bool start(visit *x) {
   gsl_gate *g = x->gate;
@@ -211,13 +203,22 @@ static bool start(visit *x) {
   return ok;
 }
 
+/* As foreign code: the visitor is some green thread, and others may need its P meanwhile.  Also the
+ * start: outside, it could lose its turn in gs_go_opts with the mutex in hand. */
+static int start_and_await(void *arg) {
+  visit *x = arg;
+  if (!start(x)) return 0;
+  while (sem_wait(&x->over) != 0) continue;
+  unlist(x->gate, x);
+  return 1;
+}
+
 static bool visit_it(gsl_gate *g, gsl_visitor *fn, void *arg) {
   visit x = {.gate = g, .fn = fn, .arg = arg};
+  int started = 0;
   if (sem_init(&x.over, 0, 0) != 0) return false;
-  if (start(&x)) {
-    if (gs_cgocall(await, &x, NULL) == GS_EPERM) await(&x);
-    gs_handle_release(x.handle);
-  }
+  if (gs_cgocall(start_and_await, &x, &started) == GS_EPERM) started = start_and_await(&x);
+  if (started) gs_handle_release(x.handle);
   sem_destroy(&x.over);
   return x.done;
 }

@@ -13,9 +13,8 @@
 #include "green.h"
 
 gsl_local *gsl_local_of(vm *v) {
-  void **slot = gs_gdata();
-  gsl_local *local = slot ? *slot : NULL;
-  return local ? local : &v->local;
+  green *g = gsl_running(v->turn);
+  return g ? &g->local : &v->local;
 }
 
 int gsl_traceback(lua_State *L) {
@@ -71,8 +70,8 @@ static void live(void *arg) {
   int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1);
   g->outcome = status == LUA_OK ? RETURNED : is_cancelled_value(L, -1) ? CANCELLED : RAISED;
   g->nresults = lua_gettop(L) - 1;
-  delist(v, g);
   if (g->member_of) gsl_group_left(v, g->member_of, g);
+  delist(v, g); /* from here to the end nobody else gets the turn: who is listed is waited for */
   unanchor(L, g);
   gsl_turn_leave(v->turn);
   *gs_gdata() = NULL;
@@ -243,16 +242,24 @@ void gsl_cancel_all(vm *v, const struct group *of) {
   }
 }
 
-void gsl_end_all(lua_State *L, vm *v) {
+bool gsl_end_all(lua_State *L, vm *v) {
+  bool raised = false;
+  lua_checkstack(L, 4);
   v->ending = true;
   gsl_cancel_all(v, NULL);
   while (v->greens) {
     green *g = v->greens;
     lua_rawgetp(L, LUA_REGISTRYINDEX, g); /* it must not be collected before gs_join is back */
-    gsl_join_shielded(L, v, g, "the end of gosched.run");
-    lua_pop(L, 1);
+    if (gsl_join_shielded(L, v, g, "the end of gosched.run") == GSL_RAISED) {
+      lua_remove(L, -2);
+      if (raised) lua_remove(L, -2); /* the last one counts */
+      raised = true;
+    } else {
+      lua_pop(L, 1);
+    }
   }
   v->ending = false;
+  return raised;
 }
 
 /* ---- the value ------------------------------------------------------------------------------- */

@@ -91,6 +91,8 @@ static inline void gsl_turn_enter(turn *t, green *g) {
     result_;                           \
   })
 
+/* The green thread that runs here, if it is one of the turn's domain; also where C has called. */
+green *gsl_running(const turn *t);
 /* The green thread of this VM that runs here; NULL: none. */
 green *gsl_self(vm *v);
 
@@ -142,8 +144,9 @@ void gsl_cancel(vm *v, green *g);
 void gsl_uncancel(green *g);
 /* Cancels those of the group, NULL: all but the main one. */
 void gsl_cancel_all(vm *v, const struct group *of);
-/* Cancels all green threads of the VM but the one that runs, and waits for them. */
-void gsl_end_all(lua_State *L, vm *v);
+/* Cancels all green threads of the VM but the one that runs, and waits for them.  true: a signal's
+ * hook has raised an error meanwhile, which is on top of the stack. */
+bool gsl_end_all(lua_State *L, vm *v);
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 

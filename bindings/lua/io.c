@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <lualib.h>
+
 #include "green.h"
 
 /* ---- descriptors ----------------------------------------------------------------------------- */
@@ -107,6 +109,11 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static helper *helpers; /* VMs that nobody uses; under the mutex */
 static int nhelpers;    /* under the mutex */
 
+static int open_libs(lua_State *H) {
+  luaL_openlibs(H);
+  return 0;
+}
+
 static helper *take_helper(void) {
   pthread_mutex_lock(&mutex);
   helper *h = helpers;
@@ -117,7 +124,11 @@ static helper *take_helper(void) {
   pthread_mutex_unlock(&mutex);
   if (h || !(h = malloc(sizeof(*h)))) return h;
   h->L = luaL_newstate();
-  if (h->L) return h;
+  if (h->L) { /* io.read crashes where io was not opened */
+    lua_pushcfunction(h->L, open_libs);
+    if (lua_pcall(h->L, 0, 0, 0) == LUA_OK) return h;
+    lua_close(h->L);
+  }
   free(h);
   return NULL;
 }

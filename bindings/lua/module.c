@@ -13,15 +13,19 @@
 #define MAIN_STACK ((size_t)8 << 20)
 
 const char gsl_cancelled, gsl_timeout;
+static const char module_key; /* registry: the table gosched */
 
+/* Finalizers that were set before this module was loaded run after this one: from here on all
+ * functions raise an error (gsl_vm, and call() of ccall.c). */
 static int close_vm(lua_State *L) {
+  static turn nobodys; /* whose `inside` stays NULL */
   vm *v = lua_touserdata(L, 1);
   if (v->gate) gsl_gate_close(v->gate);
   v->gate = NULL;
   gs_ffi_free(v->ffi);
   v->ffi = NULL;
-  if (v->turn) gsl_turn_free(v->turn);
-  v->turn = NULL;
+  if (v->turn && v->turn != &nobodys) gsl_turn_free(v->turn);
+  v->turn = &nobodys;
   return 0;
 }
 
@@ -64,9 +68,8 @@ bool gsl_away(lua_State *L, vm *v) {
 }
 
 void gsl_back(vm *v, bool finalizing) {
-  void **slot = gs_gdata();
-  green *g = slot ? *slot : NULL;
-  if (g && g->turn == v->turn) gsl_turn_enter(v->turn, g);
+  green *g = gsl_running(v->turn);
+  if (g) gsl_turn_enter(v->turn, g);
   if (finalizing) v->finalizer = 0;
 }
 
@@ -99,8 +102,10 @@ static int run_main(void *arg) {
   gsl_gate_open(v->gate);
   if (r->main.handle) gsl_deadlock_guest(v, r->main.handle); /* undetected if out of memory */
   r->status = lua_pcall(r->L, r->nargs, LUA_MULTRET, 1);
+  v->ending = true;
+  gsl_cancel_all(v, NULL); /* while unblock functions can still come in from other threads */
   gsl_gate_shut(r->L, v);
-  gsl_end_all(r->L, v);
+  if (gsl_end_all(r->L, v)) r->status = LUA_ERRRUN;
   r->main.outcome = RETURNED;
   if (r->main.handle) gsl_deadlock_guest_left(v);
   v->main = NULL;
@@ -219,6 +224,9 @@ int luaopen_gosched(lua_State *L) {
   static const luaL_Reg functions[] = {{"run", l_run}, {NULL, NULL}};
   luaL_checkversion(L);
   lua_settop(L, 0);
+  /* Another one would take the places in the registry of what this one's values refer to. */
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key) == LUA_TTABLE) return 1;
+  lua_settop(L, 0);
   lua_newtable(L);
   push_vm(L);
   lua_pushvalue(L, 2);
@@ -241,5 +249,7 @@ int luaopen_gosched(lua_State *L) {
   lua_pushstring(L, gs_version());
   lua_setfield(L, 2, "_VERSION");
   lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
   return 1;
 }

@@ -27,8 +27,11 @@
  */
 #include <pthread.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,6 +69,13 @@ static __thread __attribute__((tls_model("initial-exec"))) int in_handler;
 
 static void give_up_turn(lua_State *L, lua_Debug *ar);
 
+/* The word of a green thread is its binding's: what it points to is known in our domains only. */
+green *gsl_running(const turn *t) {
+  if (!t->domain || gs_domain_self() != t->domain) return NULL;
+  void **slot = gs_gdata();
+  return slot ? *slot : NULL;
+}
+
 /* The user's own hook on L, if there is one, is put aside. */
 static void interrupt(green *g, lua_State *L) {
   if (lua_gethook(L) == give_up_turn) return;
@@ -97,19 +107,16 @@ static void on_signal(int sig, siginfo_t *info, void *context) {
 /* A coroutine that was left before its next instruction carries the hook away, perhaps to another
  * green thread; new coroutines get a copy of it: it takes itself away there. */
 static void give_up_turn(lua_State *L, lua_Debug *ar) {
-  void **slot = gs_gdata();
-  green *g = slot ? *slot : NULL;
+  green *g = NULL;
+  for (turn *t = atomic_load(&turns); t && !g; t = t->next) g = gsl_running(t);
   (void)ar;
   if (g && g->aside.L == L)
     lua_sethook(L, g->aside.fn, g->aside.mask, g->aside.count);
   else
     lua_sethook(L, NULL, 0, 0);
-  if (!g || !g->turn) return;
+  if (!g) return;
   g->aside.L = NULL;
-  turn *t = g->turn;
-  gsl_turn_leave(t);
-  gs_yield();
-  gsl_turn_enter(t, g);
+  GSL_OUTSIDE(L, g->vm, (gs_yield(), 0)); /* a coroutine inside of a __gc metamethod has hooks */
 }
 
 static int64_t cpu_of(pid_t tid) {
@@ -117,6 +124,20 @@ static int64_t cpu_of(pid_t tid) {
   /* The kernel's number for the CPU clock of another thread (CPUCLOCK_PERTHREAD, _SCHED). */
   if (clock_gettime((clockid_t)(~(unsigned)tid << 3 | 6), &ts) != 0) return -1;
   return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* Whether the thread is on a CPU or waits for one, and not in a system call that the signal would
+ * end.  CPU time alone does not tell: it may have computed first and block now. */
+static bool computes(pid_t tid) {
+  char path[48], text[256];
+  snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+  if (fd >= 0) close(fd);
+  if (n <= 0) return false;
+  text[n] = 0;
+  const char *after = strrchr(text, ')'); /* behind the name, which may have anything in it */
+  return after && after[1] == ' ' && after[2] == 'R';
 }
 
 /* On sysmon's thread.  The P stays where it is, whatever this finds. */
@@ -133,7 +154,7 @@ static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int wait
     t->cpu = cpu;
     return GS_RETAKE_NO;
   }
-  if (outside_ns < SLICE_NS || cpu - t->cpu < WORKED_NS) return GS_RETAKE_NO;
+  if (outside_ns < SLICE_NS || cpu - t->cpu < WORKED_NS || !computes(tid)) return GS_RETAKE_NO;
   atomic_store(&t->asked, 1);
   syscall(SYS_tgkill, getpid(), tid, SIGURG);
   return GS_RETAKE_NO;
@@ -183,9 +204,7 @@ int gsl_turn_domain(turn *t) {
 green *gsl_self(vm *v) {
   green *g = atomic_load_explicit(&v->turn->inside, memory_order_relaxed);
   if (g) return g;
-  void **slot = gs_gdata();
-  g = slot ? *slot : NULL;
-  return g && g->turn == v->turn ? g : NULL;
+  return gsl_running(v->turn);
 }
 
 /* gosched.preempt(on): whether green threads that compute are made to give others a turn (they

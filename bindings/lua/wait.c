@@ -74,7 +74,6 @@ bool gsl_again(lua_State *L, op *o, int *code) {
 int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what) {
   green *self = gsl_self(v);
   int code = GS_OK;
-  if (g->outcome != RUNS) return GS_OK;
   if (!self) return GS_EPERM;
   self->where = what;
   gsl_turn_leave(v->turn);
