@@ -49,6 +49,7 @@ struct gst_post {
   gst_post *next;
   /* At home; or, with alive false, on any thread, because the home thread has ended. */
   void (*arrive)(gst_post *, bool alive);
+  bool runs_code; /* when it arrives, which may wait for what has come after it */
 };
 
 /* What belongs to a thread.  Used on that thread only, but for what home.c has to itself. */
@@ -217,6 +218,7 @@ int gst_yield_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 int gst_sleep_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 void gst_green_init(gst_state *s);
 void gst_greens_free(gst_state *s);
+void gst_greens_delete(gst_state *s);
 /* A green thread that nobody joins: calls ended at its end.  words is a list. */
 gst_green *gst_green_start(Tcl_Interp *interp, gst_state *s, Tcl_Obj *words, const char *ns,
                            bool immediate, void (*ended)(gst_green *, int), void *data);

@@ -278,6 +278,7 @@ static int run_here(void *arg) {
 static void wait_for_home(request *r) {
   r->refs++;
   r->post.arrive = arrived;
+  r->post.runs_code = true;
   gst_post_home(r->callback->box, &r->post);
   if (gs_sema_acquire(&r->done, GS_FOREVER) == GS_OK) return;
   pthread_mutex_lock(&r->mutex);

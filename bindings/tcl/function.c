@@ -59,6 +59,8 @@ static void drop_tcl(call *c) {
   if (c->outs) Tcl_DecrRefCount(c->outs);
   if (c->unblock) Tcl_DecrRefCount(c->unblock);
   c->outs = c->unblock = NULL;
+  if (c->encoding) Tcl_FreeEncoding(c->encoding);
+  c->encoding = NULL;
 }
 
 static void destroy_call(gst_operation *op) {
@@ -218,7 +220,8 @@ static int convert(Tcl_Interp *interp, gst_function *fn, call *c, Tcl_Obj *const
   gst_conversion k = {interp, fn->state, fn->library ? fn->library->encoding : NULL, 0, fn->name,
                       NULL,   true};
   int code = TCL_OK;
-  c->encoding = k.encoding;
+  /* A reference: the library may be given another one while the call is under way. */
+  c->encoding = k.encoding ? Tcl_GetEncoding(NULL, Tcl_GetEncodingName(k.encoding)) : NULL;
   for (size_t i = 0; i < c->n && code == TCL_OK; i++) {
     const gs_type *type = gs_func_arg(c->func, i);
     Tcl_Obj *value = objv[i];
@@ -284,6 +287,9 @@ static Tcl_Obj *unblock_words(gst_function *fn, int n, Tcl_Obj *const objv[]) {
 
 int gst_call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
   gst_function *fn = data;
+  if (!fn->state->interp) /* made by gosched::bind, outside of our namespace */
+    return gst_error(interp, Tcl_NewStringObj("the package gosched has been unloaded", -1),
+                     "RUNTIME", NULL);
   if (gst_function_resolve(interp, fn) != TCL_OK) return TCL_ERROR;
   gs_func *func = fn->func;
   size_t given = (size_t)objc - 1, fixed = gs_func_nargs(func);

@@ -585,6 +585,18 @@ void gst_green_init(gst_state *s) {
 }
 
 /* The interpreter is gone, and with it all coroutines. */
+/* Wherever they have been renamed to.  The deletion unwinds each, and takes it out by itself. */
+void gst_greens_delete(gst_state *s) {
+  Tcl_HashSearch search;
+  Tcl_HashEntry *e;
+  while ((e = Tcl_FirstHashEntry(&s->contexts, &search))) {
+    Tcl_Command command = (Tcl_Command)Tcl_GetHashKey(&s->contexts, e);
+    Tcl_DeleteCommandFromToken(s->interp, command);
+    e = Tcl_FindHashEntry(&s->contexts, (char *)command);
+    if (e) Tcl_DeleteHashEntry(e);
+  }
+}
+
 void gst_greens_free(gst_state *s) {
   Tcl_HashSearch search;
   Tcl_HashEntry *e;

@@ -68,6 +68,25 @@ static gst_post *take_all(gst_mailbox *box) {
   return p;
 }
 
+/* Under mutex.  There is something in the box. */
+static void send_letter(gst_mailbox *box) {
+  if (!box->spare) return;
+  Tcl_ThreadQueueEvent(box->thread, &box->spare->event, TCL_QUEUE_TAIL);
+  Tcl_ThreadAlert(box->thread);
+  box->spare = NULL;
+}
+
+static void put_back(gst_mailbox *box, gst_post *first) {
+  gst_post *last = first;
+  while (last->next) last = last->next;
+  pthread_mutex_lock(&box->mutex);
+  last->next = box->first;
+  if (!box->first) box->last = last;
+  box->first = first;
+  send_letter(box);
+  pthread_mutex_unlock(&box->mutex);
+}
+
 static int delivered(Tcl_Event *event, int flags) {
   gst_mailbox *box = ((letter *)event)->box;
   if (!(flags & TCL_FILE_EVENTS)) return 0;
@@ -77,8 +96,12 @@ static int delivered(Tcl_Event *event, int flags) {
   box->spare = next;
   pthread_mutex_unlock(&box->mutex);
   if (box->home) box->home->batches++;
-  while (p) { /* what arrives only makes coroutines ready, or starts them */
+  while (p) { /* what arrives makes coroutines ready, or runs code that may serve events itself */
     gst_post *after = p->next;
+    if (after && p->runs_code) {
+      put_back(box, after);
+      after = NULL;
+    }
     if (box->home) box->home->posts++;
     p->arrive(p, box->home != NULL);
     p = after;
@@ -97,11 +120,7 @@ void gst_post_home(gst_mailbox *box, gst_post *post) {
     else
       box->first = post;
     box->last = post;
-    if (box->spare) {
-      Tcl_ThreadQueueEvent(box->thread, &box->spare->event, TCL_QUEUE_TAIL);
-      Tcl_ThreadAlert(box->thread);
-      box->spare = NULL;
-    }
+    send_letter(box);
   }
   pthread_mutex_unlock(&box->mutex);
   if (dead) post->arrive(post, false);

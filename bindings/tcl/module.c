@@ -221,7 +221,18 @@ int Gosched_Unload(Tcl_Interp *interp, int flags) {
   gst_state *s = Tcl_GetAssocData(interp, "gosched", NULL);
   (void)flags;
   if (!s) return TCL_OK;
+  /* Those on the stack go on afterwards, with what is freed here. */
+  bool busy = gst_current_coroutine(interp, s->home) != NULL;
+  for (const gst_waiter *w = s->home->waiters; w; w = w->next)
+    if (w->state == s && !w->coroutine) busy = true;
+  if (busy)
+    return gst_error(interp,
+                     Tcl_NewStringObj("gosched cannot be unloaded by a green thread, nor while the "
+                                      "interpreter waits in one of its commands",
+                                      -1),
+                     "BUSY", NULL);
   gst_state_retain(s);
+  gst_greens_delete(s);
   Tcl_Namespace *ns = Tcl_FindNamespace(interp, "::gosched", NULL, TCL_GLOBAL_ONLY);
   if (ns) Tcl_DeleteNamespace(ns); /* and with it libraries, channels and green threads */
   Tcl_DeleteAssocData(interp, "gosched");
