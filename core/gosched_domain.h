@@ -36,8 +36,8 @@
  *               computes; take the P if it has been at it for too long), or GS_RETAKE_NOW (it
  *               computes, and has had its slice by the binding's own measure: take the P if
  *               others wait).  gdata is the address of the slot that gs_gdata() names: the binding
- * must guard its contents itself, because the green thread may end meanwhile (the slot is memory
- * that is never freed).  Must be short.
+ *               must guard its contents itself, because the green thread may end meanwhile (the
+ *               slot is memory that is never freed).  Must be short.
  *
  * Callbacks.  A green thread makes a foreign call, and the foreign code calls back: it parks in
  * gs_sleep, say.  The hooks are called in this order, all on one thread, since the foreign frames
