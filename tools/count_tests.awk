@@ -3,7 +3,8 @@
 # other as one.  Prints "PASSED FAILED SKIPPED", then a line for every skip with its reason.
 #
 # With -v failed=1 it prints instead the failed tests, each with the end of its output; with -v
-# brief=N as well, with at most N lines of it, those that tell what failed.
+# brief=N as well, with at most N lines of it, those that tell what failed; with -v whole=1, with
+# all of it.
 
 function attribute(name, rest) {
   if (!match($0, "[ \t]" name "=\"[^\"]*\"")) return ""
@@ -95,7 +96,7 @@ function end_test() {
           }
         if (told) return
       }
-      first = lines > 60 ? lines - 59 : 1
+      first = lines > 60 && !whole ? lines - 59 : 1
       if (brief && lines > brief) first = lines - brief + 1
       for (i = first; i <= lines; i++) print "  | " output[i]
     }

@@ -336,10 +336,16 @@ static void test_a_comparator_parks(void **state) {
   run_procs(PROCS, many_sort, NULL);
 }
 
-static void end_soon(void *arg) { CHECK_CODE(gs_sleep(MS(*(int *)arg)), GS_OK); }
+static gs_sema may_end;
+
+static void end_when_told(void *arg) {
+  (void)arg;
+  CHECK_CODE(gs_sema_acquire(&may_end, GS_FOREVER), GS_OK);
+}
 
 static int join_in_c(void *arg) {
   CHECK_CODE(gs_join(arg, gs_now() + 1), GS_ETIMEOUT);
+  gs_sema_release(&may_end, 1);
   CHECK_CODE(gs_join(arg, GS_FOREVER), GS_OK);
   CHECK_CODE(gs_join(arg, GS_FOREVER), GS_OK);
   return 0;
@@ -347,8 +353,7 @@ static int join_in_c(void *arg) {
 
 static void join_from_c(void *arg) {
   (void)arg;
-  int ms = 5;
-  gs_handle *h = go_named("ends soon", end_soon, &ms);
+  gs_handle *h = go_named("ends when told", end_when_told, NULL);
   CHECK_CODE(gs_cgocall(join_in_c, h, NULL), GS_OK);
   gs_handle_release(h);
 }

@@ -4,13 +4,14 @@
 # A variant is a build and what is run in it: "check" (optimised, asserts on) runs everything for
 # one Python, and the tests of the Python binding for every other version that is found; asan, tsan, ubsan and torture build the C library alone and run the C tests; so does
 # arm64, for another processor and under an emulator; "mutants" is the test of the tests.  Without
-# options: check, asan, tsan and torture.
+# options: check, asan, tsan and torture.  What failed is run again (tools/dev/again.sh).
 
 # Counts, in cases, over all variants.
-GS_PASSED=0 GS_FAILED=0 GS_SKIPPED=0 GS_RAN=
+GS_PASSED=0 GS_FAILED=0 GS_SKIPPED=0 GS_UNSTEADY=0 GS_RAN=
 
 dev_test() {
   gs_regex='' gs_variants='' gs_pythons='' gs_all=0 gs_verbose=0 gs_other_pythons=0
+  gs_strict=0
   while [ $# -gt 0 ]; do
     case $1 in
       -R | --san | --python | --arch) [ $# -ge 2 ] || usage_error "$1 needs a value" ;;
@@ -40,6 +41,7 @@ dev_test() {
       --torture) gs_variants="$gs_variants torture" ;;
       --mutants) gs_variants="$gs_variants mutants" ;;
       --all) gs_all=1 ;;
+      --strict) gs_strict=1 ;;
       -V) gs_verbose=1 ;;
       *) usage_error "test knows no option '$1'" ;;
     esac
@@ -57,7 +59,7 @@ dev_test() {
   fi
 
   gs_begin=$(date +%s)
-  rm -f "$GS_LOGS/failed.txt"
+  rm -f "$GS_LOGS/failed.txt" "$GS_LOGS/unsteady.txt"
   set_up_tests
   for gs_variant in $gs_variants; do
     case $gs_variant in
@@ -180,7 +182,10 @@ run_ctest() {
   fi
   gs_failed=0
   [ ! -e "$gs_results" ] || count_results
-  if [ "$gs_status" -ne 0 ]; then
+  if [ "$gs_status" -ne 0 ] && [ "$gs_failed" -gt 0 ] && [ "$gs_strict$gs_verbose" = 00 ] &&
+    pass_again; then
+    say_unsteady
+  elif [ "$gs_status" -ne 0 ]; then
     [ "$gs_verbose" -eq 1 ] || failures
     # Something went wrong beside the tests themselves.
     [ "$gs_failed" -gt 0 ] || GS_FAILED=$((GS_FAILED + 1))
@@ -240,7 +245,12 @@ sum_up() {
     say "what failed, in short:"
     sed 's/^/  /' "$GS_LOGS/failed.txt" >&3
   fi
+  if [ -s "$GS_LOGS/unsteady.txt" ]; then
+    say "unsteady (failed once, and passed three times alone: to be mended), in short:"
+    sed 's/^/  /' "$GS_LOGS/unsteady.txt" >&3
+  fi
   say "in $(elapsed "$gs_begin")"
+  [ "$GS_UNSTEADY" -eq 0 ] || say "$GS_UNSTEADY unsteady"
   say "$GS_PASSED passed, $GS_FAILED failed, $GS_SKIPPED skipped"
   if [ "$GS_PASSED" -eq 0 ]; then
     die "no test ran${gs_regex:+: none matches '$gs_regex'}"
