@@ -1,7 +1,12 @@
-"""The pages in docs/ that have programs tell the truth."""
+"""The pages in docs/ that have programs tell the truth.
+
+The blocks of a page that are in its language are one program; what stands in blocks of `text` is
+what it prints.  Milliseconds may be others.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -11,18 +16,71 @@ import pytest
 from conftest import Run
 
 
-def test_foreign_functions(run: Run, root: Path, tmp_path: Path) -> None:
-    page = (root / "docs/foreign-functions.md").read_text()
+def blocks(page: Path, language: str) -> str:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
+    assert found or language == "text", f"{page} has no program"
+    return "\n".join(found) if language != "text" else "".join(found)
+
+
+def printed(run: Run, command: list[str | Path], page: Path) -> None:
+    """It prints what the page says."""
+    shown, said = (
+        re.sub(r"\b\d+ ms\b", "N ms", text) for text in (run(command).stdout, blocks(page, "text"))
+    )
+    assert shown == said
+
+
+def need(program: str, what: Path) -> str:
+    found = shutil.which(program)
+    if found is None or not what.exists():
+        pytest.skip(f"{program} is not installed, or {what} was not built")
+    return found
+
+
+@pytest.mark.parametrize("name", ["foreign-functions", "tutorial/python"])
+def test_python(run: Run, root: Path, tmp_path: Path, name: str) -> None:
+    page = root / f"docs/{name}.md"
     program = tmp_path / "program.py"
-    program.write_text("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)))
-    assert run([sys.executable, program]).stdout == ""
+    program.write_text(blocks(page, "python"))
+    printed(run, [sys.executable, program], page)
 
 
-def test_lua(run: Run, root: Path, build: Path, tmp_path: Path) -> None:
-    lua = shutil.which("lua5.4")
-    if lua is None or not (build / "lua/gosched.so").exists():
-        pytest.skip("lua5.4 is not installed, or the Lua module was not built")
-    page = (root / "docs/lua.md").read_text()
+@pytest.mark.parametrize("name", ["lua", "tutorial/lua"])
+def test_lua(run: Run, root: Path, build: Path, tmp_path: Path, name: str) -> None:
+    lua = need("lua5.4", build / "lua/gosched.so")
+    page = root / f"docs/{name}.md"
     program = tmp_path / "program.lua"
-    program.write_text("\n".join(re.findall(r"^```lua\n(.*?)^```$", page, re.M | re.S)))
-    assert run([lua, program]).stdout == ""
+    program.write_text(blocks(page, "lua"))
+    printed(run, [lua, program], page)
+
+
+def test_tcl(run: Run, root: Path, build: Path, tmp_path: Path) -> None:
+    tclsh = need("tclsh", build / "tcl/gosched/pkgIndex.tcl")
+    page = root / "docs/tutorial/tcl.md"
+    program = tmp_path / "program.tcl"
+    program.write_text(blocks(page, "tcl"))
+    printed(run, [tclsh, program], page)
+
+
+def test_c(run: Run, root: Path, tmp_path: Path) -> None:
+    page = root / "docs/tutorial/c.md"
+    program = tmp_path / "program.c"
+    program.write_text(blocks(page, "c"))
+    cc = os.environ.get("CC", "cc")
+    run([cc, "-Wall", "-Wextra", "-Werror", program, "-lgosched", "-o", tmp_path / "program"])
+    printed(run, [tmp_path / "program"], page)
+
+
+def test_the_examples_are_listed(root: Path) -> None:
+    """examples/README.md has a row for each program, and the test that it names exists."""
+    page = (root / "examples/README.md").read_text()
+    rows = dict(re.findall(r"^\| \[`([^`]+)`\].*\| `([^`]+)` \|$", page, re.M))
+    programs = {
+        path.name
+        for path in (root / "examples").iterdir()
+        if path.suffix in {".py", ".c", ".lua", ".tcl"}
+    }
+    assert programs == set(rows)
+    for test in rows.values():
+        name, _, function = test.partition("::")
+        assert f"def {function}(" in (root / "tests/examples" / name).read_text(), test

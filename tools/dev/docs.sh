@@ -1,13 +1,9 @@
 # shellcheck shell=sh
-# ./dev docs: the pages at the root and in docs/ as a web site, in build/docs/site, and the manual
-# pages, made from the headers, in build/docs/man.
+# ./dev docs: the pages at the root and in docs/, and the reference of every language, as a web
+# site in build/docs/site; and the manual pages, made from the headers, in build/docs/man.
 
 make_site() {
-  rm -rf build/docs
-  mkdir -p build/docs/pages
-  cp tools/mkdocs.yml build/docs/
-  cp -R ./*.md LICENSE docs build/docs/pages/
-  "$GS_PY" -m mkdocs build --quiet --config-file build/docs/mkdocs.yml
+  sh tools/make_site.sh "$GS_BUILD" "$GS_ROOT/build/docs" "$GS_PY"
 }
 
 make_manual() {
@@ -16,7 +12,9 @@ make_manual() {
 }
 
 dev_docs() {
+  set_up_build test
   need_python run docs || die "the site is made by a Python program: $GS_PY_WHY"
+  build release
   must "documentation" make_site
   must "manual pages" make_manual
   say "build/docs/site/index.html"

@@ -89,11 +89,12 @@ run_check() {
   GS_PY='' GS_PY_SUFFIX='' GS_WANT_PYTHON=${GS_WANT_PYTHON:-}
   [ "$1" = default ] || GS_WANT_PYTHON=$1
   # Only the first Python needs to test again what has nothing to do with Python.
-  gs_labels=
+  # It also makes the documentation site, to try its links.
+  gs_labels='' gs_docs=docs
   case $GS_RAN in
-    *check*) gs_labels='-L python' ;;
+    *check*) gs_labels='-L python' gs_docs='' ;;
   esac
-  need_python run test || GS_FAILED=$((GS_FAILED + 1))
+  need_python run test ${gs_docs:+"$gs_docs"} || GS_FAILED=$((GS_FAILED + 1))
   need_python_tests
   # The tests of Python alone need no more built; those of packages need the wheelhouse.
   if [ -n "$GS_PY" ]; then
