@@ -15,17 +15,13 @@
  *      3.10, 3.11  PyThreadState_New sets it if it is empty, PyThreadState_Delete clears it if it
  *                  names the deleted one; Swap only checks it (in debug builds).  So it is set
  *                  here before each change.
- *      3.12, 3.13  tstate_activate binds a state to the thread's key unless the state says that it
+ *      3.12 - 3.14 tstate_activate binds a state to the thread's key unless the state says that it
  *                  is bound already (_status.bound_gilstate), and marks the state that was in the
  *                  key as unbound.  After a migration both are wrong: the state says it is bound,
  *                  but to another thread; and that thread's key still names it, though it may be
  *                  deleted any moment.  So before a state is activated here, if the key does not
  *                  name it, the key is emptied (nobody writes through what was in it) and the
  *                  state's flag is cleared; CPython then binds the two.
- *      3.14        the key has become a thread-local that cannot be reached from outside.  Each
- *                  thread gets a state of its own, and leaves a green thread's state by switching
- *                  to it: tstate_activate unbinds the one and binds the other.  This costs one more
- *                  round of the GIL at each departure.
  *    The key is found without internal headers: it is the one whose value PyGILState_GetThisThread-
  *    State() returns, and which that function follows when the value is exchanged for a moment.
  *
@@ -53,8 +49,6 @@
 #endif
 
 /* ---- the state that belongs to this thread -------------------------------------------------- */
-
-#if !VERSION_AT_LEAST(14)
 
 static pthread_key_t state_key;
 static bool state_key_known;
@@ -113,37 +107,6 @@ int tstate_forked(void) {
   state_key_known = false;
   return tstate_boot();
 }
-
-#else /* 3.14 */
-
-/* The thread's own state.  Read by one function that is not inlined, so that no address of a
- * thread-local is kept over a call after which the green thread may be on another thread. */
-static _Thread_local PyThreadState *own_state;
-
-static __attribute__((noinline)) PyThreadState *own(void) {
-  if (!own_state) own_state = PyThreadState_New(PyInterpreterState_Main());
-  if (!own_state) Py_FatalError("gosched: out of memory for a thread's state");
-  return own_state;
-}
-
-int tstate_boot(void) { return 0; }
-
-static inline void bind_here(PyThreadState *ts) { (void)ts; }
-
-void tstate_release(void) {
-  PyThreadState_Swap(own());
-  PyEval_SaveThread();
-}
-
-void tstate_forget(void) {}
-
-/* CPython has deleted all states but the current one. */
-int tstate_forked(void) {
-  own_state = NULL;
-  return 0;
-}
-
-#endif
 
 /* ---- current or not -------------------------------------------------------------------------- */
 
@@ -261,7 +224,7 @@ void tstate_delete_current(PyThreadState *ts) {
 
 void tstate_delete(PyThreadState *ts) {
   chunk_keep(ts);
-#if VERSION_AT_LEAST(12) && !VERSION_AT_LEAST(14)
+#if VERSION_AT_LEAST(12)
   ts->_status.bound_gilstate = 0; /* else the key of this thread is emptied, see above */
 #endif
   PyThreadState_Delete(ts);

@@ -319,12 +319,12 @@ def test_a_loop_that_is_gone():
 
     def work():
         try:
+            loop.call_soon_threadsafe(loop.stop)
             gosched.sleep(3600)
         finally:
             state.append("ended")
 
     async def main():
-        loop.stop()
         await gosched.aio.call(work)
 
     task = loop.create_task(main())
