@@ -334,12 +334,9 @@ int green_start(Green *g) {
   return GS_OK;
 }
 
-/* Thread identities are addresses of the lower half, so these are nobody's. */
-static uint64_t ident_of(uint64_t id) { return id | (uint64_t)1 << 63; }
-
 uint64_t green_ident(void) {
   const Rec *r = rec_here();
-  return r && !r->main ? ident_of(gs_self()) : 0;
+  return r && !r->main ? tstate_ident(gs_self()) : 0;
 }
 
 /* ---- operations that park ---- */
@@ -515,7 +512,7 @@ PyObject *domain_live(void) {
   if (code == 0 && main_green && main_green->rec)
     code = add_live(list, main_green, (unsigned long)main_green->rec->ts->thread_id);
   for (Green *g = green_first(); g && code == 0; g = g->next)
-    code = add_live(list, g, (unsigned long)ident_of(g->id));
+    code = add_live(list, g, (unsigned long)tstate_ident(g->id));
   if (code == 0) return list;
   Py_XDECREF(list);
   return NULL;

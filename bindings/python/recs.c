@@ -48,7 +48,7 @@ Rec *rec_take(PyInterpreterState *interp) {
 }
 
 void rec_give(Rec *r, bool current) {
-  tstate_set_ident(r->ts, 0);
+  tstate_set_ident(r->ts, tstate_ident(0));
   if (!tstate_reusable() || (!current && nspare >= KEPT)) {
     pthread_mutex_lock(&rec_lock); /* sysmon has looked, or finds another one */
     pthread_mutex_unlock(&rec_lock);

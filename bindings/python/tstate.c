@@ -38,6 +38,7 @@
 #include "tstate.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #define VERSION_AT_LEAST(minor) (PY_VERSION_HEX >= (0x03000000 + ((minor) << 16)))
 
@@ -75,6 +76,8 @@ static bool find_key(void) {
   return false;
 }
 
+static void make_nobodies(void);
+
 int tstate_boot(void) {
   if (state_key_known) return 0;
   if (!find_key()) {
@@ -84,6 +87,7 @@ int tstate_boot(void) {
     return -1;
   }
   state_key_known = true;
+  make_nobodies();
   return 0;
 }
 
@@ -191,6 +195,31 @@ PyThreadState *tstate_new(PyInterpreterState *interp) {
   if (ts) chunk_give(ts);
   return ts;
 }
+
+/* Identities of threads are addresses of the lower half, so those of the upper half are nobody's.
+ * 3.14 asks pthread_getname_np for the name of each thread that faulthandler shows, and that reads
+ * from the address: there an identity is one in a piece of memory that holds nothing but zeros, of
+ * which no page is ever provided.  The name of thread 0 is not found then. */
+#if VERSION_AT_LEAST(14)
+
+#define NOBODIES ((uint64_t)1 << 36) /* more than can be alive at the same time */
+static uint64_t nobody;              /* set once, at boot */
+
+static void make_nobodies(void) {
+  if (nobody) return;
+  void *at = mmap(NULL, NOBODIES + 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                  0); /* what is read of a name: less than a page */
+  if (at != MAP_FAILED) nobody = (uint64_t)(uintptr_t)at;
+}
+
+uint64_t tstate_ident(uint64_t n) { return nobody ? nobody + n % NOBODIES : n | (uint64_t)1 << 63; }
+
+#else
+
+static void make_nobodies(void) {}
+uint64_t tstate_ident(uint64_t n) { return n | (uint64_t)1 << 63; }
+
+#endif
 
 void tstate_set_ident(PyThreadState *ts, uint64_t ident) { ts->thread_id = (unsigned long)ident; }
 

@@ -15,7 +15,8 @@ PyThreadState *tstate_new(PyInterpreterState *interp);
 void tstate_on_stack(PyThreadState *ts, char *top, size_t size);
 void tstate_own_stack(PyThreadState *ts);
 
-/* Gives ts an identity that no thread has. */
+/* The identity of green thread n, which no thread has; of none, if n is 0.  Any thread. */
+uint64_t tstate_ident(uint64_t n);
 void tstate_set_ident(PyThreadState *ts, uint64_t ident);
 
 /* Takes the GIL, with ts current on this thread.  This thread does not hold it. */
