@@ -217,6 +217,7 @@ class Comparison:
         if options.only:
             self.job["only"] = options.only
         self.problems: list[str] = []
+        self.none_ran = ""  # why a plain run skips every test there is
         self.not_main: list[str] = []
 
     def both(self, only: list[str] | None = None) -> None:
@@ -290,8 +291,11 @@ class Comparison:
             if not any(fnmatch.fnmatchcase(t, f"*{entry.pattern}") for t in self.plain.outcomes):
                 self.problems.append(f"{entry.pattern}: in the table, but there is no such test")
         ran = sum(o[0] != "skipped" for o in self.plain.outcomes.values())
-        if ran == 0:
+        if not self.plain.outcomes:
             self.problems.append(f"{self.module}: no test ran")
+        elif ran == 0:
+            why = next(iter(self.plain.outcomes.values()))[1].strip()
+            self.none_ran = f"a plain run skips all of {self.module}: {why}"
         if self.green.moves == 0 and not (self.only_main and self.green.others):
             self.problems.append(f"{self.module}: the green thread never changed threads")
         print(
@@ -337,7 +341,13 @@ def main() -> int:
         if missing and options.optional:
             print(f"skipped: {sys.executable} has no {', '.join(missing)}")
             return 77
-        return 0 if Comparison(options.name, names, folder, options).check() else 1
+        comparison = Comparison(options.name, names, folder, options)
+        if not comparison.check():
+            return 1
+        if comparison.none_ran:
+            print(f"skipped: {comparison.none_ran}")
+            return 77
+        return 0
 
 
 if __name__ == "__main__":
