@@ -343,6 +343,10 @@ static unsigned set_hints(gs_site *site, unsigned flags) {
   return old & ~(unsigned)GS_SITE_CLOSED;
 }
 
+unsigned gs_func_hints(const gs_func *func) {
+  return __atomic_load_n(&func->site->flags, __ATOMIC_RELAXED) & ~(unsigned)GS_SITE_CLOSED;
+}
+
 unsigned gs_func_set_hints(gs_func *func, unsigned site_flags) {
   for (gs_func *s = func->shapes; s; s = s->next) set_hints(s->site, site_flags);
   return set_hints(func->site, site_flags);

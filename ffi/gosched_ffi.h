@@ -422,8 +422,9 @@ GS_API size_t gs_field_offset(const gs_field *field);       /* bytes from the st
 /* 0, or the width of a bit-field, whose lowest bit is *first bits above the offset. */
 GS_API unsigned gs_field_bits(const gs_field *field, unsigned *first);
 
-/* Sets the hints (site_flags: GS_SITE_…) and returns the old ones.  Any thread, also while calls
- * run. */
+/* The hints (site_flags: GS_SITE_…); and sets them, and returns the old ones.  Any thread, also
+ * while calls run. */
+GS_API unsigned gs_func_hints(const gs_func *func);
 GS_API unsigned gs_func_set_hints(gs_func *func, unsigned site_flags);
 
 #ifdef __cplusplus

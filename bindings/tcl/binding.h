@@ -323,6 +323,8 @@ typedef enum gst_check {
   GST_CHECK_NONNEGATIVE,
 } gst_check;
 
+enum { GST_QUICK = 8 };
+
 /* What a function's command knows. */
 typedef struct gst_function {
   gst_state *state;
@@ -333,8 +335,16 @@ typedef struct gst_function {
   bool detach, owns_name;
   unsigned hints, hints_set; /* GS_SITE_… of its own; the others are the function's */
   gst_check check;
-  double ms; /* its timeout, < 0: none */
+  double ms;                          /* its timeout, < 0: none */
+  unsigned char quick[1 + GST_QUICK]; /* what quick.c does for its result and its arguments */
 } gst_function;
+
+/* Before the first call of fn, when fn->func is known. */
+void gst_quick_prepare(gst_function *fn);
+/* Calls in place, if it is as simple as that; false: nothing has happened.  n values in objv. */
+bool gst_quick_call(Tcl_Interp *interp, gst_function *fn, Tcl_Obj *const objv[],
+                    gst_context *context, int *code);
+int gst_call_failed(Tcl_Interp *interp, const gs_func *func, int code);
 
 int gst_load_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 int gst_bind_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);

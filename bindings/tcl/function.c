@@ -106,11 +106,23 @@ static int check(Tcl_Interp *interp, call *c, Tcl_Obj *result) {
       "FFI", "RESULT", gs_func_name(c->func), Tcl_GetString(result), NULL);
 }
 
+static int call_error(Tcl_Interp *interp, const gs_func *func, int code) {
+  return gst_error(interp, Tcl_ObjPrintf("%s: %s", gs_func_name(func), gs_strerror(code)), "FFI",
+                   "CALL", gs_func_name(func), NULL);
+}
+
+int gst_call_failed(Tcl_Interp *interp, const gs_func *func, int code) {
+  void *failure;
+  if (code != GS_ECALLBACK || gs_callback_failure(NULL, &failure) != GS_OK || !failure)
+    return call_error(interp, func, code);
+  code = gst_failure_raise(interp, failure);
+  gst_failure_free(failure);
+  return code;
+}
+
 static int take_result(Tcl_Interp *interp, gst_state *s, call *c) {
   if (c->code == GS_ECALLBACK && c->failure) return gst_failure_raise(interp, c->failure);
-  if (c->code != GS_OK)
-    return gst_error(interp, Tcl_ObjPrintf("%s: %s", gs_func_name(c->func), gs_strerror(c->code)),
-                     "FFI", "CALL", gs_func_name(c->func), NULL);
+  if (c->code != GS_OK) return call_error(interp, c->func, c->code);
   const gs_type *type = gs_func_ret(c->func);
   for (size_t i = 0; c->outs && i < c->n; i++)
     if (c->out[i].variable && gst_out_store(interp, s, c->encoding, &c->out[i]) != TCL_OK)
@@ -172,7 +184,10 @@ int gst_function_resolve(Tcl_Interp *interp, gst_function *fn) {
   if (fn->func) return TCL_OK;
   if (gs_ffi_func(fn->library->lib, fn->name, &fn->func, &err) != GS_OK)
     return gst_ffi_error(interp, &err, fn->name);
-  if (check_types(interp, fn->func) == TCL_OK) return TCL_OK;
+  if (check_types(interp, fn->func) == TCL_OK) {
+    gst_quick_prepare(fn);
+    return TCL_OK;
+  }
   fn->func = NULL;
   return TCL_ERROR;
 }
@@ -266,11 +281,11 @@ static int call_here(Tcl_Interp *interp, gst_function *fn, gs_func *func, Tcl_Ob
   c->check = fn->check;
   int code = convert(interp, fn, c, objv, fixed);
   if (code == TCL_OK) {
-    gst_state_retain(fn->state);
+    gst_state *s = gst_state_retain(fn->state); /* a callback may delete the command */
     perform(&c->op);
     context->saved_errno = c->saved_errno;
-    code = take_result(interp, fn->state, c);
-    gst_state_release(fn->state);
+    code = take_result(interp, s, c);
+    gst_state_release(s);
   }
   drop_tcl(c);
   drop_c(c);
@@ -298,14 +313,17 @@ int gst_call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const ob
     if (variadic(interp, fn, (int)(given - fixed), objv + 1 + fixed, &func) != TCL_OK)
       return TCL_ERROR;
   }
-  unsigned hints = gs_func_set_hints(func, 0);
-  gs_func_set_hints(func, hints);
+  unsigned hints = gs_func_hints(func);
   hints = (hints & ~fn->hints_set) | fn->hints;
   if (hints & GS_SITE_CRITICAL && !fn->unblock) {
     /* The context is not looked up for the sake of errno alone where there is only one. */
     gst_state *s = fn->state;
     gst_context *here = s->contexts.numEntries ? gst_context_here(s) : s->top;
-    if (!here->worker) return call_here(interp, fn, func, objv + 1, fixed, here);
+    if (!here->worker) {
+      int code;
+      if (gst_quick_call(interp, fn, objv + 1, here, &code)) return code;
+      return call_here(interp, fn, func, objv + 1, fixed, here);
+    }
   }
   call *c = malloc(call_size(gs_func_nargs(func)));
   if (!c) return gst_no_memory(interp);

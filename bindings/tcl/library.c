@@ -98,7 +98,7 @@ static int set_hints(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names, unsigne
     gs_func *f = NULL;
     if (gs_ffi_func(l->lib, Tcl_GetString(words[i]), &f, &err) != GS_OK)
       return gst_ffi_error(interp, &err, Tcl_GetString(words[i]));
-    gs_func_set_hints(f, hints | gs_func_set_hints(f, 0));
+    gs_func_set_hints(f, hints | gs_func_hints(f));
   }
   return TCL_OK;
 }

@@ -120,6 +120,7 @@ static void close_library(void *arg) {
   CHECK_CODE(gs_ffi_call(add, &sum, (void *[]){&a, &b}, NULL), GS_ECLOSED);
   CHECK(strstr(gs_error_detail(), "guest_add") != NULL);
   CHECK_INT(gs_func_set_hints(add, GS_SITE_CRITICAL), 0);
+  CHECK_INT(gs_func_hints(add), GS_SITE_CRITICAL);
   CHECK_CODE(gs_ffi_call(add, &sum, (void *[]){&a, &b}, NULL), GS_ECLOSED);
   CHECK_CODE(gs_ffi_func(w.lib, "guest_call", &none, &err), GS_ECLOSED);
   CHECK_CODE(gs_lib_symbol(w.lib, "guest_call", &addr, &err), GS_ECLOSED);

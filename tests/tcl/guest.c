@@ -89,6 +89,9 @@ int kept_here(void) { return kept; }
 
 int call_back(int (*fn)(int), int value) { return fn(value) + 1; }
 
+/* The same, for a function that is given as a number. */
+int call_back_at(unsigned long fn, int value) { return ((int (*)(int))fn)(value); }
+
 struct thread_call {
   int (*fn)(int);
   int value, result;
