@@ -1,9 +1,14 @@
 /* green.c: green threads of Lua: go, join, cancel.
  *
  * The value that gosched.go returns is a userdata whose uservalue is the green thread's lua_State;
- * while it runs, the registry holds the userdata.  The lua_State's stack is: the message handler,
+ * while it runs, a table of the VM has the userdata.  The lua_State's stack is: the message handler,
  * then the function and its arguments; when it has ended, the results or the error in their place,
  * from where every joiner copies them.
+ *
+ * The userdata has no finalizer, which would double what a short green thread costs.  So the handle
+ * is released when the green thread is over, or by the last of those who wait for it then; and an
+ * error that nobody has got when the value is collected is told by another userdata, made when the
+ * green thread fails.
  *
  * Everything here happens with the turn, so the list of those that run needs no lock.
  */
@@ -52,11 +57,91 @@ static void delist(vm *v, green *g) {
   if (g->next) g->next->prev = g->prev;
 }
 
-/* The registry lets it go; clearing a field allocates nothing. */
-static void unanchor(lua_State *L, green *g) {
-  if (!lua_checkstack(L, 1)) return;
-  lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, g);
+static const char running_key;  /* registry: the table of those that run */
+static const char class_key;    /* registry: the metatable of green threads … */
+static const char unjoined_key; /* … and of what tells an error that nobody joined */
+
+void gsl_push_green(lua_State *L, const green *g) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  lua_rawgeti(L, -1, g->slot);
+  lua_remove(L, -2);
+}
+
+/* The table keeps the value on top of the stack.  A free slot has the number of the next. */
+static void anchor(lua_State *L, vm *v, green *g) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  int slot = v->free_slot, next = 0;
+  if (slot) {
+    lua_rawgeti(L, -1, slot);
+    next = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  } else {
+    slot = v->slots + 1;
+  }
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, slot); /* the only step that may raise an error */
+  lua_pop(L, 1);
+  if (slot > v->slots) v->slots = slot;
+  v->free_slot = next;
+  g->slot = slot;
+}
+
+/* The table lets it go; nothing is allocated for a field that is there. */
+static void unanchor(lua_State *L, vm *v, green *g) {
+  if (!lua_checkstack(L, 2)) return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  lua_pushinteger(L, v->free_slot);
+  lua_rawseti(L, -2, g->slot);
+  lua_pop(L, 1);
+  v->free_slot = g->slot;
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+static int make_unjoined(lua_State *L) {
+  lua_newuserdatauv(L, 0, 1);
+  lua_insert(L, 1);
+  lua_setiuservalue(L, 1, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &unjoined_key);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+/* It has failed: what tells its error, if nobody else gets it, takes the message handler's place on
+ * its stack.  They keep each other, and are collected together. */
+static void watch_error(lua_State *L, green *g) {
+  if (g->joined || !lua_checkstack(L, 3)) return;
+  lua_pushcfunction(L, make_unjoined);
+  gsl_push_green(L, g);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    lua_replace(L, 1);
+  else
+    lua_pop(L, 1);
+}
+
+/* It is collected: its green thread, too. */
+static int l_unjoined_gc(lua_State *L) {
+  lua_getiuservalue(L, 1, 1);
+  const green *g = lua_touserdata(L, -1);
+  if (!g || g->joined) return 0;
+  const char *text = lua_tostring(g->L, -1);
+  fprintf(stderr, "gosched: green thread %llu (%s) ended with an error that nobody joined: %s\n",
+          (unsigned long long)g->id, g->name, text ? text : luaL_typename(g->L, -1));
+  return 0;
+}
+
+/* gs_handle_release does not end a slice, so the turn stays here. */
+static void release_handle(green *g) {
+  gs_handle_release(g->handle);
+  g->handle = NULL;
+}
+
+int gsl_await(green *g, int64_t deadline) {
+  if (!g->handle) return GS_OK; /* it has ended while a signal's hook ran */
+  g->joiners++;
+  int code = gs_join(g->handle, deadline);
+  if (--g->joiners == 0 && g->over) release_handle(g);
+  return code;
 }
 
 /* The whole life of a green thread.  Outside lua_pcall nothing here can raise an error. */
@@ -71,9 +156,13 @@ static void live(void *arg) {
   g->outcome = status == LUA_OK ? RETURNED : is_cancelled_value(L, -1) ? CANCELLED : RAISED;
   g->nresults = lua_gettop(L) - 1;
   if (g->member_of) gsl_group_left(v, g->member_of, g);
+  if (g->outcome == RAISED) watch_error(L, g);
   delist(v, g); /* from here to the end nobody else gets the turn: who is listed is waited for */
-  unanchor(L, g);
-  gsl_turn_leave(v->turn);
+  gsl_turn_leave(v->turn); /* no hook is set on L any more */
+  gsl_give_state(L, v, g);
+  unanchor(L, v, g);
+  g->over = true;
+  if (!g->joiners) release_handle(g);
   *gs_gdata() = NULL;
 }
 
@@ -102,8 +191,9 @@ static green *prepare(lua_State *L, vm *v, int f) {
   g->deadline = GS_FOREVER;
   g->vm = v;
   g->turn = v->turn;
-  luaL_setmetatable(L, GSL_GREEN);
-  g->L = g->at = lua_newthread(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+  lua_setmetatable(L, -2);
+  g->L = g->at = gsl_take_state(L, v);
   lua_setiuservalue(L, -2, 1);
   if (!lua_checkstack(g->L, nargs + 2)) luaL_error(L, "gosched.go: too many arguments");
   luaL_checkstack(L, nargs + 1, "gosched.go");
@@ -118,8 +208,6 @@ green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
   if (!v->main || !gsl_self(v)) gsl_fail(L, GS_EPERM, what);
   green *g = prepare(L, v, f);
   name_of(L, f, g->name);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, g);
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
   opts.name = g->name;
   opts.domain = v->turn->domain;
@@ -128,15 +216,16 @@ green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
     lua_setiuservalue(L, -2, 2);
     g->member_of = of;
   }
+  anchor(L, v, g);
   enlist(v, g);
   int e = GSL_OUTSIDE(L, v, gs_go_opts(&opts, live, g, &g->handle));
   if (e == GS_OK) {
-    g->id = gs_handle_id(g->handle);
+    if (g->handle) g->id = gs_handle_id(g->handle); /* else it is over, and has noted that */
     if (v->ending) gsl_cancel(v, g);
     return g;
   }
   delist(v, g);
-  unanchor(L, g);
+  unanchor(L, v, g);
   g->outcome = CANCELLED;
   luaL_error(L, "%s: %s", what, gs_error_detail());
   return NULL;
@@ -161,9 +250,16 @@ static int copy_out(lua_State *L, green *g, int from, int n) {
   return n;
 }
 
+/* Pushes the results of the one at index 1. */
+static int push_results(lua_State *L, green *g) {
+  if (g->L) return copy_out(L, g, 2, g->nresults);
+  if (g->nresults) lua_getiuservalue(L, 1, 1);
+  return g->nresults;
+}
+
 int gsl_outcome(lua_State *L, green *g) {
   switch (g->outcome) {
-    case RETURNED: return copy_out(L, g, 2, g->nresults);
+    case RETURNED: return push_results(L, g);
     case RAISED:
       g->joined = true;
       copy_out(L, g, g->nresults + 1, 1);
@@ -181,7 +277,7 @@ static int l_join(lua_State *L) {
   op o;
   int code;
   gsl_begin(L, &o, "g:join", deadline);
-  do code = gs_join(g->handle, o.deadline);
+  do code = gsl_await(g, o.deadline);
   while (gsl_again(L, &o, &code));
   if (code == GS_OK) return gsl_outcome(L, g);
   if (code != GS_ETIMEOUT) return gsl_fail(L, code, "g:join");
@@ -249,7 +345,7 @@ bool gsl_end_all(lua_State *L, vm *v) {
   gsl_cancel_all(v, NULL);
   while (v->greens) {
     green *g = v->greens;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, g); /* it must not be collected before gs_join is back */
+    gsl_push_green(L, g); /* it must not be collected before gs_join is back */
     if (gsl_join_shielded(L, v, g, "the end of gosched.run") == GSL_RAISED) {
       lua_remove(L, -2);
       if (raised) lua_remove(L, -2); /* the last one counts */
@@ -298,20 +394,6 @@ static int l_tostring(lua_State *L) {
   return 1;
 }
 
-/* An error that nobody got is told when nobody can get it any more. */
-static int l_gc(lua_State *L) {
-  green *g = gsl_check_green(L, 1);
-  if (g->outcome == RAISED && !g->joined) {
-    const char *text = lua_tostring(g->L, -1);
-    fprintf(stderr, "gosched: green thread %llu (%s) ended with an error that nobody joined: %s\n",
-            (unsigned long long)g->id, g->name, text ? text : luaL_typename(g->L, -1));
-  }
-  gs_handle *h = g->handle;
-  g->handle = NULL;
-  if (h) GSL_OUTSIDE(L, gsl_vm(L), (gs_handle_release(h), 0));
-  return 0;
-}
-
 void gsl_add_functions(lua_State *L, int module, int vm_index, const luaL_Reg *functions) {
   lua_pushvalue(L, module);
   lua_pushvalue(L, vm_index);
@@ -336,13 +418,19 @@ void gsl_open_green(lua_State *L, int module, int vm_index) {
   static const luaL_Reg methods[] = {
       {"join", l_join}, {"cancel", l_cancel}, {"state", l_state}, {NULL, NULL}};
   static const luaL_Reg meta[] = {
-      {"__tostring", l_tostring}, {"__gc", l_gc}, {"__close", l_close}, {NULL, NULL}};
+      {"__tostring", l_tostring}, {"__close", l_close}, {NULL, NULL}};
   gsl_new_class(L, vm_index, GSL_GREEN, meta, methods);
   luaL_getmetatable(L, GSL_GREEN);
   lua_pushvalue(L, vm_index);
   lua_getfield(L, -2, "__index");
   lua_pushcclosure(L, l_index, 2);
   lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &class_key);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, l_unjoined_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &unjoined_key);
+  lua_newtable(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &running_key);
   gsl_add_functions(L, module, vm_index, functions);
 }
