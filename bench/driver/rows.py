@@ -391,7 +391,8 @@ def lua_ffi_rows() -> list[Row]:
     return [
         row("add", side("C module", "module.add"), times(0.6, "cffi-lua")),
         row("text", None, times(0.6, "cffi-lua")),
-        row("field", None),
+        row("field", None, times(1, "cffi-lua")),
+        row("store", None, times(1, "cffi-lua")),
     ]
 
 
