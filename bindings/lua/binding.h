@@ -45,14 +45,15 @@ typedef struct gsl_local {
 
 /* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
 typedef struct vm {
-  struct turn *turn;    /* its domain, and who has the turn */
-  struct green *main;   /* of the gosched.run under way; on run's C stack */
-  struct green *greens; /* those that run, the main one not among them */
-  unsigned changes;     /* of that list */
-  int spares;           /* lua_States that spare.c has */
-  const void *extra;    /* the extra space of the main lua_State */
-  int slots, free_slot; /* of the table that keeps those, made so far; the first that is free, 0 */
-  bool ending;          /* the main one's function has returned */
+  struct turn *turn;     /* its domain, and who has the turn */
+  struct green *main;    /* of the gosched.run under way; on run's C stack */
+  struct green *greens;  /* those that run, the main one not among them */
+  unsigned changes;      /* of that list */
+  int slots, *free;      /* of the table that keeps those: how many; which nobody uses … */
+  int nfree, most_slots; /* … so many; room for so many in `free` */
+  char name[32];         /* of the function that was started last */
+  struct spares *spare;  /* spare.c */
+  bool ending;           /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */
   uint64_t

@@ -249,8 +249,8 @@ static void push_bits(lua_State *L, const cspot *s) {
   lua_pushinteger(L, (lua_Integer)u);
 }
 
-/* The C data at 1 by its mark.  Only for what Lua calls because it has the metatable: other userdata
- * may by chance begin with what is left of C data that was collected. */
+/* The C data at 1 by its mark.  Only for what Lua calls because it has the metatable: other
+ * userdata may by chance begin with what is left of C data that was collected. */
 static inline const cdata *marked(lua_State *L) {
   const cdata *c = lua_touserdata(L, 1);
   return c && lua_rawlen(L, 1) >= sizeof(*c) && c->mark == CDATA_MARK ? c : NULL;

@@ -80,9 +80,9 @@ struct ctype {
 /* C data as a Lua value. */
 typedef struct cdata {
   ctype *type;
-  char *at;    /* in this userdata, or memory of somebody else */
-  size_t size; /* bytes there, as far as is known */
-  bool refers; /* at is somebody else's memory */
+  char *at;      /* in this userdata, or memory of somebody else */
+  size_t size;   /* bytes there, as far as is known */
+  bool refers;   /* at is somebody else's memory */
   uint32_t mark; /* CDATA_MARK */
 } cdata;
 

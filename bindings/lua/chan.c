@@ -9,9 +9,7 @@
 
 const char gsl_chan_mark;
 
-chan *gsl_check_chan_slowly(lua_State *L, int index) {
-  return luaL_checkudata(L, index, GSL_CHAN);
-}
+chan *gsl_check_chan_slowly(lua_State *L, int index) { return luaL_checkudata(L, index, GSL_CHAN); }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 /* green.c: green threads of Lua: go, join, cancel.
  *
  * The value that gosched.go returns is a userdata whose uservalue is the green thread's lua_State;
- * while it runs, a table of the VM has the userdata.  The lua_State's stack is: the message handler,
- * then the function and its arguments; when it has ended, the results or the error in their place,
- * from where every joiner copies them.
+ * while it runs, a table of the VM has the userdata.  The lua_State's stack is: the message
+ * handler, then the function and its arguments; when it has ended, the results or the error in
+ * their place, from where every joiner copies them.
  *
  * The userdata has no finalizer, which would double what a short green thread costs.  So the handle
  * is released when the green thread is over, or by the last of those who wait for it then; and an
@@ -13,6 +13,7 @@
  * Everything here happens with the turn, so the list of those that run needs no lock.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "green.h"
@@ -67,33 +68,39 @@ void gsl_push_green(lua_State *L, const green *g) {
   lua_remove(L, -2);
 }
 
-/* The table keeps the value on top of the stack.  A free slot has the number of the next. */
-static void anchor(lua_State *L, vm *v, green *g) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
-  int slot = v->free_slot, next = 0;
-  if (slot) {
-    lua_rawgeti(L, -1, slot);
-    next = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  } else {
-    slot = v->slots + 1;
+/* Makes sure that a slot is free, so that anchor can raise no error. */
+static void reserve_slot(lua_State *L, vm *v) {
+  if (v->nfree) return;
+  if (v->slots == v->most_slots) {
+    int most = v->most_slots ? 2 * v->most_slots : 64;
+    int *more = realloc(v->free, (size_t)most * sizeof(*more));
+    if (!more) luaL_error(L, "gosched.go: out of memory");
+    v->free = more;
+    v->most_slots = most;
   }
-  lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, slot); /* the only step that may raise an error */
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  lua_pushboolean(L, false);
+  lua_rawseti(L, -2, v->slots + 1);
   lua_pop(L, 1);
-  if (slot > v->slots) v->slots = slot;
-  v->free_slot = next;
-  g->slot = slot;
+  v->free[v->nfree++] = ++v->slots;
 }
 
-/* The table lets it go; nothing is allocated for a field that is there. */
-static void unanchor(lua_State *L, vm *v, green *g) {
-  if (!lua_checkstack(L, 2)) return;
+/* The table keeps the value on top of the stack. */
+static void anchor(lua_State *L, vm *v, green *g) {
+  g->slot = v->free[--v->nfree];
   lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
-  lua_pushinteger(L, v->free_slot);
+  lua_pushvalue(L, -2);
   lua_rawseti(L, -2, g->slot);
   lua_pop(L, 1);
-  v->free_slot = g->slot;
+}
+
+static void unanchor(lua_State *L, vm *v, const green *g) {
+  if (!lua_checkstack(L, 2)) return;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  lua_pushboolean(L, false);
+  lua_rawseti(L, -2, g->slot);
+  lua_pop(L, 1);
+  v->free[v->nfree++] = g->slot;
 }
 
 /* ---- ending ---------------------------------------------------------------------------------- */
@@ -167,7 +174,7 @@ static void live(void *arg) {
 }
 
 /* "file.lua:12", for traces and dumps. */
-static void name_of(lua_State *L, int function, char *name) {
+static void make_name(lua_State *L, int function, char *name) {
   lua_Debug ar;
   lua_pushvalue(L, function);
   lua_getinfo(L, ">S", &ar);
@@ -183,9 +190,26 @@ static void name_of(lua_State *L, int function, char *name) {
   name[n] = 0;
 }
 
+static const char named_key; /* registry: the function that was named last, as a weak value */
+
+/* The same function is often started again.  If it is still in the table it is that one. */
+static void name_of(lua_State *L, vm *v, int function, char *name) {
+  const void *f = lua_topointer(L, function);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &named_key);
+  lua_rawgeti(L, -1, 1);
+  if (lua_topointer(L, -1) != f) {
+    make_name(L, function, v->name);
+    lua_pushvalue(L, function);
+    lua_rawseti(L, -3, 1);
+  }
+  lua_pop(L, 2);
+  memcpy(name, v->name, sizeof(v->name));
+}
+
 /* Pushes a new green value whose lua_State has the function at index f and its arguments. */
 static green *prepare(lua_State *L, vm *v, int f) {
   int nargs = lua_gettop(L) - f;
+  luaL_checkstack(L, nargs + 4, "gosched.go");
   green *g = lua_newuserdatauv(L, sizeof(*g), 2);
   memset(g, 0, sizeof(*g));
   g->deadline = GS_FOREVER;
@@ -193,10 +217,12 @@ static green *prepare(lua_State *L, vm *v, int f) {
   g->turn = v->turn;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
   lua_setmetatable(L, -2);
-  g->L = g->at = gsl_take_state(L, v);
+  g->L = g->at = gsl_take_state(L, v, g);
   lua_setiuservalue(L, -2, 1);
-  if (!lua_checkstack(g->L, nargs + 2)) luaL_error(L, "gosched.go: too many arguments");
-  luaL_checkstack(L, nargs + 1, "gosched.go");
+  if (!lua_checkstack(g->L, nargs + 3)) {
+    gsl_give_state(g->L, v, g);
+    luaL_error(L, "gosched.go: too many arguments");
+  }
   lua_pushcfunction(g->L, gsl_traceback);
   for (int i = 0; i <= nargs; i++) lua_pushvalue(L, f + i);
   lua_xmove(L, g->L, nargs + 1);
@@ -206,8 +232,10 @@ static green *prepare(lua_State *L, vm *v, int f) {
 green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
   luaL_checktype(L, f, LUA_TFUNCTION);
   if (!v->main || !gsl_self(v)) gsl_fail(L, GS_EPERM, what);
+  reserve_slot(L, v);
   green *g = prepare(L, v, f);
-  name_of(L, f, g->name);
+  reserve_slot(L, v); /* again: a finalizer may have started another one */
+  name_of(L, v, f, g->name);
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
   opts.name = g->name;
   opts.domain = v->turn->domain;
@@ -227,6 +255,7 @@ green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
   delist(v, g);
   unanchor(L, v, g);
   g->outcome = CANCELLED;
+  gsl_give_state(g->L, v, g);
   luaL_error(L, "%s: %s", what, gs_error_detail());
   return NULL;
 }
@@ -417,8 +446,7 @@ void gsl_open_green(lua_State *L, int module, int vm_index) {
   static const luaL_Reg functions[] = {{"go", l_go}, {NULL, NULL}};
   static const luaL_Reg methods[] = {
       {"join", l_join}, {"cancel", l_cancel}, {"state", l_state}, {NULL, NULL}};
-  static const luaL_Reg meta[] = {
-      {"__tostring", l_tostring}, {"__close", l_close}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__tostring", l_tostring}, {"__close", l_close}, {NULL, NULL}};
   gsl_new_class(L, vm_index, GSL_GREEN, meta, methods);
   luaL_getmetatable(L, GSL_GREEN);
   lua_pushvalue(L, vm_index);
@@ -432,5 +460,13 @@ void gsl_open_green(lua_State *L, int module, int vm_index) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &unjoined_key);
   lua_newtable(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &running_key);
+  lua_createtable(L, 1, 0);
+  lua_pushboolean(L, false);
+  lua_rawseti(L, -2, 1);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "v");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &named_key);
   gsl_add_functions(L, module, vm_index, functions);
 }

@@ -33,6 +33,7 @@ typedef struct green {
   struct group *member_of;   /* the task group that started it; NULL: none */
   struct green *next, *prev; /* in the VM's list while it runs */
   int slot;                  /* where the VM's table keeps it meanwhile */
+  int state;                 /* where spare.c's table has L; 0: nowhere */
   unsigned joiners;          /* who are in gs_join with the handle */
   int nresults;              /* once it has ended: how many, from index 2 on */
   unsigned cancels;          /* reasons to be cancelled that have not been taken back */
@@ -198,9 +199,9 @@ bool gsl_end_all(lua_State *L, vm *v);
 /* ---- spare.c --------------------------------------------------------------------------------- */
 
 /* Pushes a lua_State with an empty stack. */
-lua_State *gsl_take_state(lua_State *L, vm *v);
-/* g, whose lua_State this is, has ended, but has its slot.  If others can use its lua_State they get
- * it: then g->L is NULL, and the result, if there is one, is the uservalue. */
+lua_State *gsl_take_state(lua_State *L, vm *v, green *g);
+/* g, whose lua_State this is, is through.  If others can use its lua_State they get it: then g->L
+ * is NULL, and the result, if there is one, is the uservalue. */
 void gsl_give_state(lua_State *T, vm *v, green *g);
 void gsl_open_spare(lua_State *L, vm *v);
 

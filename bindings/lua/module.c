@@ -7,6 +7,7 @@
  * thread, which waits.
  */
 #include <sched.h>
+#include <stdlib.h>
 
 #include "green.h"
 
@@ -22,6 +23,9 @@ static int close_vm(lua_State *L) {
   vm *v = lua_touserdata(L, 1);
   if (v->gate) gsl_gate_close(v->gate);
   v->gate = NULL;
+  free(v->free);
+  v->free = NULL;
+  v->nfree = v->most_slots = 0;
   gs_ffi_free(v->ffi);
   v->ffi = NULL;
   if (v->turn && v->turn != &nobodys) gsl_turn_free(v->turn);

@@ -8,7 +8,8 @@
  * use.
  *
  * A new lua_State has the hook and the extra space of its maker and of the main one; so has a spare
- * one.  One that ends with a hook of its own is not kept, since the debug library has more about it.
+ * one.  One that ends with a hook of its own is not kept, since the debug library has more about
+ * it.
  */
 #include <string.h>
 
@@ -16,44 +17,79 @@
 
 #define KEPT 128
 
-static const char spares_key; /* registry: the table of those, with room for KEPT */
+typedef struct spares {
+  int n;             /* spare ones */
+  int slots;         /* of the table, made so far */
+  int nempty;        /* slots with nothing in them */
+  int spare[KEPT];   /* their slots */
+  int empty[KEPT];   /* those slots */
+  const void *extra; /* the extra space of the main lua_State */
+} spares;
 
-lua_State *gsl_take_state(lua_State *L, vm *v) {
-  if (v->spares == 0) return lua_newthread(L);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &spares_key);
-  lua_rawgeti(L, -1, v->spares);
-  lua_State *T = lua_tothread(L, -1);
-  lua_pushboolean(L, false);
-  lua_rawseti(L, -3, v->spares--);
+static const char
+    states_key; /* registry: the table of spare ones, and of those that may become so */
+
+lua_State *gsl_take_state(lua_State *L, vm *v, green *g) {
+  spares *s = v->spare;
+  lua_State *T;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &states_key);
+  if (s->n) {
+    g->state = s->spare[--s->n];
+    lua_rawgeti(L, -1, g->state);
+    T = lua_tothread(L, -1);
+    lua_Hook fn = lua_gethook(L);
+    if (fn) lua_sethook(T, fn, lua_gethookmask(L), lua_gethookcount(L));
+  } else {
+    T = lua_newthread(L);
+    g->state = s->nempty ? s->empty[--s->nempty] : s->slots < KEPT ? ++s->slots : 0;
+    lua_pushvalue(L, -1);
+    if (g->state)
+      lua_rawseti(L, -3, g->state); /* there is room */
+    else
+      lua_pop(L, 1);
+  }
   lua_remove(L, -2);
-  lua_Hook fn = lua_gethook(L);
-  if (fn) lua_sethook(T, fn, lua_gethookmask(L), lua_gethookcount(L));
   return T;
 }
 
+static bool reusable(lua_State *T, const green *g) {
+  return g->state && g->outcome == RETURNED && g->nresults <= 1 && !g->shown && !lua_gethook(T) &&
+         lua_checkstack(T, 3);
+}
+
+/* A slot's value is replaced, which allocates nothing. */
 void gsl_give_state(lua_State *T, vm *v, green *g) {
-  if (g->outcome != RETURNED || g->nresults > 1 || g->shown || v->spares == KEPT) return;
-  if (lua_gethook(T) || !lua_checkstack(T, 3)) return;
-  if (g->nresults == 0) lua_pushnil(T);
-  gsl_push_green(T, g);
-  lua_insert(T, -2);
-  lua_setiuservalue(T, -2, 1); /* its result, in the place of the lua_State */
-  lua_rawgetp(T, LUA_REGISTRYINDEX, &spares_key);
-  lua_pushthread(T);
-  lua_rawseti(T, -2, ++v->spares); /* there is room */
-  lua_settop(T, 0);
-  memcpy(lua_getextraspace(T), v->extra, LUA_EXTRASPACE);
-  g->L = g->at = NULL;
+  spares *s = v->spare;
+  if (reusable(T, g)) {
+    if (g->nresults) { /* in the place of the lua_State */
+      gsl_push_green(T, g);
+      lua_insert(T, -2);
+      lua_setiuservalue(T, -2, 1);
+    }
+    lua_settop(T, 0);
+    memcpy(lua_getextraspace(T), s->extra, LUA_EXTRASPACE);
+    g->L = g->at = NULL;
+    s->spare[s->n++] = g->state;
+  } else if (g->state && lua_checkstack(T, 2)) {
+    lua_rawgetp(T, LUA_REGISTRYINDEX, &states_key);
+    lua_pushboolean(T, false);
+    lua_rawseti(T, -2, g->state);
+    lua_pop(T, 1);
+    s->empty[s->nempty++] = g->state;
+  }
 }
 
 void gsl_open_spare(lua_State *L, vm *v) {
+  v->spare = lua_newuserdatauv(L, sizeof(*v->spare), 0);
+  memset(v->spare, 0, sizeof(*v->spare));
+  lua_rawsetp(L, LUA_REGISTRYINDEX, v->spare);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  v->extra = lua_getextraspace(lua_tothread(L, -1));
+  v->spare->extra = lua_getextraspace(lua_tothread(L, -1));
   lua_pop(L, 1);
   lua_createtable(L, KEPT, 0);
   for (int i = 1; i <= KEPT; i++) {
     lua_pushboolean(L, false);
     lua_rawseti(L, -2, i);
   }
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &spares_key);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &states_key);
 }
