@@ -48,6 +48,8 @@ typedef struct vm {
   struct turn *turn;     /* its domain, and who has the turn */
   struct green *main;    /* of the gosched.run under way; on run's C stack */
   struct green *greens;  /* those that run, the main one not among them */
+  struct green *visits;  /* those that run for callbacks from elsewhere (gate.c) */
+  struct green *lost;    /* that an end of gosched.run has left waiting for each other */
   unsigned changes;      /* of that list */
   int slots, *free;      /* of the table that keeps those: how many; which nobody uses … */
   int nfree, most_slots; /* … so many; room for so many in `free` */

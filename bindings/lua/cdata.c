@@ -89,21 +89,28 @@ void gsl_push_owner(lua_State *L, vm *v, int index, const cdata *c) {
  * itself: address -> string. */
 static const char strings_key;
 
+/* Making a table may run finalizers, which may keep strings for the same owner: so that comes
+ * before the look. */
 void gsl_keep_string(lua_State *L, int owner, const void *to, int index) {
   luaL_checkstack(L, 6, NULL);
   index = lua_absindex(L, index);
+  int top = lua_gettop(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &strings_key);
-  lua_pushvalue(L, owner ? owner : -1);
-  if (lua_rawget(L, -2) != LUA_TTABLE) {
-    lua_pop(L, 1);
+  if (!owner) owner = top + 1;
+  lua_pushvalue(L, owner);
+  if (lua_rawget(L, top + 1) != LUA_TTABLE) {
     lua_newtable(L);
-    lua_pushvalue(L, owner ? owner : -2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4);
+    lua_pushvalue(L, owner);
+    if (lua_rawget(L, top + 1) != LUA_TTABLE) {
+      lua_pop(L, 1);
+      lua_pushvalue(L, owner);
+      lua_pushvalue(L, -2);
+      lua_rawset(L, top + 1);
+    }
   }
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, to);
-  lua_pop(L, 2);
+  lua_settop(L, top);
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

@@ -41,22 +41,24 @@ static bool is_cancelled_value(lua_State *L, int index) {
   return same;
 }
 
-static void enlist(vm *v, green *g) {
-  g->next = v->greens;
+void gsl_enlist(vm *v, green **list, green *g) {
+  g->next = *list;
   g->prev = NULL;
   if (g->next) g->next->prev = g;
-  v->greens = g;
+  *list = g;
   v->changes++;
 }
 
-static void delist(vm *v, green *g) {
+void gsl_delist(vm *v, green **list, green *g) {
   v->changes++;
   if (g->prev)
     g->prev->next = g->next;
   else
-    v->greens = g->next;
+    *list = g->next;
   if (g->next) g->next->prev = g->prev;
 }
+
+static green **list_of(vm *v, const green *g) { return g->lost ? &v->lost : &v->greens; }
 
 static const char running_key;  /* registry: the table of those that run */
 static const char class_key;    /* registry: the metatable of green threads … */
@@ -164,7 +166,8 @@ static void live(void *arg) {
   g->nresults = lua_gettop(L) - 1;
   if (g->member_of) gsl_group_left(v, g->member_of, g);
   if (g->outcome == RAISED) watch_error(L, g);
-  delist(v, g); /* from here to the end nobody else gets the turn: who is listed is waited for */
+  gsl_delist(v, list_of(v, g),
+             g); /* from here to the end nobody else gets the turn: who is listed is waited for */
   gsl_turn_leave(v->turn); /* no hook is set on L any more */
   gsl_give_state(L, v, g);
   unanchor(L, v, g);
@@ -245,14 +248,14 @@ green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
     g->member_of = of;
   }
   anchor(L, v, g);
-  enlist(v, g);
+  gsl_enlist(v, &v->greens, g);
   int e = GSL_OUTSIDE(L, v, gs_go_opts(&opts, live, g, &g->handle));
   if (e == GS_OK) {
     if (g->handle) g->id = gs_handle_id(g->handle); /* else it is over, and has noted that */
     if (v->ending) gsl_cancel(v, g);
     return g;
   }
-  delist(v, g);
+  gsl_delist(v, list_of(v, g), g);
   unanchor(L, v, g);
   g->outcome = CANCELLED;
   gsl_give_state(g->L, v, g);
@@ -367,6 +370,30 @@ void gsl_cancel_all(vm *v, const struct group *of) {
   }
 }
 
+/* Protected: the error of an end that will never come. */
+static int never_ends(lua_State *L) {
+  gsl_push_report(L, lua_touserdata(L, 1));
+  lua_pushfstring(L,
+                  "gosched.run: its function has returned, and green threads that do not end wait "
+                  "for each other (a deadlock)\n%s",
+                  lua_tostring(L, -1));
+  return 1;
+}
+
+/* Those that are left wait for each other where they cannot be cancelled.  They are left where they
+ * are: if something wakes them in a later run they go on then. */
+static void leave_lost(lua_State *L, vm *v) {
+  lua_pushcfunction(L, never_ends);
+  lua_pushlightuserdata(L, v);
+  (void)lua_pcall(L, 1, 1, 0);
+  while (v->greens) {
+    green *g = v->greens;
+    gsl_delist(v, &v->greens, g);
+    g->lost = true;
+    gsl_enlist(v, &v->lost, g);
+  }
+}
+
 bool gsl_end_all(lua_State *L, vm *v) {
   bool raised = false;
   lua_checkstack(L, 4);
@@ -375,7 +402,9 @@ bool gsl_end_all(lua_State *L, vm *v) {
   while (v->greens) {
     green *g = v->greens;
     gsl_push_green(L, g); /* it must not be collected before gs_join is back */
-    if (gsl_join_shielded(L, v, g, "the end of gosched.run") == GSL_RAISED) {
+    int code = gsl_join_shielded(L, v, g, "the end of gosched.run");
+    if (code == GSL_DEADLOCK) leave_lost(L, v);
+    if (code == GSL_RAISED || code == GSL_DEADLOCK) {
       lua_remove(L, -2);
       if (raised) lua_remove(L, -2); /* the last one counts */
       raised = true;

@@ -31,7 +31,7 @@ typedef struct green {
   const char *where;         /* the operation that it waits in; NULL: none */
   int64_t deadline;          /* of the innermost gosched.timeout around it; GS_FOREVER */
   struct group *member_of;   /* the task group that started it; NULL: none */
-  struct green *next, *prev; /* in the VM's list while it runs */
+  struct green *next, *prev; /* in a list of the VM's while it runs */
   int slot;                  /* where the VM's table keeps it meanwhile */
   int state;                 /* where spare.c's table has L; 0: nowhere */
   unsigned joiners;          /* who are in gs_join with the handle */
@@ -41,7 +41,8 @@ typedef struct green {
   struct turn *turn; /* the VM's */
   hook aside;        /* put aside for the one of turn.c; its signal handler, and that hook */
   bool shown;        /* coroutine.running has told its L */
-  bool over;         /* not in the list any more */
+  bool lost;         /* in the VM's list of those */
+  bool over;         /* not in a list any more */
   bool asked_to_end; /* by g:cancel() */
   bool joined;       /* somebody got its error */
   bool deadlocked;   /* a main one that has to raise the deadlock */
@@ -181,6 +182,9 @@ green *gsl_check_green(lua_State *L, int index);
 /* Starts the function at index f with the arguments after it as a green thread, whose value is
  * pushed; of the group at index 1, or of none.  It may have ended when this returns. */
 green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what);
+/* Into a list of the VM, and out of it. */
+void gsl_enlist(vm *v, green **list, green *g);
+void gsl_delist(vm *v, green **list, green *g);
 /* Pushes the value of one that runs. */
 void gsl_push_green(lua_State *L, const green *g);
 /* gs_join, for who has the value on the Lua stack; between gsl_begin and gsl_again. */
@@ -192,8 +196,9 @@ void gsl_cancel(vm *v, green *g);
 void gsl_uncancel(green *g);
 /* Cancels those of the group, NULL: all but the main one. */
 void gsl_cancel_all(vm *v, const struct group *of);
-/* Cancels all green threads of the VM but the one that runs, and waits for them.  true: a signal's
- * hook has raised an error meanwhile, which is on top of the stack. */
+/* Cancels all green threads of the VM but the one that runs, and waits for them.  true: there is an
+ * error on top of the stack: a signal's hook has raised it meanwhile, or they wait for each other.
+ */
 bool gsl_end_all(lua_State *L, vm *v);
 
 /* ---- spare.c --------------------------------------------------------------------------------- */

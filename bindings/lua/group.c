@@ -37,8 +37,10 @@ static int l_taskgroup(lua_State *L) {
 /* The owner, if it has not ended. */
 static green *owner_of(const vm *v, const group *tg) {
   if (v->main == tg->owner && v->main->id == tg->owner_id) return v->main;
-  for (green *g = v->greens; g; g = g->next)
-    if (g == tg->owner && g->id == tg->owner_id) return g;
+  green *const lists[] = {v->greens, v->visits};
+  for (int i = 0; i < 2; i++)
+    for (green *g = lists[i]; g; g = g->next)
+      if (g == tg->owner && g->id == tg->owner_id) return g;
   return NULL;
 }
 

@@ -55,7 +55,7 @@ ${CC:-cc} -rdynamic -o "$work/lua5.4" "$work"/lua/*.o -lm -ldl
 LUA_CPATH="$build/lua/?.so;;" LUA_PATH="$here/?.lua;;"
 GS_EXPECTED_VERSION=$(cat "$here/../../VERSION")
 export LUA_CPATH LUA_PATH GS_EXPECTED_VERSION
-for name in module green spare chan sync anywhere hogs deadlock ffi ffi_errors ffi_types ffi_data ffi_init \
+for name in module green spare chan sync anywhere hogs during deadlock ffi ffi_errors ffi_types ffi_data ffi_init \
   ffi_calls ffi_callbacks ffi_memory concurrent alive stress; do
   [ -e "$here/$name.lua" ] || continue
   echo "-- $name"
