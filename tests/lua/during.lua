@@ -10,8 +10,8 @@ ffi.cdef [[
 ]]
 
 -- Runs body(step) n times, in the middle of which a finalizer calls meanwhile(step), if the collector
--- happens to run it there.  How often it did.
-local function amidst(n, body, meanwhile)
+-- happens to run it there; "later" asks for another one.  How often it did.  before(step), if given, is called before each.
+local function amidst(n, body, meanwhile, before)
   local current, hits = nil, 0
   local function arm()
     setmetatable({}, {
@@ -20,13 +20,17 @@ local function amidst(n, body, meanwhile)
           local step = current
           current = nil
           hits = hits + 1
-          meanwhile(step)
+          if meanwhile(step) == "later" then
+            current = step
+            arm()
+          end
         end
       end,
     })
   end
   collectgarbage("incremental", 100, 1000, 2)
   for step = 1, n do
+    if before then before(step) end
     for _ = 1, 3 do arm() end
     current = step
     body(step)
@@ -65,24 +69,27 @@ check.case("a dump of green threads that end meanwhile", function()
   local sleep = ffi.load("libc.so.6").usleep
   local file <close> = assert(io.open("/dev/null", "w"))
   gosched.run(function()
-    local ch, left
-    amidst(60, function()
-      ch, left = gosched.chan(), 100
-      for _ = 1, 100 do
+    local ch, left, skip
+    local function start(step)
+      ch, left, skip = gosched.chan(), 60, step % 9
+      for _ = 1, 60 do
         gosched.go(function()
           ch:recv()
           left = left - 1
         end)
       end
       gosched.yield()
+    end
+    amidst(20, function()
       gosched.dump(file)
       ch:close()
       while left > 0 do gosched.yield() end
     end, function()
-      if not ch then return end
+      skip = skip - 1
+      if skip >= 0 then return "later" end
       ch:close()
       for _ = 1, 100 do if left > 0 then sleep(1000) end end -- in a foreign call others have the turn
-    end)
+    end, start)
   end)
 end)
 
