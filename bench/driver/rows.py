@@ -425,6 +425,25 @@ def lua_green_rows() -> list[Row]:
     ]
 
 
+def lua_plain_rows() -> list[Row]:
+    """Programs that compute, inside gosched.run and without the module."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_plain", row)
+
+    return [
+        Row(
+            f"lua.plain.{name}",
+            side(OURS, f"gosched.{name}"),
+            None,
+            (side("plain", f"plain.{name}"),),
+            (times(1.01, "plain"),),
+            solo=True,
+        )
+        for name in ("calls", "tables", "strings")
+    ]
+
+
 ROWS: list[Row] = [
     *call_rows(),
     *switch_rows(),
@@ -440,6 +459,7 @@ ROWS: list[Row] = [
     *tcl_rows(),
     *lua_ffi_rows(),
     *lua_green_rows(),
+    *lua_plain_rows(),
 ]
 
 
