@@ -176,4 +176,33 @@ check.case("a finalizer that goes to an OS thread is nobody else's", function()
   check.equal(wrong[1], nil)
 end)
 
+check.case("who ends a call at the end of a run may need other threads to come in", function()
+  local came_in = false
+  helper.pipe_open()
+  local cb = ffi.cast("callback_p", function(v)
+    came_in = true
+    return v
+  end)
+  local wait = ffi.bind(helper.wait_for_byte, {
+    unblock = function()
+      helper.later_start(cb, 1, 1)
+      helper.later_join()
+      helper.wake_up(9)
+    end,
+  })
+  local begun, g = false, nil
+  gosched.run(function()
+    g = gosched.go(function()
+      begun = true
+      wait(1)
+    end)
+    while not begun do gosched.yield() end
+    gosched.sleep(0.02)
+  end)
+  check.equal(select(2, pcall(g.join, g)), gosched.cancelled)
+  check.truth(came_in, "the other thread's call")
+  helper.pipe_close()
+  cb:free()
+end)
+
 check.done()
