@@ -124,6 +124,8 @@ static inline Waiter *chan_take(gs_chan *c, Queue *q, int why) {
 static inline void chan_copy(void *to, const void *from, size_t n) {
   if (n == sizeof(uint64_t))
     memcpy(to, from, sizeof(uint64_t));
+  else if (n == 2 * sizeof(uint64_t)) /* a value and its type */
+    memcpy(to, from, 2 * sizeof(uint64_t));
   else if (n)
     memcpy(to, from, n);
 }

@@ -391,7 +391,8 @@ def lua_ffi_rows() -> list[Row]:
     return [
         row("add", side("C module", "module.add"), times(0.6, "cffi-lua")),
         row("text", None, times(0.6, "cffi-lua")),
-        row("field", None),
+        row("field", None, times(1, "cffi-lua")),
+        row("store", None, times(1, "cffi-lua")),
     ]
 
 
@@ -409,7 +410,8 @@ def lua_green_rows() -> list[Row]:
         row("switch", "coroutine", "cqueues", goals=(times(1.2, "coroutine"),)),
         row("spawn", "coroutine", "cqueues", goals=(times(2, "coroutine"),)),
         row("message", "cqueues", goals=(at_most(150),)),
-        row("offload", "luv", goals=(times(0.05, "luv"),)),
+        row("offload", "module", "luv"),
+        row("offload.beyond", "module", "luv", goals=(times(0.05, "luv"),)),
         *(
             Row(
                 f"lua.block.{n}",
@@ -420,6 +422,25 @@ def lua_green_rows() -> list[Row]:
             )
             for n in (100, 1000)
         ),
+    ]
+
+
+def lua_plain_rows() -> list[Row]:
+    """Programs that compute, inside gosched.run and without the module."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_plain", row)
+
+    return [
+        Row(
+            f"lua.plain.{name}",
+            side(OURS, f"gosched.{name}"),
+            None,
+            (side("plain", f"plain.{name}"),),
+            (times(1.01, "plain"),),
+            solo=True,
+        )
+        for name in ("calls", "tables", "strings")
     ]
 
 
@@ -438,6 +459,7 @@ ROWS: list[Row] = [
     *tcl_rows(),
     *lua_ffi_rows(),
     *lua_green_rows(),
+    *lua_plain_rows(),
 ]
 
 

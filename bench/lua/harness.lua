@@ -17,24 +17,28 @@ function harness.need(name)
   os.exit(77)
 end
 
--- The processor time that a loop of n operations takes, in nanoseconds.
-local function timed(loop, n)
-  local start = os.clock()
+-- The processor time of this process, in nanoseconds.
+local function processor() return os.clock() * 1e9 end
+
+-- What a loop of n operations takes.
+local function timed(loop, n, now)
+  local start = now()
   loop(n)
-  return (os.clock() - start) * 1e9
+  return now() - start
 end
 
--- Nanoseconds for one operation, once a sample.
-function harness.samples(options, loop)
+-- Nanoseconds for one operation, once a sample; `now` is given where several threads are at work.
+function harness.samples(options, loop, now)
+  now = now or processor
   local n, most = 1, 20
   while true do
-    local elapsed = timed(loop, n)
+    local elapsed = timed(loop, n, now)
     if elapsed >= 0.8 * options.target_ns then break end
     local growth = elapsed > 0 and options.target_ns / elapsed or most
     n = math.floor(n * math.min(growth, most)) + 1
   end
   local samples = {}
-  for i = 1, options.samples do samples[i] = timed(loop, n) / n end
+  for i = 1, options.samples do samples[i] = timed(loop, n, now) / n end
   return samples
 end
 

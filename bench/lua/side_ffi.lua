@@ -1,7 +1,8 @@
 -- side_ffi.lua: C functions and C data from Lua, by gosched.ffi, by cffi-lua, and by a C module.
 --
--- Rows: SIDE.add (an int function of two ints), SIDE.text (strcmp of two strings), SIDE.field (reading
--- a struct's field).  The loop is the same in all, about 3 ns of what is measured.
+-- Rows: SIDE.add (an int function of two ints), SIDE.text (strcmp of two strings), SIDE.field and
+-- SIDE.store (reading and writing a struct's field).  The loop is the same in all, about 3 ns of
+-- what is measured.
 
 local harness = require "harness"
 
@@ -31,6 +32,14 @@ function loops.field(_, ffi)
     local sum = 0
     for _ = 1, n do sum = sum + p.x end
     assert(sum == 5 * n)
+  end
+end
+
+function loops.store(_, ffi)
+  local p = ffi.new("struct gsbench_point", {5, 6})
+  return function(n)
+    for i = 1, n do p.x = i end
+    assert(p.x == n)
   end
 end
 

@@ -1,8 +1,10 @@
--- side_green.lua: green threads of one Lua state, by gosched, by bare coroutines, by cqueues and luv.
+-- side_green.lua: green threads of one Lua state, by gosched, by bare coroutines, by cqueues,
+-- by luv, and by a C module.
 --
 -- Rows: SIDE.switch (from one to the next), SIDE.spawn (start one that ends at once),
--- SIDE.message (there and back over two channels), SIDE.offload (a short call that
--- may block), SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
+-- SIDE.message (there and back over two channels), SIDE.offload (a call that may block, and takes
+-- 1 us), SIDE.offload.beyond (what that takes more than the 1 us), SIDE.block.N (N calls that block
+-- for 100 ms, all of them; wall time).
 
 local harness = require "harness"
 
@@ -52,13 +54,6 @@ rows["gosched.message"] = inside(function(gosched, options)
   a:close()
   echo:join()
   return samples
-end)
-
-rows["gosched.offload"] = inside(function(gosched, options)
-  local ffi = gosched.ffi
-  ffi.cdef "int gsbench_add(int a, int b);"
-  local add = ffi.load(harness.targets).gsbench_add
-  return harness.samples(options, function(n) for i = 1, n do add(i, 1) end end)
 end)
 
 local function block(count)
@@ -156,19 +151,42 @@ rows["cqueues.message"] = loop_of(function(_, cq, options)
   return samples
 end)
 
--- ---- luv -------------------------------------------------------------------------------------
+-- ---- calls of 1 us, by all -------------------------------------------------------------------
 
-rows["luv.offload"] = function(options)
-  local uv = harness.need "luv"
-  return harness.samples(options, function(n)
+local SPIN = 1000 -- ns
+
+local function in_place(spin)
+  return function(n) for _ = 1, n do spin(SPIN) end end
+end
+
+-- The worker is a Lua state of its own, which finds the C module as this one does.
+local function by_luv(uv)
+  return function(n)
     local left, work = n, nil
-    work = uv.new_work(function(a) return a + 1 end, function()
+    work = uv.new_work(function(ns) return require("gsbench_lua").spin(ns) end, function()
       left = left - 1
-      if left > 0 then work:queue(left) end
+      if left > 0 then work:queue(SPIN) end
     end)
-    work:queue(left)
+    work:queue(SPIN)
     uv.run()
+  end
+end
+
+-- Two rows of each side: what a call takes, and less the time that the function itself takes.
+for row, own in pairs {offload = 0, ["offload.beyond"] = SPIN} do
+  local function measured(options, loop)
+    local samples = harness.samples(options, loop, harness.need("gsbench_lua").now)
+    for i, ns in ipairs(samples) do samples[i] = ns - own end
+    return samples
+  end
+  rows["gosched." .. row] = inside(function(gosched, options)
+    gosched.ffi.cdef "int gsbench_spin(int ns);"
+    return measured(options, in_place(gosched.ffi.load(harness.targets).gsbench_spin))
   end)
+  rows["module." .. row] = function(options)
+    return measured(options, in_place(harness.need("gsbench_lua").spin))
+  end
+  rows["luv." .. row] = function(options) return measured(options, by_luv(harness.need "luv")) end
 end
 
 harness.main(rows)

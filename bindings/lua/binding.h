@@ -3,6 +3,7 @@
  *   module.c   the module's table, gosched.run, what belongs to a Lua VM
  *   green.h    what the files about green threads share
  *   green.c    green threads: go, join, cancel
+ *   spare.c    lua_States that are used again
  *   turn.c     who has the turn, and how one that computes gives it up
  *   wait.c     operations that park: sleep, yield, timeout
  *   chan.c, select.c, sync.c, group.c   channels, mutexes, wait groups, task groups
@@ -44,11 +45,17 @@ typedef struct gsl_local {
 
 /* What belongs to one Lua VM; a userdata, the first upvalue of every function of the module. */
 typedef struct vm {
-  struct turn *turn;    /* its domain, and who has the turn */
-  struct green *main;   /* of the gosched.run under way; on run's C stack */
-  struct green *greens; /* those that run, the main one not among them */
-  unsigned changes;     /* of that list */
-  bool ending;          /* the main one's function has returned */
+  struct turn *turn;     /* its domain, and who has the turn */
+  struct green *main;    /* of the gosched.run under way; on run's C stack */
+  struct green *greens;  /* those that run, the main one not among them */
+  struct green *visits;  /* those that run for callbacks from elsewhere (gate.c) */
+  struct green *lost;    /* that an end of gosched.run has left waiting for each other */
+  unsigned changes;      /* of that list */
+  int slots, *free;      /* of the table that keeps those: how many; which nobody uses … */
+  int nfree, most_slots; /* … so many; room for so many in `free` */
+  char name[32];         /* of the function that was started last */
+  struct spares *spare;  /* spare.c */
+  bool ending;           /* the main one's function has returned */
   gs_ffi *ffi;
   bool running; /* gosched.run is under way */
   uint64_t
@@ -71,7 +78,11 @@ extern const char gsl_cancelled, gsl_timeout;
 /* Raises the error for a GS_E… code from `what` ("gosched.sleep"). */
 int gsl_fail(lua_State *L, int code, const char *what);
 /* Raises an error in a __gc metamethod: waiting there would stop collection for the whole VM. */
-void gsl_check_may_wait(lua_State *L, vm *v, const char *what);
+void gsl_not_in_finalizer(lua_State *L, const vm *v, const char *what);
+static inline void gsl_check_may_wait(lua_State *L, const vm *v, const char *what) {
+  /* While a finalizer runs, perhaps another green thread's, lua_gc answers nothing. */
+  if (__builtin_expect(lua_gc(L, LUA_GCCOUNT) < 0, 0)) gsl_not_in_finalizer(L, v, what);
+}
 /* Around every foreign call, in which others get the turn: remembers whose __gc metamethod made it.
  * gsl_back takes what gsl_away returned: whether one did. */
 bool gsl_away(lua_State *L, vm *v);

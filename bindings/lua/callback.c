@@ -152,18 +152,22 @@ static callback *make(lua_State *L, vm *v, int index, ctype *function, const cpl
   return c;
 }
 
-/* Pushes the table of the C functions that the Lua function at index has been made. */
+/* Pushes the table of the C functions that the Lua function at index has been made.  What runs
+ * finalizers, which may ask for that table, comes before the look. */
 static void push_shared(lua_State *L, int index) {
+  lua_newtable(L);
   push_table(L, &shared_key);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     lua_pop(L, 1);
-    lua_newtable(L);
     lua_pushvalue(L, index);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4);
+    lua_pushvalue(L, -3);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    return;
   }
-  lua_remove(L, -2);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
 }
 
 void *gsl_callback(lua_State *L, vm *v, int index, ctype *t, bool shared, const cplace *at) {
@@ -174,7 +178,7 @@ void *gsl_callback(lua_State *L, vm *v, int index, ctype *t, bool shared, const 
   push_shared(L, index);
   lua_rawgetp(L, -1, function);
   void *code = lua_touserdata(L, -1);
-  if (!code) {
+  if (!code) { /* nothing here runs finalizers, so nobody else makes it meanwhile */
     callback *c = make(L, v, index, function, at);
     code = c->code;
     c->shared = true;

@@ -32,6 +32,7 @@ cdata *gsl_check_cdata(lua_State *L, vm *v, int index) {
 static cdata *push(lua_State *L, vm *v, ctype *t, size_t room) {
   cdata *c = lua_newuserdatauv(L, sizeof(*c) + room, 1);
   c->type = t;
+  c->mark = CDATA_MARK;
   lua_rawgetp(L, LUA_REGISTRYINDEX, v->cdata_meta);
   lua_setmetatable(L, -2);
   return c;
@@ -88,21 +89,28 @@ void gsl_push_owner(lua_State *L, vm *v, int index, const cdata *c) {
  * itself: address -> string. */
 static const char strings_key;
 
+/* Making a table may run finalizers, which may keep strings for the same owner: so that comes
+ * before the look. */
 void gsl_keep_string(lua_State *L, int owner, const void *to, int index) {
   luaL_checkstack(L, 6, NULL);
   index = lua_absindex(L, index);
+  int top = lua_gettop(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &strings_key);
-  lua_pushvalue(L, owner ? owner : -1);
-  if (lua_rawget(L, -2) != LUA_TTABLE) {
-    lua_pop(L, 1);
+  if (!owner) owner = top + 1;
+  lua_pushvalue(L, owner);
+  if (lua_rawget(L, top + 1) != LUA_TTABLE) {
     lua_newtable(L);
-    lua_pushvalue(L, owner ? owner : -2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4);
+    lua_pushvalue(L, owner);
+    if (lua_rawget(L, top + 1) != LUA_TTABLE) {
+      lua_pop(L, 1);
+      lua_pushvalue(L, owner);
+      lua_pushvalue(L, -2);
+      lua_rawset(L, top + 1);
+    }
   }
   lua_pushvalue(L, index);
   lua_rawsetp(L, -2, to);
-  lua_pop(L, 2);
+  lua_settop(L, top);
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -248,7 +256,39 @@ static void push_bits(lua_State *L, const cspot *s) {
   lua_pushinteger(L, (lua_Integer)u);
 }
 
+/* The C data at 1 by its mark.  Only for what Lua calls because it has the metatable: other
+ * userdata may by chance begin with what is left of C data that was collected. */
+static inline const cdata *marked(lua_State *L) {
+  const cdata *c = lua_touserdata(L, 1);
+  return c && lua_rawlen(L, 1) >= sizeof(*c) && c->mark == CDATA_MARK ? c : NULL;
+}
+
+/* The commonest case, of reading and writing: a member that is a number, which was found before. */
+static inline const cfield *quick_field(lua_State *L, char **at, bool *is_const) {
+  const cdata *c = marked(L);
+  if (!c || lua_type(L, 2) != LUA_TSTRING) return NULL;
+  const ctype *t = c->type;
+  *at = c->at;
+  if (t->op == OP_POINTER) {
+    t = t->target;
+    memcpy(at, c->at, sizeof(*at));
+  }
+  if (!t || t->op != OP_STRUCT || !*at) return NULL;
+  const cfield *f = gsl_recent_field(t->base, lua_tostring(L, 2));
+  if (!f || f->width || !is_number(f->type->op)) return NULL;
+  *at += f->offset;
+  *is_const = t->is_const || f->type->is_const;
+  return f;
+}
+
 static int cdata_index(lua_State *L) {
+  char *number;
+  bool is_const;
+  const cfield *f = quick_field(L, &number, &is_const);
+  if (__builtin_expect(f != NULL, 1)) {
+    gsl_push_number(L, f->type->op, number);
+    return 1;
+  }
   vm *v = gsl_vm(L);
   const cdata *c = gsl_check_cdata(L, v, 1);
   cspot s;
@@ -281,26 +321,30 @@ static void store_bits(lua_State *L, vm *v, const cspot *s, const cplace *at) {
 }
 
 /* The commonest ones, as they are in an argument of a call. */
-static bool store_quickly(lua_State *L, const cspot *s) {
-  if (s->width || !lua_isinteger(L, 3)) return false;
+static bool store_quickly(lua_State *L, cop op, char *to) {
+  if (!lua_isinteger(L, 3)) return false;
   lua_Integer i = lua_tointeger(L, 3);
   double d;
-  switch (s->type->op) {
+  switch (op) {
     case OP_I8:
-    case OP_U8: memcpy(s->at, &i, 1); return true;
+    case OP_U8: memcpy(to, &i, 1); return true;
     case OP_I32:
-    case OP_U32: memcpy(s->at, &i, 4); return true;
+    case OP_U32: memcpy(to, &i, 4); return true;
     case OP_I64:
-    case OP_U64: memcpy(s->at, &i, 8); return true;
+    case OP_U64: memcpy(to, &i, 8); return true;
     case OP_DOUBLE:
       d = (double)i;
-      memcpy(s->at, &d, sizeof(d));
+      memcpy(to, &d, sizeof(d));
       return true;
     default: return false;
   }
 }
 
 static int cdata_newindex(lua_State *L) {
+  char *number;
+  bool is_const;
+  const cfield *f = quick_field(L, &number, &is_const);
+  if (f && !is_const && store_quickly(L, f->type->op, number)) return 0;
   vm *v = gsl_vm(L);
   const cdata *c = gsl_check_cdata(L, v, 1);
   cspot s;
@@ -312,7 +356,7 @@ static int cdata_newindex(lua_State *L) {
     lua_settable(L, -3);
     return 0;
   }
-  if (!s.is_const && store_quickly(L, &s)) return 0;
+  if (!s.is_const && !s.width && store_quickly(L, s.type->op, s.at)) return 0;
   cplace at = {lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL, 0, 0};
   if (s.is_const)
     gsl_wrong(L, &at, "attempt to write to constant location: '%s' is const", gsl_name(s.type));

@@ -80,10 +80,13 @@ struct ctype {
 /* C data as a Lua value. */
 typedef struct cdata {
   ctype *type;
-  char *at;    /* in this userdata, or memory of somebody else */
-  size_t size; /* bytes there, as far as is known */
-  bool refers; /* at is somebody else's memory */
+  char *at;      /* in this userdata, or memory of somebody else */
+  size_t size;   /* bytes there, as far as is known */
+  bool refers;   /* at is somebody else's memory */
+  uint32_t mark; /* CDATA_MARK */
 } cdata;
+
+#define CDATA_MARK 0x67a5c0deu
 
 /* Room for any scalar. */
 typedef union cslot {
@@ -127,6 +130,11 @@ ctype *gsl_target(lua_State *L, vm *v, ctype *t);
 ctype *gsl_pointer_to(lua_State *L, vm *v, ctype *t);
 /* The member named by the string at index, or NULL; t is a base with OP_STRUCT. */
 const cfield *gsl_field(lua_State *L, vm *v, ctype *t, int index);
+/* The same, if it has been asked for lately. */
+static inline const cfield *gsl_recent_field(const ctype *t, const char *name) {
+  size_t slot = (uintptr_t)name / 16 % RECENT;
+  return t->recent[slot].name == name ? t->recent[slot].field : NULL;
+}
 /* All members in order, those of anonymous structs not taken apart. */
 const cfield *gsl_fields(lua_State *L, vm *v, ctype *t, size_t *n);
 /* Bytes of a value of the type with nelem elements in its array without a size; false: unknown. */

@@ -7,7 +7,9 @@
  */
 #include "chan.h"
 
-chan *gsl_check_chan(lua_State *L, int index) { return luaL_checkudata(L, index, GSL_CHAN); }
+const char gsl_chan_mark;
+
+chan *gsl_check_chan_slowly(lua_State *L, int index) { return luaL_checkudata(L, index, GSL_CHAN); }
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -62,25 +64,17 @@ void gsl_unpack(lua_State *L, int c, const item *it, bool push) {
 /* ch:send(v, timeout?): true, or false and "timeout" */
 static int l_send(lua_State *L) {
   chan *c = gsl_check_chan(L, 1);
-  luaL_argcheck(L, !lua_isnoneornil(L, 2), 2,
-                "a value other than nil expected (nil means that nothing was received)");
+  vm *v = gsl_chan_vm(L, c);
+  if (__builtin_expect(lua_isnoneornil(L, 2), 0))
+    luaL_argerror(L, 2, "a value other than nil expected (nil means that nothing was received)");
   int64_t deadline = gsl_opt_deadline(L, 3);
-  op o;
-  luaL_checkstack(L, 4, "ch:send");
-  gsl_check_may_wait(L, gsl_vm(L), "ch:send");
-  if (!gsl_self(gsl_vm(L))) return gsl_fail(L, GS_EPERM, "ch:send");
+  green *g = gsl_may_begin(L, v, "ch:send");
   item it = gsl_pack(L, 1, 2);
-  int code = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_try_send(c->ch, &it));
-  if (code == GS_EWOULDBLOCK) {
-    green *g = gsl_self(gsl_vm(L));
-    if (!g->handle && g->cancels) {
-      code = GS_ECANCELED;
-    } else {
-      gsl_begin(L, &o, "ch:send", deadline);
-      do code = gs_chan_send(c->ch, &it, o.deadline);
-      while (gsl_again(L, &o, &code));
-    }
-  }
+  op o;
+  int code;
+  gsl_leave_for(v, g, &o, "ch:send", deadline);
+  do code = gsl_only_tries(g) ? gs_chan_try_send(c->ch, &it) : gs_chan_send(c->ch, &it, o.deadline);
+  while (gsl_once_more(L, &o, &code));
   if (code == GS_OK) {
     lua_pushboolean(L, true);
     return 1;
@@ -93,23 +87,23 @@ static int l_send(lua_State *L) {
   return 2;
 }
 
-static int receive(lua_State *L, chan *c, int64_t deadline, item *it) {
+static int receive(lua_State *L, vm *v, chan *c, int64_t deadline, item *it) {
+  green *g = gsl_may_begin(L, v, "ch:recv");
   op o;
-  gsl_check_may_wait(L, gsl_vm(L), "ch:recv");
-  int code = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_try_recv(c->ch, it));
-  if (code != GS_EWOULDBLOCK) return code;
-  gsl_begin(L, &o, "ch:recv", deadline);
-  do code = gs_chan_recv(c->ch, it, o.deadline);
-  while (gsl_again(L, &o, &code));
+  int code;
+  gsl_leave_for(v, g, &o, "ch:recv", deadline);
+  do code = gsl_only_tries(g) ? gs_chan_try_recv(c->ch, it) : gs_chan_recv(c->ch, it, o.deadline);
+  while (gsl_once_more(L, &o, &code));
   return code;
 }
 
 /* ch:recv(timeout?): value, true; or nil, false, "closed" or "timeout" */
 static int l_recv(lua_State *L) {
   chan *c = gsl_check_chan(L, 1);
+  vm *v = gsl_chan_vm(L, c);
   int64_t deadline = gsl_opt_deadline(L, 2);
   item it;
-  int code = receive(L, c, deadline, &it);
+  int code = receive(L, v, c, deadline, &it);
   if (code == GS_OK) {
     gsl_unpack(L, 1, &it, true);
     lua_pushboolean(L, true);
@@ -125,8 +119,9 @@ static int l_recv(lua_State *L) {
 /* The iterator: called with the channel. */
 static int l_next(lua_State *L) {
   chan *c = gsl_check_chan(L, 1);
+  vm *v = gsl_chan_vm(L, c);
   item it;
-  int code = receive(L, c, GS_FOREVER, &it);
+  int code = receive(L, v, c, GS_FOREVER, &it);
   if (code == GS_OK)
     gsl_unpack(L, 1, &it, true);
   else if (code == GS_ECLOSED)
@@ -179,11 +174,12 @@ static int l_chan(lua_State *L) {
     return luaL_argerror(
         L, 1, lua_pushfstring(L, "a capacity of 0 to %I expected, got %I", MOST, (LUAI_UACINT)cap));
   chan *c = lua_newuserdatauv(L, sizeof(*c), 1);
-  c->ch = NULL;
+  *c = (chan){.v = gsl_vm(L)};
   luaL_setmetatable(L, GSL_CHAN);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   int e = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_new(sizeof(item), (size_t)cap, &c->ch));
+  if (e == GS_OK) c->mark = &gsl_chan_mark;
   return e == GS_OK ? 1 : gsl_fail(L, e, "gosched.chan");
 }
 
@@ -197,7 +193,7 @@ static int l_chan_tostring(lua_State *L) {
 static int l_chan_gc(lua_State *L) {
   chan *c = gsl_check_chan(L, 1);
   gs_chan *ch = c->ch;
-  c->ch = NULL;
+  *c = (chan){.v = c->v};
   if (ch) GSL_OUTSIDE(L, gsl_vm(L), gs_chan_free(ch));
   return 0;
 }

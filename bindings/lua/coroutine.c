@@ -1,4 +1,5 @@
-/* coroutine.c: coroutine.resume and coroutine.wrap that note which coroutine a green thread runs.
+/* coroutine.c: coroutine.resume and coroutine.wrap that note which coroutine a green thread runs,
+ * and coroutine.running that notes who knows that.
  *
  * A hook that is to make a green thread give up its turn must be set on the lua_State that runs
  * (turn.c), and Lua does not tell which of a chain of coroutines that is.  So these two, which do
@@ -74,6 +75,14 @@ static int l_wrap(lua_State *L) {
   return 1;
 }
 
+/* Who knows a green thread's lua_State may go on to do so when the green thread has ended. */
+static int l_running(lua_State *L) {
+  green *g = atomic_load_explicit(&gsl_vm(L)->turn->inside, memory_order_relaxed);
+  if (g && g->L == L) g->shown = true;
+  lua_pushboolean(L, lua_pushthread(L));
+  return 2;
+}
+
 /* debug.sethook, with the original in the second upvalue. */
 static int l_sethook(lua_State *L) {
   turn *t = gsl_vm(L)->turn;
@@ -108,6 +117,7 @@ void gsl_open_coroutine(lua_State *L, int vm_index) {
   if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) {
     replace(L, vm_index, "resume", l_resume);
     replace(L, vm_index, "wrap", l_wrap);
+    replace(L, vm_index, "running", l_running);
   }
   lua_pop(L, 1);
   if (lua_getfield(L, -1, LUA_DBLIBNAME) == LUA_TTABLE) {

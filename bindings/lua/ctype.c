@@ -211,13 +211,14 @@ static bool push_fields(lua_State *L, vm *v, ctype *t) {
  * no other string comes to have the same address. */
 const cfield *gsl_field(lua_State *L, vm *v, ctype *t, int index) {
   const char *name = lua_tostring(L, index);
-  size_t slot = (uintptr_t)name / 16 % RECENT;
-  if (t->recent[slot].name == name) return t->recent[slot].field;
+  const cfield *found = gsl_recent_field(t, name);
+  if (found) return found;
   if (!push_fields(L, v, t)) return NULL;
   lua_pushvalue(L, index);
   lua_rawget(L, -2);
   const cfield *f = lua_touserdata(L, -1);
   if (f && lua_rawlen(L, index) <= INTERNED) {
+    size_t slot = (uintptr_t)name / 16 % RECENT;
     t->recent[slot].name = name;
     t->recent[slot].field = f;
   }

@@ -156,7 +156,11 @@ static bool run_here(gsl_gate *g, vm *v, gsl_frame *frame, gsl_visitor *fn, void
   }
   lua_State *T = new_state(g); /* C was called by other means than a foreign call */
   if (!T) return false;
+  green *self = gsl_running(v->turn);
+  bool first = self && !self->L; /* a visit's: it has no other */
+  if (first) self->L = self->at = T;
   run_on(T, v, NULL, fn, arg);
+  if (first) self->L = self->at = NULL;
   give_back(T);
   return true;
 }
@@ -169,7 +173,9 @@ static void visiting(void *arg) {
   self->id = gs_self();
   self->handle = x->handle;
   *gs_gdata() = self;
+  gsl_enlist(x->v, &x->v->visits, self);
   x->done = run_here(x->gate, x->v, NULL, x->fn, x->arg);
+  gsl_delist(x->v, &x->v->visits, self);
   *gs_gdata() = NULL;
   sem_post(&x->over);
 }

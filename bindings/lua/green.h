@@ -24,19 +24,25 @@ typedef struct hook {
 typedef struct green {
   gsl_local local; /* the first field: gs_gdata's word points to it */
   outcome outcome;
-  lua_State *L;              /* its own; held by the uservalue */
+  lua_State *L;              /* its own; held by the uservalue; NULL: it has been given away */
   lua_State *at;             /* the innermost coroutine that it runs; L outside of coroutines */
-  gs_handle *handle;         /* NULL: it never started, or is the main one of gs_run */
+  gs_handle *handle;         /* NULL: it never started, or is over, or is the main one of gs_run */
   uint64_t id;               /* its goid, 0 before it runs */
   const char *where;         /* the operation that it waits in; NULL: none */
   int64_t deadline;          /* of the innermost gosched.timeout around it; GS_FOREVER */
   struct group *member_of;   /* the task group that started it; NULL: none */
-  struct green *next, *prev; /* in the VM's list while it runs */
+  struct green *next, *prev; /* in a list of the VM's while it runs */
+  int slot;                  /* where the VM's table keeps it meanwhile */
+  int state;                 /* where spare.c's table has L; 0: nowhere */
+  unsigned joiners;          /* who are in gs_join with the handle */
   int nresults;              /* once it has ended: how many, from index 2 on */
   unsigned cancels;          /* reasons to be cancelled that have not been taken back */
   vm *vm;
   struct turn *turn; /* the VM's */
   hook aside;        /* put aside for the one of turn.c; its signal handler, and that hook */
+  bool shown;        /* coroutine.running has told its L */
+  bool lost;         /* in the VM's list of those */
+  bool over;         /* not in a list any more */
   bool asked_to_end; /* by g:cancel() */
   bool joined;       /* somebody got its error */
   bool deadlocked;   /* a main one that has to raise the deadlock */
@@ -94,7 +100,10 @@ static inline void gsl_turn_enter(turn *t, green *g) {
 /* The green thread that runs here, if it is one of the turn's domain; also where C has called. */
 green *gsl_running(const turn *t);
 /* The green thread of this VM that runs here; NULL: none. */
-green *gsl_self(vm *v);
+static inline green *gsl_self(vm *v) {
+  green *g = atomic_load_explicit(&v->turn->inside, memory_order_relaxed);
+  return g ? g : gsl_running(v->turn);
+}
 
 void gsl_open_turn(lua_State *L, int module, int vm_index);
 
@@ -121,13 +130,49 @@ typedef struct op {
 void gsl_begin(lua_State *L, op *o, const char *what, int64_t deadline);
 /* The scheduler's function has returned; true: call it again. */
 bool gsl_again(lua_State *L, op *o, int *code);
+
+/* The same for operations that can often be done at once, in two steps: gsl_may_begin raises what
+ * there is to raise, then the operation may take hold of something that it would have to give back,
+ * and gsl_leave_for is the rest of gsl_begin. */
+static inline green *gsl_may_begin(lua_State *L, vm *v, const char *what) {
+  gsl_check_may_wait(L, v, what);
+  green *g = gsl_self(v);
+  if (__builtin_expect(!g, 0)) gsl_fail(L, GS_EPERM, what);
+  return g;
+}
+static inline void gsl_leave_for(vm *v, green *g, op *o, const char *what, int64_t deadline) {
+  o->v = v;
+  o->g = g;
+  o->what = what;
+  o->scoped = g->deadline < deadline;
+  o->deadline = o->scoped ? g->deadline : deadline;
+  g->where = what;
+  gsl_turn_leave(v->turn);
+}
+/* A main green thread that is cancelled has no handle that would tell the scheduler: what it could
+ * do at once it does (by the function that does not wait), and else is told here. */
+static inline bool gsl_only_tries(const green *g) {
+  return __builtin_expect(!g->handle && g->cancels, 0);
+}
+static inline bool gsl_once_more(lua_State *L, op *o, int *code) {
+  if (__builtin_expect(*code == GS_OK, 1)) {
+    gsl_turn_enter(o->v->turn, o->g);
+    o->g->where = NULL;
+    return false;
+  }
+  if (*code == GS_EWOULDBLOCK) *code = GS_ECANCELED;
+  return gsl_again(L, o, code);
+}
 /* Joins whatever the caller's own cancellation; GS_OK, GSL_RAISED, GSL_DEADLOCK or an error. */
 int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what);
 
 /* Seconds at index as nanoseconds; raises an error that names the argument. */
 int64_t gsl_check_seconds(lua_State *L, int index);
 /* A deadline from the optional seconds at index. */
-int64_t gsl_opt_deadline(lua_State *L, int index);
+int64_t gsl_given_deadline(lua_State *L, int index);
+static inline int64_t gsl_opt_deadline(lua_State *L, int index) {
+  return lua_gettop(L) < index ? GS_FOREVER : gsl_given_deadline(L, index);
+}
 
 void gsl_open_wait(lua_State *L, int module, int vm_index);
 
@@ -137,6 +182,13 @@ green *gsl_check_green(lua_State *L, int index);
 /* Starts the function at index f with the arguments after it as a green thread, whose value is
  * pushed; of the group at index 1, or of none.  It may have ended when this returns. */
 green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what);
+/* Into a list of the VM, and out of it. */
+void gsl_enlist(vm *v, green **list, green *g);
+void gsl_delist(vm *v, green **list, green *g);
+/* Pushes the value of one that runs. */
+void gsl_push_green(lua_State *L, const green *g);
+/* gs_join, for who has the value on the Lua stack; between gsl_begin and gsl_again. */
+int gsl_await(green *g, int64_t deadline);
 /* Pushes the results, or raises the error, of one that has ended. */
 int gsl_outcome(lua_State *L, green *g);
 void gsl_cancel(vm *v, green *g);
@@ -144,9 +196,19 @@ void gsl_cancel(vm *v, green *g);
 void gsl_uncancel(green *g);
 /* Cancels those of the group, NULL: all but the main one. */
 void gsl_cancel_all(vm *v, const struct group *of);
-/* Cancels all green threads of the VM but the one that runs, and waits for them.  true: a signal's
- * hook has raised an error meanwhile, which is on top of the stack. */
+/* Cancels all green threads of the VM but the one that runs, and waits for them.  true: there is an
+ * error on top of the stack: a signal's hook has raised it meanwhile, or they wait for each other.
+ */
 bool gsl_end_all(lua_State *L, vm *v);
+
+/* ---- spare.c --------------------------------------------------------------------------------- */
+
+/* Pushes a lua_State with an empty stack. */
+lua_State *gsl_take_state(lua_State *L, vm *v, green *g);
+/* g, whose lua_State this is, is through.  If others can use its lua_State they get it: then g->L
+ * is NULL, and the result, if there is one, is the uservalue. */
+void gsl_give_state(lua_State *T, vm *v, green *g);
+void gsl_open_spare(lua_State *L, vm *v);
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 

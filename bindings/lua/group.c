@@ -37,17 +37,19 @@ static int l_taskgroup(lua_State *L) {
 /* The owner, if it has not ended. */
 static green *owner_of(const vm *v, const group *tg) {
   if (v->main == tg->owner && v->main->id == tg->owner_id) return v->main;
-  for (green *g = v->greens; g; g = g->next)
-    if (g == tg->owner && g->id == tg->owner_id) return g;
+  green *const lists[] = {v->greens, v->visits};
+  for (int i = 0; i < 2; i++)
+    for (green *g = lists[i]; g; g = g->next)
+      if (g == tg->owner && g->id == tg->owner_id) return g;
   return NULL;
 }
 
 void gsl_group_left(vm *v, group *tg, green *g) {
   if (g->outcome != RAISED) return;
   g->joined = true;
-  if (tg->first || !lua_checkstack(g->L, 2)) return;
+  if (tg->first || !lua_checkstack(g->L, 3)) return;
   tg->first = g;
-  lua_rawgetp(g->L, LUA_REGISTRYINDEX, g);
+  gsl_push_green(g->L, g);
   lua_getiuservalue(g->L, -1, 2);
   lua_insert(g->L, -2);
   lua_setiuservalue(g->L, -2, 1);
@@ -88,12 +90,12 @@ static int wait_for_members(lua_State *L, vm *v, const group *tg, bool shielded)
   while ((g = any_member(v, tg))) {
     op o;
     int code;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, g); /* it must not be collected before gs_join is back */
+    gsl_push_green(L, g); /* it must not be collected before gs_join is back */
     if (shielded) {
       code = gsl_join_shielded(L, v, g, "tg:wait");
     } else {
       gsl_begin(L, &o, "tg:wait", GS_FOREVER);
-      do code = gs_join(g->handle, o.deadline);
+      do code = gsl_await(g, o.deadline);
       while (gsl_again(L, &o, &code));
     }
     if (code != GS_OK) return code;

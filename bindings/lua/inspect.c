@@ -43,17 +43,18 @@ static int l_stats(lua_State *L) {
 
 /* ---- what all do ----------------------------------------------------------------------------- */
 
-/* Adds what a lua_State does; its stack is read only. */
+/* Adds what a lua_State does; its stack is read only.  Of the one that runs without report() and
+ * who has called gsl_push_report. */
 static void add_traceback(lua_State *L, luaL_Buffer *b, lua_State *of) {
-  luaL_traceback(L, of, NULL, of == L ? 1 : 0);
+  luaL_traceback(L, of, NULL, of == L ? 2 : 0);
   luaL_addvalue(b);
   luaL_addchar(b, '\n');
 }
 
-static void add_green(lua_State *L, luaL_Buffer *b, green *g, const char *name) {
-  const char *doing = g == gsl_self(gsl_vm(L)) && !g->where ? "running"
-                      : g->where                            ? "waiting in "
-                                                            : "ready, or in a foreign call";
+static void add_green(lua_State *L, vm *v, luaL_Buffer *b, green *g, const char *name) {
+  const char *doing = g == gsl_self(v) && !g->where ? "running"
+                      : g->where                    ? "waiting in "
+                                                    : "ready, or in a foreign call";
   lua_pushfstring(L, "\ngreen thread %I (%s), %s%s:\n", (LUAI_UACINT)g->id, name, doing,
                   g->where ? g->where : "");
   luaL_addvalue(b);
@@ -63,13 +64,29 @@ static void add_green(lua_State *L, luaL_Buffer *b, green *g, const char *name) 
   add_traceback(L, b, g->L);
 }
 
-void gsl_push_report(lua_State *L, vm *v) {
+/* In a protected call. */
+static int report(lua_State *L) {
+  vm *v = lua_touserdata(L, 1);
   luaL_Buffer b;
-  luaL_checkstack(L, 20, "a report");
   luaL_buffinit(L, &b);
-  if (v->main) add_green(L, &b, v->main, "main");
-  for (green *g = v->greens; g; g = g->next) add_green(L, &b, g, g->name);
+  if (v->main) add_green(L, v, &b, v->main, "main");
+  for (green *g = v->greens; g; g = g->next) add_green(L, v, &b, g, g->name);
   luaL_pushresult(&b);
+  return 1;
+}
+
+/* While the collector is stopped no finalizer runs, which could start green threads, or let others
+ * end while it is in a foreign call.  So this green thread keeps the turn, and the list and the
+ * stacks stay as they are. */
+void gsl_push_report(lua_State *L, vm *v) {
+  luaL_checkstack(L, 20, "a report");
+  bool running = lua_gc(L, LUA_GCISRUNNING) == 1;
+  if (running) lua_gc(L, LUA_GCSTOP);
+  lua_pushcfunction(L, report);
+  lua_pushlightuserdata(L, v);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (running) lua_gc(L, LUA_GCRESTART);
+  if (status != LUA_OK) lua_error(L);
 }
 
 /* gosched.dump(file?): every G, M and P of the scheduler, and the Lua stack of each green thread

@@ -83,15 +83,10 @@ static int l_wait(lua_State *L) {
 static int l_os_thread(lua_State *L) {
   vm *v = gsl_vm(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  green *g = gsl_self(v);
-  if (!g) return gsl_fail(L, GS_EPERM, "gosched.os_thread");
-  gsl_turn_leave(v->turn);
-  gs_lock_os_thread();
-  gsl_turn_enter(v->turn, g);
+  if (!gsl_self(v)) return gsl_fail(L, GS_EPERM, "gosched.os_thread");
+  GSL_OUTSIDE(L, v, (gs_lock_os_thread(), 0));
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  gsl_turn_leave(v->turn);
-  gs_unlock_os_thread();
-  gsl_turn_enter(v->turn, g);
+  GSL_OUTSIDE(L, v, (gs_unlock_os_thread(), 0));
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 

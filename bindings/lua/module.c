@@ -7,6 +7,7 @@
  * thread, which waits.
  */
 #include <sched.h>
+#include <stdlib.h>
 
 #include "green.h"
 
@@ -22,6 +23,9 @@ static int close_vm(lua_State *L) {
   vm *v = lua_touserdata(L, 1);
   if (v->gate) gsl_gate_close(v->gate);
   v->gate = NULL;
+  free(v->free);
+  v->free = NULL;
+  v->nfree = v->most_slots = 0;
   gs_ffi_free(v->ffi);
   v->ffi = NULL;
   if (v->turn && v->turn != &nobodys) gsl_turn_free(v->turn);
@@ -73,7 +77,7 @@ void gsl_back(vm *v, bool finalizing) {
   if (finalizing) v->finalizer = 0;
 }
 
-void gsl_check_may_wait(lua_State *L, vm *v, const char *what) {
+void gsl_not_in_finalizer(lua_State *L, const vm *v, const char *what) {
   if (gsl_in_finalizer(L, v))
     luaL_error(L, "%s: a __gc metamethod cannot wait (no garbage would be collected meanwhile)",
                what);
@@ -233,6 +237,7 @@ int luaopen_gosched(lua_State *L) {
   lua_insert(L, 1); /* the vm at 1 and on top for the functions, the module at 2 */
   luaL_setfuncs(L, functions, 1);
   gsl_open_turn(L, 2, 1);
+  gsl_open_spare(L, lua_touserdata(L, 1));
   gsl_open_green(L, 2, 1);
   gsl_open_chan(L, 2, 1);
   gsl_open_select(L, 2, 1);

@@ -93,23 +93,17 @@ static int l_select(lua_State *L) {
     base++;
   }
   read_cases(L, n, base, cases, items);
-  gsl_check_may_wait(L, v, "gosched.select");
-  if (!gsl_self(v)) return gsl_fail(L, GS_EPERM, "gosched.select");
+  green *g = gsl_may_begin(L, v, "gosched.select");
   for (int i = 0; i < n; i++)
     if (cases[i].op == GS_SEND) items[i] = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
   size_t chosen = 0;
-  int code = GSL_OUTSIDE(L, v, gs_try_select(cases, (size_t)n, &chosen));
-  if (code == GS_EWOULDBLOCK) {
-    green *g = gsl_self(v);
-    op o;
-    if (!g->handle && g->cancels) {
-      code = GS_ECANCELED;
-    } else {
-      gsl_begin(L, &o, "gosched.select", deadline);
-      do code = gs_select(cases, (size_t)n, o.deadline, &chosen);
-      while (gsl_again(L, &o, &code));
-    }
-  }
+  op o;
+  int code;
+  gsl_leave_for(v, g, &o, "gosched.select", deadline);
+  do
+    code = gsl_only_tries(g) ? gs_try_select(cases, (size_t)n, &chosen)
+                             : gs_select(cases, (size_t)n, o.deadline, &chosen);
+  while (gsl_once_more(L, &o, &code));
   bool raised = code == GSL_RAISED;
   if (raised) lua_replace(L, 1);
   bool done = code == GS_OK;

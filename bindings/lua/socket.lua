@@ -214,6 +214,8 @@ local function ours(list, back)
   return out
 end
 
+function M.sleep(seconds) gosched.sleep(math.max(0, seconds)) end
+
 function M.select(receivers, senders, timeout)
   local r, r_back = raws(receivers)
   local w, w_back = raws(senders)
@@ -223,17 +225,21 @@ function M.select(receivers, senders, timeout)
   end
   local a, b, err = look()
   if err ~= "timeout" or timeout == 0 then return a, b, err end
-  local news, waiters = gosched.chan(#r + #w), {}
-  local function waiter(raw, events)
+  local news = gosched.chan(#r + #w)
+  local waiters <close> = setmetatable({}, {
+    __close = function(all) for _, g in ipairs(all) do g:cancel() end end,
+  })
+  local function wait_for(raw, events)
+    local fd = raw:getfd()
+    if fd < 0 then return end -- it is closed, and never ready
     waiters[#waiters + 1] = gosched.go(function()
-      gosched.wait(raw:getfd(), events)
+      gosched.wait(fd, events)
       news:send(true)
     end)
   end
-  for _, raw in ipairs(r) do waiter(raw, "r") end
-  for _, raw in ipairs(w) do waiter(raw, "w") end
+  for _, raw in ipairs(r) do wait_for(raw, "r") end
+  for _, raw in ipairs(w) do wait_for(raw, "w") end
   news:recv(timeout and timeout >= 0 and timeout or nil)
-  for _, g in ipairs(waiters) do g:cancel() end
   return look()
 end
 

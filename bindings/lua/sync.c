@@ -26,19 +26,16 @@ static int l_mutex(lua_State *L) {
 
 /* m:lock(timeout?): the mutex, or nil and "timeout" */
 static int l_lock(lua_State *L) {
+  vm *v = gsl_vm(L);
   mutex *m = luaL_checkudata(L, 1, MUTEX);
   int64_t deadline = gsl_opt_deadline(L, 2);
+  green *g = gsl_may_begin(L, v, "m:lock");
+  if (m->owner == g->id) return luaL_error(L, "m:lock: this green thread holds it already");
   op o;
   int code;
-  gsl_check_may_wait(L, gsl_vm(L), "m:lock");
-  green *g = gsl_self(gsl_vm(L));
-  if (!g) return gsl_fail(L, GS_EPERM, "m:lock");
-  if (m->owner == g->id) return luaL_error(L, "m:lock: this green thread holds it already");
-  if ((code = GSL_OUTSIDE(L, gsl_vm(L), gs_mutex_try_lock(&m->m))) == GS_EWOULDBLOCK) {
-    gsl_begin(L, &o, "m:lock", deadline);
-    do code = gs_mutex_lock(&m->m, o.deadline);
-    while (gsl_again(L, &o, &code));
-  }
+  gsl_leave_for(v, g, &o, "m:lock", deadline);
+  do code = gsl_only_tries(g) ? gs_mutex_try_lock(&m->m) : gs_mutex_lock(&m->m, o.deadline);
+  while (gsl_once_more(L, &o, &code));
   if (code == GS_OK) {
     m->owner = g->id;
     lua_settop(L, 1);
@@ -56,7 +53,7 @@ static int l_trylock(lua_State *L) {
   green *g = gsl_self(gsl_vm(L));
   if (!g) return gsl_fail(L, GS_EPERM, "m:trylock");
   lua_settop(L, 1);
-  if (GSL_OUTSIDE(L, gsl_vm(L), gs_mutex_try_lock(&m->m)) == GS_OK)
+  if (gs_mutex_try_lock(&m->m) == GS_OK) /* which ends no slice: it is the owner's at once */
     m->owner = g->id;
   else
     lua_pushnil(L);

@@ -201,12 +201,6 @@ int gsl_turn_domain(turn *t) {
   return gs_domain_new("lua", 1, GREEN_STACK, &ops, t, &t->domain);
 }
 
-green *gsl_self(vm *v) {
-  green *g = atomic_load_explicit(&v->turn->inside, memory_order_relaxed);
-  if (g) return g;
-  return gsl_running(v->turn);
-}
-
 /* gosched.preempt(on): whether green threads that compute are made to give others a turn (they
  * are, unless this says otherwise).  Returns what was so before. */
 static int l_preempt(lua_State *L) {

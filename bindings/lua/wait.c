@@ -78,7 +78,7 @@ int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what) {
   self->where = what;
   gsl_turn_leave(v->turn);
   for (;;) {
-    code = gs_join(g->handle, GS_FOREVER);
+    code = gsl_await(g, GS_FOREVER);
     if (code == GS_EINTR) {
       gsl_turn_enter(v->turn, self);
       if (interrupted(L)) {
@@ -112,7 +112,7 @@ int64_t gsl_check_seconds(lua_State *L, int index) {
   return s >= 4e9 ? INT64_MAX / 2 : (int64_t)(s * 1e9);
 }
 
-int64_t gsl_opt_deadline(lua_State *L, int index) {
+int64_t gsl_given_deadline(lua_State *L, int index) {
   return lua_isnoneornil(L, index) ? GS_FOREVER : gs_now() + gsl_check_seconds(L, index);
 }
 

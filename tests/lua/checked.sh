@@ -13,25 +13,13 @@ shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 
-# From where apt gets packages it can get their sources, too; its own lists are not touched.
-download() {
-  mkdir -p "$work/parts" "$work/lists/partial" "$kept"
-  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
-    [ -f "$list" ] || continue
-    case $list in
-      *.sources) sed 's/^Types:.*/Types: deb-src/' "$list" ;;
-      *) sed -n 's/^deb /deb-src /p' "$list" ;;
-    esac >"$work/parts/${list##*/}"
-  done
-  set -- -qq -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$work/parts" \
-    -o Dir::State::Lists="$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-  apt-get "$@" update && cd "$kept" && apt-get "$@" source --download-only lua5.4
-}
+# shellcheck source=tests/lua/debian_source.sh
+. "$here/debian_source.sh"
 
 source=${GS_LUA_SOURCE:-}
 if [ -z "$source" ]; then
   kept=$build/lua-source
-  if ! ls "$kept"/lua5.4_*.orig.tar.* >"$work/apt" 2>&1 && ! (download) >"$work/apt" 2>&1; then
+  if ! ls "$kept"/lua5.4_*.orig.tar.* >"$work/apt" 2>&1 && ! (download lua5.4 "$kept" "$work") >"$work/apt" 2>&1; then
     echo "skipped: no source of Lua: GS_LUA_SOURCE is not set, and apt-get source lua5.4 said:"
     tail -n 1 "$work/apt"
     exit 77
@@ -55,7 +43,7 @@ ${CC:-cc} -rdynamic -o "$work/lua5.4" "$work"/lua/*.o -lm -ldl
 LUA_CPATH="$build/lua/?.so;;" LUA_PATH="$here/?.lua;;"
 GS_EXPECTED_VERSION=$(cat "$here/../../VERSION")
 export LUA_CPATH LUA_PATH GS_EXPECTED_VERSION
-for name in module green chan sync anywhere hogs deadlock ffi ffi_errors ffi_types ffi_data ffi_init \
+for name in module green spare chan sync anywhere hogs during deadlock ffi ffi_errors ffi_types ffi_data ffi_init \
   ffi_calls ffi_callbacks ffi_memory concurrent alive stress; do
   [ -e "$here/$name.lua" ] || continue
   echo "-- $name"

@@ -161,4 +161,55 @@ check.case("os.exit in a green thread ends the program", function()
   check.equal(code, 3)
 end)
 
+check.case("Ctrl-C while the end of a run waits", function()
+  local text, how, code = program [[
+    local gosched = require "gosched"
+    local ffi = gosched.ffi
+    ffi.cdef "int kill(int, int); int getpid(void); int usleep(unsigned);"
+    local C, main = ffi.C, coroutine.running()
+    local closed = false
+    local ok, err = pcall(gosched.run, function()
+      gosched.go(function()
+        local last <close> = setmetatable({}, {__close = function()
+          C.kill(C.getpid(), 2) -- lua.c sets a hook on the main coroutine, which goes when it has run
+          for _ = 1, 20000 do
+            C.usleep(1000)
+            if not debug.gethook(main) then break end
+          end
+          closed = true
+        end})
+        gosched.sleep(1000)
+      end)
+      gosched.yield()
+    end)
+    print(ok, err, closed)
+  ]]
+  check.truth(text:find "^false%s+interrupted!" and text:find "true%s$", text)
+  check.equal(how, "exit")
+  check.equal(code, 0)
+end)
+
+check.case("who can be woken from outside only is, at the end of a run", function()
+  local text = program [[
+    local gosched = require "gosched"
+    local ffi = gosched.ffi
+    ffi.cdef "int pipe(int *); long read(int, void *, unsigned long); long write(int, const void *, unsigned long);"
+    local fds, byte, ended = ffi.new "int[2]", ffi.new "char[1]", nil
+    assert(ffi.C.pipe(fds) == 0)
+    local read = ffi.bind(ffi.C.read, {unblock = function() ffi.C.write(fds[1], "x", 1) end})
+    gosched.run(function()
+      local begun = false
+      gosched.go(function()
+        begun = true
+        local ok, err = pcall(read, fds[0], byte, 1)
+        ended = ok or err
+      end)
+      while not begun do gosched.yield() end
+      gosched.sleep(0.02)
+    end)
+    print(ended == gosched.cancelled)
+  ]]
+  check.equal(text, "true\n")
+end)
+
 check.done()

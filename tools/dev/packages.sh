@@ -37,6 +37,7 @@ test     spin           cmd:spin
 test     mandoc         cmd:mandoc
 test     lua-socket     file:/usr/share/lua/5.4/socket.lua
 test     luarocks       cmd:luarocks
+test     lua-sql-sqlite3 dir:/usr/lib/*/lua/5.4/luasql
 test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 test     tk             cmd:wish
 test     xvfb           cmd:Xvfb
