@@ -354,6 +354,30 @@ typedef struct {
 void retake_batch(Retake *r, int n);
 void unlock_pw(M *m, uintptr_t w); /* ends a LOCK; w: 0 or the P */
 
+/* ---- settings.c, log.c, schedtrace.c ---- */
+
+int settings_check(void); /* of all variables: GS_OK, or GS_EINVAL with its sentence */
+bool log_parse(const char *text, int *level, const char **file);
+int log_start(void);
+int log_fd(void); /* where lines and dumps go that nobody gave a descriptor for */
+int schedtrace_start(void);
+int64_t schedtrace_next(void); /* when sysmon has to be awake for a line; INT64_MAX: never */
+void sysmon_tells(int64_t now);
+bool dump_is_wanted(void);
+int dump_signal_begin(bool wanted); /* 1: the handler is in place; 0; or an error */
+void dump_signal_end(void);
+
+/* ---- metrics.c ---- */
+
+enum { HIST_CALL_LOST, HIST_HANDOFF, HIST_WAIT_P, NHIST };
+void histogram_add(int which, int64_t ns);
+
+/* ---- profile.c ---- */
+
+void profile_lost(const gs_site *site, int64_t took); /* a call that had lost its P is back */
+void profile_retake(const gs_site *site);             /* sysmon has taken the P of a call of it */
+void profile_sample(int64_t now);                     /* by sysmon at each look */
+
 /* ---- snapshot.c ---- */
 
 void p_info(P *p, gs_p_info *out);

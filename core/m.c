@@ -25,6 +25,12 @@
 
 /* ---- P and M ---- */
 
+/* What handoffp has sent is there. */
+static void p_arrived(P *p) {
+  histogram_add(HIST_HANDOFF, os_now() - p->handed_at);
+  p->handed_at = 0;
+}
+
 /* The caller owns p; m is inside and holds none. */
 void acquirep(M *m, P *p) {
   gs_assert(m->p == &gs_nop && load_rlx(&m->pw) == 0);
@@ -32,6 +38,7 @@ void acquirep(M *m, P *p) {
   p_to(p, Prunning);
   m->p = p;
   m->tick_base = m_fast_calls(m);
+  if (unlikely(p->handed_at)) p_arrived(p);
   store_rel(&m->pw, (uintptr_t)p);
 }
 
@@ -102,6 +109,7 @@ void pidleput(P *p) {
   p_to(p, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
   store_rlx(&p->preempt, load_rlx(&gs_sched.user_off) != 0);
   store_rlx(&p->solo, d->nprocs == 1);
+  p->handed_at = 0;
   p->link = d->pidle;
   d->pidle = p;
   store_sc(&d->npidle, d->npidle + 1);
@@ -670,6 +678,7 @@ void wakep(Domain *d) {
 void handoffp(P *p) {
   Domain *d = p->d;
   add_rlx(&gs_sched.nhandoff, 1);
+  p->handed_at = os_now(); /* before anybody else has the P */
   if (p_has_work(p)) {
     startm(p, false);
     return;

@@ -39,7 +39,9 @@ static void note_loss(const Retake *r) {
   G *g = load_rlx(&m->curg);
   if (!g) return; /* a hook on g0 */
   if ((r->sc & SC_MODE) == SC_CALL) {
+    const gs_site *site = load_rlx(&g->site);
     store_rlx(&g->waitsince, r->since);
+    if (site) profile_retake(site);
     trace_call_blocks(m, g, EV_RETAKE, r->p);
   } else if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) {
     trace_event(m, r->relief ? EV_RELIEF : EV_RETAKE, r->p->id, r->p);

@@ -225,8 +225,9 @@ struct gs_p {
   uint32_t safefn; /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
   G *gfree;        /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
-  Stack *stacks; /* free stacks of the domain's size; owner */
-  P *link;       /* idle list; domain lock */
+  Stack *stacks;     /* free stacks of the domain's size; owner */
+  P *link;           /* idle list; domain lock */
+  int64_t handed_at; /* when handoffp sent it to an M, until it is there; 0: not sent; owner */
   /* The ring.  Thieves move head. */
   uint32_t head GS_ALIGNED(GS_LINE);
   uint32_t tail; /* owner */
@@ -351,7 +352,11 @@ struct gs_m {
 /* ---- domains and the scheduler -----------------------------------------------------------------
  */
 
+/* Plain numbers: settings.c makes text of them. */
 #define GS_MAX_PROCS 1024
+#define GS_MOST_THREADS 1000000
+#define GS_MIN_STACK 16384
+#define GS_MAX_STACK 1073741824
 
 struct gs_domain {
   gs_domain_ops ops;

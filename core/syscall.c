@@ -130,8 +130,8 @@ static void learn_short(G *g, gs_site *site) {
 }
 
 /* After a hand-off at entry. */
-static void learn_handed(G *g, gs_site *site) {
-  int64_t took = os_now() - g->handed_at;
+static void learn_handed(G *g, gs_site *site, int64_t now) {
+  int64_t took = now - g->handed_at;
   g->handed_at = 0;
   uint32_t score = load_rlx(&site->score);
   if (took >= LONG_NS)
@@ -159,12 +159,14 @@ M *reacquire(M *m, G *g, bool stay) {
   }
   if (call) bump(&m->nexit_slow);
   hook_release(m, g); /* nobody waits for a P while holding the binding's lock */
+  int64_t since = os_now();
   bool pinned = stay && !g->lockedm;
   if (pinned) {
     g->lockedm = m;
     m->lockedg = g;
   }
   m = requeue_self(m, g);
+  histogram_add(HIST_WAIT_P, os_now() - since);
   if (pinned) {
     g->lockedm = NULL;
     m->lockedg = NULL;
@@ -197,8 +199,13 @@ M *exitsyscall(M *m, G *g, bool stay) {
 GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   gs_site *site = (gs_site *)(uintptr_t)g->site;
   if (wait_unlocked(m, p)) return exit_fast(m, g, p, site);
+  int64_t now = os_now(), since = load_rlx(&g->waitsince);
+  if (since) {
+    histogram_add(HIST_CALL_LOST, now - since);
+    profile_lost(site, now - since);
+  }
   store_rlx(&g->waitsince, 0);
-  if (g->handed_at) learn_handed(g, site);
+  if (g->handed_at) learn_handed(g, site, now);
   return reacquire(m, g, stay);
 }
 
