@@ -263,16 +263,57 @@ GS_API int gs_callers(int skip, void **pcs, int n);
 /* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
 GS_API void gs_dump(int fd);
 
-/* Starts recording scheduler events in memory (ring of the newest events per thread; the events
- * are: run, park, foreign call begin/end, hand-off, retake) and, at gs_trace_stop, writes them to
- * path as Chrome/Perfetto trace-event JSON: one track per thread (tid = M number), a slice for
- * every stretch that a green thread ran ("G12 name") and for every foreign call inside it (the
- * site's name), instants "handoff" and "retake" with the P that moved (at most one in a call, and
- * only in one that is recorded), "relief" where it was taken from code that declared nothing.
- * Errors: GS_EBUSY (already tracing), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno), GS_EPERM (not
- * tracing). */
+/* Starts recording scheduler events in memory (a ring of the newest events per thread) and, at
+ * gs_trace_stop, writes them to path as Chrome/Perfetto trace-event JSON.  Its process 1 has a
+ * track per thread (tid = M number): a slice for every stretch that a green thread ran ("G12 name";
+ * args say why it ended), in it one for every foreign call (the site's name), in that one for every
+ * callback, and in there what it waits for; instants "handoff" (a call gave its P away at its
+ * start) and "retake" (sysmon took it) with the P that moved, only in a call that is recorded and
+ * at most once between two callbacks of it, "relief" where it was taken from code that declared
+ * nothing, and "steal".  Process 2 has a track per green thread (tid = its number), with what it
+ * waited for between two stretches, and "unpark" where it was woken; process 3 one per P, with the
+ * thread that had it, and "pass" where it was passed on.  otherData.metrics has what the counters
+ * of gs_metrics went up by. Errors: GS_EBUSY (already tracing, or the last trace is being written),
+ * GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno), GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not
+ * in signal handlers; stop makes a foreign call on a green thread. */
 GS_API int gs_trace_start(const char *path);
 GS_API int gs_trace_stop(void);
+
+/* What happens in the scheduler: of green threads, of foreign calls, of Ps. */
+enum {
+  GS_TRACE_GO = 1,       /* g runs on m; text: its name */
+  GS_TRACE_STOP,         /* g runs no more, and is runnable or has ended; text: why */
+  GS_TRACE_PARK,         /* g runs no more, and waits; text: for what */
+  GS_TRACE_UNPARK,       /* g was made runnable, by m (-1: by a thread that is no M) */
+  GS_TRACE_CALL,         /* g begins a foreign call; text: the site's name (GoSysCall) */
+  GS_TRACE_RETURN,       /* and is back (GoSysExit) */
+  GS_TRACE_CALLBACK,     /* the foreign code calls back */
+  GS_TRACE_CALLBACK_END, /* and gets its answer */
+  GS_TRACE_HANDOFF,      /* g's call gives p away (-1: it never had one) (GoSysBlock) */
+  GS_TRACE_RETAKE,       /* sysmon takes p from g's call on m (GoSysBlock) */
+  GS_TRACE_RELIEF,       /* sysmon takes p from code on m that declared nothing */
+  GS_TRACE_PASS,         /* p is passed on, to a thread or to the idle list */
+  GS_TRACE_P_START,      /* m has p (ProcStart) */
+  GS_TRACE_P_STOP,       /* and no more (ProcStop) */
+  GS_TRACE_P_SENT,       /* p is on its way to m */
+  GS_TRACE_STEAL         /* m took work from the queue of p */
+};
+
+typedef struct gs_trace_event {
+  int64_t when;     /* gs_now() */
+  int kind;         /* GS_TRACE_… */
+  int m;            /* the M that it is about, -1: none */
+  int p;            /* the number of the P in its domain, -1: none */
+  uint64_t g;       /* the green thread, 0: none */
+  const char *text; /* see the kinds; for those with a P its domain's name; "" if there is none */
+} gs_trace_event;
+
+/* Calls cb for every event from now on, on the thread where it happens, inside the scheduler: cb
+ * must be short, may not block, and may call no gs_ function; *event and its text are valid during
+ * the call.  Works with and without a trace.  One at a time.  cb NULL: no more; when that returns,
+ * cb is not running. Errors: GS_EBUSY (there is one already), GS_ENOMEM.  Any thread, not in signal
+ * handlers; does not park. */
+GS_API int gs_trace_subscribe(void (*cb)(const gs_trace_event *event, void *ud), void *ud);
 
 /* Where messages go about what no caller can be told (a thread could not be created, …): level 0
  * error, 1 warning, 2 info, 3 debug; text without a newline.  NULL, as in the beginning: nowhere.

@@ -443,6 +443,7 @@ void stw_fork_parent(void);
 void stw_fork_child(void);
 void stack_locks(bool on);
 void trace_lock(bool on);
+void trace_forked(void);
 _Noreturn void run_orphan_done(void); /* boot.c */
 
 /* ---- domain.c, boot.c, trace.c ---- */
@@ -454,12 +455,43 @@ int gs_boot(void);
 void m_vanished(void *m);   /* the thread is gone: its P must not go with it */
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 
-enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM, EV_RELIEF };
-void trace_event(M *m, int kind, uint64_t a, const void *b);
-/* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE), ends. */
+enum {
+  EV_GO = GS_TRACE_GO,
+  EV_STOP = GS_TRACE_STOP,
+  EV_PARK = GS_TRACE_PARK,
+  EV_UNPARK = GS_TRACE_UNPARK,
+  EV_CALL = GS_TRACE_CALL,
+  EV_RET = GS_TRACE_RETURN,
+  EV_BACK = GS_TRACE_CALLBACK,
+  EV_BACK_END = GS_TRACE_CALLBACK_END,
+  EV_HANDOFF = GS_TRACE_HANDOFF,
+  EV_RETAKE = GS_TRACE_RETAKE,
+  EV_RELIEF = GS_TRACE_RELIEF,
+  EV_PASS = GS_TRACE_PASS,
+  EV_P_START = GS_TRACE_P_START,
+  EV_P_STOP = GS_TRACE_P_STOP,
+  EV_P_SENT = GS_TRACE_P_SENT,
+  EV_STEAL = GS_TRACE_STEAL,
+  EV_FIRST_P = EV_HANDOFF /* the others are about Gs */
+};
+extern const char trace_ended[]; /* why a G stops for good */
+/* Called where m->attn has ATTN_TRACE, on m's thread; trace_p_lost and EV_PASS, EV_P_SENT,
+ * EV_RELIEF: on any. */
+void trace_go(M *m, const G *g);
+void trace_stop(M *m, const G *g, int kind, const char *why);
+void trace_p(M *m, int kind, const P *p);
+void trace_p_lost(const M *m, const P *p);
+/* m NULL: on a thread that is no M, or has no P; ask trace_is_on before. */
+void trace_unpark(M *m, const G *g);
+bool trace_is_on(void);
+static inline bool traced(const M *m) { return unlikely(load_rlx(&m->attn) & ATTN_TRACE); }
+/* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE; p NULL: it was made without
+ * one), ends; a callback out of it begins and ends. */
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */
 void trace_call_blocks(M *m, G *g, int kind, P *p);
 void trace_call_end(M *m, G *g, const gs_site *site);
+void trace_back_begin(M *m, G *g);
+void trace_back_end(M *m, G *g);
 void trace_m_init(M *m);
 
 /* ---- around foreign code ---- */

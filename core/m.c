@@ -39,6 +39,7 @@ void acquirep(M *m, P *p) {
   m->p = p;
   m->tick_base = m_fast_calls(m);
   if (unlikely(p->handed_at)) p_arrived(p);
+  if (traced(m)) trace_p(m, EV_P_START, p);
   store_rel(&m->pw, (uintptr_t)p);
 }
 
@@ -80,6 +81,7 @@ void pless_back(M *m) {
 
 static P *released(M *m, P *p) {
   m->p = &gs_nop;
+  if (traced(m)) trace_p(m, EV_P_STOP, p);
   p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
   p_to(p, Pidle);
@@ -301,7 +303,7 @@ static void newm(bool counted, P *p, bool spinning, bool topoll) {
   m->nextp = p;
   m->spinning = spinning;
   m->topoll = topoll;
-  if (p && unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  if (p && traced(m)) trace_p(m, EV_P_SENT, p);
   int err = m_start(m);
   if (err) m_stillborn(m, err);
 }
@@ -403,7 +405,7 @@ void startm(P *p, bool spinning) {
   torture_window(); /* it may be woken for another reason */
   gs_assert(!m->nextp && !m->spinning);
   m->spinning = spinning;
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  if (traced(m)) trace_p(m, EV_P_SENT, p);
   store_rel(&m->nextp, p);
   note_wake(&m->note);
 }
@@ -679,6 +681,7 @@ void handoffp(P *p) {
   Domain *d = p->d;
   add_rlx(&gs_sched.nhandoff, 1);
   p->handed_at = os_now(); /* before anybody else has the P */
+  if (unlikely(trace_is_on())) trace_p(gs_getm(), EV_PASS, p);
   if (p_has_work(p)) {
     startm(p, false);
     return;

@@ -332,15 +332,16 @@ struct gs_m {
   void *cgo_callers[CGO_CALLERS]; /* where C was when somebody looked; see callers_of */
   uint64_t long_sc;               /* the call that sysmon has found long, and since when; sysmon */
   int64_t long_since;
-  uint64_t callers_of;     /* ncgocall at that look: those of an earlier call are void */
-  uint64_t controls;       /* the thread's floating-point controls, for stretches of g0; owner */
-  G *extrag;               /* of an M for foreign threads: its G; write-once */
-  gs_site outside;         /* of such an M: the time between two callbacks */
-  M *alllink;              /* all Ms, newest first; write-once */
-  M *freelink;             /* Ms of finished gs_run calls, to use again; sched.lock */
-  void *sigstack;          /* alternate signal stack that the runtime made, or NULL */
-  uint64_t sigstack_calls; /* ncgocall when that was looked at last; owner */
-  struct gs_tracebuf *trace;
+  uint64_t callers_of;       /* ncgocall at that look: those of an earlier call are void */
+  uint64_t controls;         /* the thread's floating-point controls, for stretches of g0; owner */
+  G *extrag;                 /* of an M for foreign threads: its G; write-once */
+  gs_site outside;           /* of such an M: the time between two callbacks */
+  M *alllink;                /* all Ms, newest first; write-once */
+  M *freelink;               /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;            /* alternate signal stack that the runtime made, or NULL */
+  uint64_t sigstack_calls;   /* ncgocall when that was looked at last; owner */
+  struct gs_tracebuf *trace; /* its ring while a trace is on; trace.c under its lock, atomic */
+  uint32_t tracing;          /* this M uses that, or calls the subscriber; this M */
 #if GS_TSAN
   void *tsan;
 #endif

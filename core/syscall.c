@@ -112,6 +112,7 @@ void entersyscall_pless(M *m, G *g, gs_site *site) {
   m->oldp = &gs_nop;
   add_rlx(&gs_sched.nhandoff, 1);
   add_rlx(&gs_sched.nhandoff_entry, 1);
+  trace_call_blocks(m, g, EV_HANDOFF, NULL);
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
   compiler_fence();
 }
@@ -332,7 +333,7 @@ GS_NOINLINE void gs_exitsyscall(void) {
     throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
   int e = *m->errno_at;
   g->bracket = BRACKET_NONE;
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_call_end(m, g, load_rlx(&g->site));
+  if (traced(m)) trace_call_end(m, g, load_rlx(&g->site));
   m = exitsyscall(m, g, true);
   *m->errno_at = e;
   leave(m);
