@@ -102,7 +102,7 @@ static inline uint64_t come_in(M *m, G *g, const gs_site *site) {
     }
   }
   int e = *m->errno_at;
-  if (traced(m)) trace_back_begin(m, g);
+  if (is_traced(m)) m->trace_end = EV_BACK;
   g_to(g, Gsyscall); /* the fast path of a call leaves that to its readers */
   exitsyscall(m, g, true);
   *m->errno_at = e;
@@ -129,7 +129,7 @@ static inline void go_out(M *m, G *g, gs_site *site, uint64_t s) {
   int e = *m->errno_at; /* fn may have set it for its caller */
   if (enter() != m) throw_("a callback ended between gs_entersyscall and gs_exitsyscall");
   if (unlikely(g->hooked)) hook_released(m, g);
-  if (traced(m)) trace_back_end(m, g);
+  if (is_traced(m)) trace_back_end(m, g);
   store_rlx(&m->incgo, 1);
   entersyscall(m, g, site);
   *m->errno_at = e;

@@ -66,7 +66,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   m->ncgo--;
   store_rlx(&m->incgo, 0);
   os_preempt_ext_exit(m);
-  if (unlikely(begun)) trace_call_end(m, g, site);
+  if (unlikely(begun)) m->trace_end = EV_RET;
   m = exitsyscall(m, g, false);
   CALL_ENDED(site);
   g->call_errno = e;

@@ -484,13 +484,13 @@ void trace_p_lost(const M *m, const P *p);
 /* m NULL: on a thread that is no M, or has no P; ask trace_is_on before. */
 void trace_unpark(M *m, const G *g);
 bool trace_is_on(void);
-static inline bool traced(const M *m) { return unlikely(load_rlx(&m->attn) & ATTN_TRACE); }
+static inline bool is_traced(const M *m) { return unlikely(load_rlx(&m->attn) & ATTN_TRACE); }
 /* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE; p NULL: it was made without
  * one), ends; a callback out of it begins and ends. */
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */
 void trace_call_blocks(M *m, G *g, int kind, P *p);
-void trace_call_end(M *m, G *g, const gs_site *site);
-void trace_back_begin(M *m, G *g);
+/* By exitsyscall, where the caller has set m->trace_end. */
+void trace_call_over(M *m, G *g, const gs_site *site, bool lost);
 void trace_back_end(M *m, G *g);
 void trace_m_init(M *m);
 

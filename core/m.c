@@ -39,7 +39,7 @@ void acquirep(M *m, P *p) {
   m->p = p;
   m->tick_base = m_fast_calls(m);
   if (unlikely(p->handed_at)) p_arrived(p);
-  if (traced(m)) trace_p(m, EV_P_START, p);
+  if (is_traced(m)) trace_p(m, EV_P_START, p);
   store_rel(&m->pw, (uintptr_t)p);
 }
 
@@ -81,7 +81,7 @@ void pless_back(M *m) {
 
 static P *released(M *m, P *p) {
   m->p = &gs_nop;
-  if (traced(m)) trace_p(m, EV_P_STOP, p);
+  if (is_traced(m)) trace_p(m, EV_P_STOP, p);
   p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
   p_to(p, Pidle);
@@ -303,7 +303,7 @@ static void newm(bool counted, P *p, bool spinning, bool topoll) {
   m->nextp = p;
   m->spinning = spinning;
   m->topoll = topoll;
-  if (p && traced(m)) trace_p(m, EV_P_SENT, p);
+  if (p && is_traced(m)) trace_p(m, EV_P_SENT, p);
   int err = m_start(m);
   if (err) m_stillborn(m, err);
 }
@@ -405,7 +405,7 @@ void startm(P *p, bool spinning) {
   torture_window(); /* it may be woken for another reason */
   gs_assert(!m->nextp && !m->spinning);
   m->spinning = spinning;
-  if (traced(m)) trace_p(m, EV_P_SENT, p);
+  if (is_traced(m)) trace_p(m, EV_P_SENT, p);
   store_rel(&m->nextp, p);
   note_wake(&m->note);
 }

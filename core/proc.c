@@ -68,7 +68,7 @@ static G *steal_work(M *m) {
       G *g = runqsteal(p, v, last);
       if (g) {
         bump(&m->nsteal);
-        if (traced(m)) trace_p(m, EV_STEAL, v);
+        if (is_traced(m)) trace_p(m, EV_STEAL, v);
         return g;
       }
     }
@@ -455,7 +455,7 @@ M *resumed(G *g) {
   g_to(g, Grunning);
   store_rlx(&g->park, PARK_NO);
   bump(&m->nswitch);
-  if (traced(m)) trace_go(m, g);
+  if (is_traced(m)) trace_go(m, g);
   if (unlikely(g->hooked)) {
     m->attached = g->d;
     m = hook_switch_in(m, g);
@@ -471,7 +471,7 @@ int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const
   m->park_deadline = deadline;
   m->prevg = g;
   m->prev = PREV_PARK;
-  if (traced(m)) trace_stop(m, g, EV_PARK, reason);
+  if (is_traced(m)) trace_stop(m, g, EV_PARK, reason);
   run_next(m, g);
   resumed(g);
   if (unlikely(load_acq(&g->timer.ts) != NULL) || deadline != GS_FOREVER) timers_del(&g->timer);
@@ -482,7 +482,7 @@ void *g_leave_dead(M *m, G *g) {
   bool fresh;
   m->prevg = g;
   m->prev = PREV_EXIT;
-  if (traced(m)) trace_stop(m, g, EV_STOP, trace_ended);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, trace_ended);
   /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
   G *n = likely(!g->main) ? next_at_hand(m, g, &fresh) : NULL;
 #if GS_ASAN || GS_TSAN
@@ -505,7 +505,7 @@ M *leave_for_call(M *m, G *g) {
   g_to(g, Gsyscall);
   m->prevg = g;
   m->prev = PREV_CALL;
-  if (traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
   run_next(m, g);
   return resumed(g);
 }
@@ -516,7 +516,7 @@ M *requeue_self(M *m, G *g) {
   store_rlx(&g->waitreason, "waiting for a P");
   m->prevg = g;
   m->prev = PREV_GLOBAL;
-  if (traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
   switch_g_to_g0(m, g);
   return resumed(g);
 }
@@ -527,7 +527,7 @@ M *requeue_self(M *m, G *g) {
 void ready(M *m, G *g) {
   Domain *d = g->d;
   g_to(g, Grunnable);
-  if (unlikely(m ? traced(m) : trace_is_on())) trace_unpark(m, g);
+  if (unlikely(m ? is_traced(m) : trace_is_on())) trace_unpark(m, g);
   if (likely(m && m->p->d == d)) {
     runqput(m->p, g, true);
     if (!m->p->solo)
@@ -601,7 +601,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
   g->m = m;
   g_to(g, Grunning);
   bump(&m->nswitch);
-  if (traced(m)) trace_go(m, g);
+  if (is_traced(m)) trace_go(m, g);
   return m;
 }
 
@@ -623,7 +623,7 @@ static M *yield_now(M *m) {
   store_rlx(&g->waitreason, "yielded");
   m->prevg = g;
   m->prev = PREV_YIELD;
-  if (traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
   run_next(m, g);
   return resumed(g);
 }

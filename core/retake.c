@@ -43,7 +43,7 @@ static void note_loss(const Retake *r) {
     store_rlx(&g->waitsince, r->since);
     if (site) profile_retake(site);
     trace_call_blocks(m, g, EV_RETAKE, r->p);
-  } else if (traced(m)) {
+  } else if (is_traced(m)) {
     trace_p(m, EV_RELIEF, r->p);
   }
 }
@@ -52,7 +52,7 @@ static void note_loss(const Retake *r) {
 static void taken(Retake *r) {
   P *p = r->p;
   note_loss(r);
-  if (traced(r->m)) trace_p_lost(r->m, p);
+  if (is_traced(r->m)) trace_p_lost(r->m, p);
   p_keep_syscalltick(p, r->m);
   store_rlx(&p->m, NULL);
   p_to(p, Pidle);

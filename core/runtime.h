@@ -294,6 +294,7 @@ struct gs_m {
   uint32_t spinning; /* has a P, no work, looks for some */
   uint32_t inhook;   /* a binding's hook runs: sysmon keeps off; read by sysmon */
   int32_t prev;      /* PREV_… */
+  int32_t trace_end; /* EV_RET or EV_BACK: what exitsyscall is to record, 0: nothing; owner */
   G *prevg;
   bool (*commit)(G *, void *); /* of PREV_PARK: false means: make it runnable again */
   void *commit_arg;

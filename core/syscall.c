@@ -184,6 +184,7 @@ static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
   p_to(p, Prunning);
   bump(&p->syscalltick);
   bump(&m->nexit_fast);
+  if (unlikely(m->trace_end)) trace_call_over(m, g, site, false);
   learn_short(g, site);
   return back_with_p(m, g);
 }
@@ -200,6 +201,7 @@ M *exitsyscall(M *m, G *g, bool stay) {
 GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   gs_site *site = (gs_site *)(uintptr_t)g->site;
   if (wait_unlocked(m, p)) return exit_fast(m, g, p, site);
+  if (unlikely(m->trace_end)) trace_call_over(m, g, site, true);
   int64_t now = os_now(), since = load_rlx(&g->waitsince);
   if (since) {
     histogram_add(HIST_CALL_LOST, now - since);
@@ -333,7 +335,7 @@ GS_NOINLINE void gs_exitsyscall(void) {
     throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
   int e = *m->errno_at;
   g->bracket = BRACKET_NONE;
-  if (traced(m)) trace_call_end(m, g, load_rlx(&g->site));
+  if (is_traced(m)) m->trace_end = EV_RET;
   m = exitsyscall(m, g, true);
   *m->errno_at = e;
   leave(m);

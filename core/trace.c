@@ -18,9 +18,10 @@
  * A foreign call that loses its P is traced as three events, Go's GoSysCall, GoSysBlock and
  * GoSysExit: EV_CALL by its M, then EV_HANDOFF (at entry) or EV_RETAKE (by sysmon), then EV_RET.
  * The middle one comes at most once in a call, and once more after each callback, and only between
- * the other two: the G carries the number of the trace that has its EV_CALL until the hand-off is
- * written, and sysmon writes it before it lets the M's pw go, without which the call cannot end.  A
- * call that began before the trace has neither.
+ * the other two.  EV_RET is written by exitsyscall when the M is inside again and knows whether its
+ * P is its own; sysmon writes EV_RETAKE before it lets the M's pw go, for which exitsyscall waits.
+ * The G carries the number of the trace that has its EV_CALL: a call that began before the trace
+ * has neither.
  *
  * Names of Gs are copied into the events, because a G that has ended may be another one by the time
  * the trace is written; all other texts live for ever.
@@ -163,21 +164,14 @@ void trace_call_blocks(M *m, G *g, int kind, P *p) {
   common_event(m, &e);
 }
 
-/* Before exitsyscall, after which the G may be on another M's track: so the P may still be taken.
- * Whoever clears calltraced first decides.  If that was sysmon, it has the M's pw LOCKed until its
- * event is written. */
-static void blocks_no_more(M *m, G *g) {
-  if (xchg(&g->calltraced, 0) == 0 && load_acq(&m->pw) & PW_LOCK) wait_unlocked(m, m->oldp);
-}
-
-void trace_call_end(M *m, G *g, const gs_site *site) {
-  blocks_no_more(m, g);
-  call_event(m, g, EV_RET, load_rlx(&m->pw) != (uintptr_t)m->oldp, site);
-}
-
-void trace_back_begin(M *m, G *g) {
-  blocks_no_more(m, g);
-  call_event(m, g, EV_BACK, 0, NULL);
+/* The G is inside again, on the M that made the call, and what became of its P is decided: nobody
+ * takes it any more, and whoever took it has written that before it let pw go.  m->trace_end says
+ * what ends or begins here: the call, or a callback out of it. */
+void trace_call_over(M *m, G *g, const gs_site *site, bool lost) {
+  int kind = m->trace_end;
+  m->trace_end = 0;
+  store_rlx(&g->calltraced, 0);
+  call_event(m, g, kind, kind == EV_RET ? lost : 0, site);
 }
 
 void trace_back_end(M *m, G *g) {

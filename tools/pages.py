@@ -25,11 +25,11 @@ CONFIGURATION = """\
 # Configuration
 
 A program configures the scheduler by `gs_config` (in Python by the arguments of `gosched.run`).
-Whoever starts the program can override that, and switch on what helps to see inside, by variables of
-the environment. They are read when `gs_run` begins, by `secure_getenv`: a program that runs with more
-rights than who started it takes none of them. One that is set to nothing counts as not set. A value
-that is not accepted makes `gs_run` fail with `GS_EINVAL`, and `gs_error_detail` names the variable,
-the value and what is accepted; a binding raises its error with that sentence.
+Whoever starts the program can override that, and switch on what helps to see inside, by variables
+of the environment. They are read when `gs_run` begins, by `secure_getenv`: a program that runs
+with more rights than who started it takes none of them. One that is set to nothing counts as not
+set. A value that is not accepted makes `gs_run` fail with `GS_EINVAL`, and `gs_error_detail`
+names the variable, the value and what is accepted; a binding raises its error with that sentence.
 
 From C, `gs_setting_info` lists them and `gs_setting_get` reads one.
 """
@@ -38,9 +38,10 @@ METRICS = """\
 # Metrics
 
 What the scheduler counts. In C, `gs_read_metrics` fills a `gs_metrics`, whose fields have these
-names, and `gs_metric_info` is this table. `gosched.stats()` in Python and Lua and `gosched::stats` in
-Tcl have the counters and gauges by name, `histograms` the times, and `metrics_text` all of it in
-Prometheus' text format (`gs_metrics_text`); for Python's `prometheus_client` there is a collector:
+names, and `gs_metric_info` is this table. `gosched.stats()` in Python and Lua and
+`gosched::stats` in Tcl have the counters and gauges by name, `histograms` the times, and
+`metrics_text` all of it in Prometheus' text format (`gs_metrics_text`); for Python's
+`prometheus_client` there is a collector:
 
 ```python
 import gosched.prometheus
@@ -48,26 +49,28 @@ import gosched.prometheus
 gosched.prometheus.register()
 ```
 
-In Prometheus the names begin with `gosched_`. Those of counters end with `_total`, gauges of bytes with
-`_bytes`, and histograms have `_bucket`, `_sum` and `_count` in seconds.
+In Prometheus the names begin with `gosched_`. Those of counters end with `_total`, gauges of
+bytes with `_bytes`, and histograms have `_bucket`, `_sum` and `_count` in seconds.
 
-Figures are read without stopping anything: each is right, all of them together are not of one instant.
-Counters count from the boot of the runtime and never go back. A *stable* one keeps its name and its
-meaning in all versions with the same first number; the others tell how this version works, for people
-who look into it.
+Figures are read without stopping anything: each is right, all of them together are not of one
+instant. Counters count from the boot of the runtime and never go back. A *stable* one keeps its
+name and its meaning in all versions with the same first number; the others tell how this version
+works, for people who look into it.
 
-Times are measured where a clock costs nothing in comparison, not on fast paths: that of a foreign call
-when it has lost its P, that of a hand-off when a thread has to wake up. A bucket of a histogram counts
-what took up to twice as long as the one before it, from 1 µs to 8.4 s, and the last one what took
-longer.
+Times are measured where a clock costs nothing in comparison, not on fast paths: that of a foreign
+call when it has lost its P, that of a hand-off when a thread has to wake up. A bucket of a
+histogram counts what took up to twice as long as the one before it, from 1 µs to 8.4 s, and the
+last one what took longer.
 
-`threads`, `threads_system`, and the threads that the program itself has made (`extra_ms` of them have
-called back into gosched) are all the threads there are: the line `Threads` of `/proc/self/status`.
+`threads`, `threads_system`, and the threads that the program itself has made (`extra_ms` of them
+have called back into gosched) are all the threads there are: the line `Threads` of
+`/proc/self/status`.
 """
 
 
 def table(program: str, name: str) -> list[list[str]]:
-    out = subprocess.run([*filter(None, program.split(";")), name], check=True, capture_output=True, text=True)
+    command = [*filter(None, program.split(";")), name]
+    out = subprocess.run(command, check=True, capture_output=True, text=True)
     return [line.split("\t") for line in out.stdout.splitlines()]
 
 
@@ -100,9 +103,8 @@ def errors_findings(program: str, root: Path) -> list[str]:
     sections = re.findall(r"^## (GS_\w+) \((-?\d+)\)\n(.*?)(?=^## |\Z)", page, re.M | re.S)
     findings = []
     if [(name, int(number)) for name, number, _ in sections] != declared:
-        findings.append(
-            f"the sections are {[s[0] for s in sections]}, the header has {[d[0] for d in declared]}"
-        )
+        found, wanted = [s[0] for s in sections], [d[0] for d in declared]
+        findings.append(f"the sections are {found}, the header has {wanted}")
     if dict(declared) != {n: number for n, (number, _) in said.items() if n != "GS_OK"}:
         findings.append("core/error.c and core/gosched.h do not have the same codes")
     for name, _, text in sections:

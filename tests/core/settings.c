@@ -205,10 +205,13 @@ static void test_file(void **state) {
 
 /* ---- GOSCHED_SCHEDTRACE ---- */
 
-/* Long enough for a few lines, some of them while everything is asleep. */
+/* Until sysmon has looked a few times after a line was due, most of the time asleep. */
 static int some_time(void *arg) {
   (void)arg;
-  for (int i = 0; i < 20; i++) gs_sleep(MS(5));
+  gs_sleep(MS(50));
+  uint64_t looks = metrics().sysmon_ticks;
+  int64_t until = gs_now() + PATIENCE;
+  while (metrics().sysmon_ticks < looks + 3 && gs_now() < until) gs_sleep(MS(5));
   return 0;
 }
 
@@ -238,7 +241,7 @@ static void test_schedtrace(void **state) {
     last = ms;
     n++;
   }
-  assert_in_range(n, 1, 30);
+  assert_true(n >= 1);
 }
 
 /* ---- SIGQUIT ---- */
@@ -259,6 +262,16 @@ static int dump_is_there(int fd) {
   return strstr(text, "green threads\n") && strstr(text, "\"who waits\": waiting");
 }
 
+static int is_waiting(const char *name) {
+  gs_snapshot_data *s;
+  int yes = 0;
+  if (gs_snapshot(&s) != GS_OK) return 0;
+  for (size_t i = 0; i < s->ng; i++)
+    if (strcmp(s->g[i].name, name) == 0) yes = s->g[i].state == GS_G_WAITING;
+  gs_snapshot_free(s);
+  return yes;
+}
+
 /* stderr is a file here, which is looked at until it has the dump. */
 static int quit(void *arg) {
   (void)arg;
@@ -267,9 +280,9 @@ static int quit(void *arg) {
   CHECK(f && kept >= 0 && dup2(fileno(f), 2) == 2);
   gs_chan *ch = chan_new(0, 0);
   gs_handle *h = go_named("who waits", waits, ch);
-  gs_yield();
-  CHECK_INT(kill(getpid(), SIGQUIT), 0);
   int64_t until = gs_now() + PATIENCE;
+  while (!is_waiting("who waits") && gs_now() < until) gs_sleep(MS(1));
+  CHECK_INT(kill(getpid(), SIGQUIT), 0);
   while (!dump_is_there(fileno(f)) && gs_now() < until) gs_sleep(MS(1));
   CHECK(dump_is_there(fileno(f)));
   dup2(kept, 2);

@@ -120,7 +120,7 @@ check.case("what blocks is in the profile while it does", function()
       end
       return {now = 0, blocked = 0}
     end
-    local before, seen = usleep().blocked, nil
+    local before, seen = usleep().blocked
     repeat -- until it was seen before its end
       local g = gosched.go(libc.usleep, 50000)
       repeat

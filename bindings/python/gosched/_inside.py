@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
@@ -59,7 +60,8 @@ def metrics() -> list[Metric]:
     return [Metric(*m) for m in _gosched._metrics()]
 
 
-class Histogram(NamedTuple):
+@dataclass(frozen=True)
+class Histogram:
     """How long something took, how often."""
 
     count: int

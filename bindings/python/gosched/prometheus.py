@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import cast
 
 from prometheus_client.core import (
     REGISTRY,
@@ -25,8 +26,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 import gosched
 
 
-class GoschedCollector(Collector):
-    """Reads the figures whenever it is asked; register it with a registry."""
+class GoschedCollector:
+    """A collector of prometheus_client: reads the figures whenever its registry asks."""
 
     def collect(self) -> Iterator[Metric]:
         stats = gosched.stats()
@@ -52,5 +53,5 @@ def _histogram(name: str, text: str, h: gosched.Histogram) -> Metric:
 def register(registry: CollectorRegistry = REGISTRY) -> GoschedCollector:
     """Adds a collector to a registry, the default one unless another is given; returns it."""
     collector = GoschedCollector()
-    registry.register(collector)
+    registry.register(cast(Collector, collector))
     return collector
