@@ -192,6 +192,9 @@ typedef struct gs_g_info {
   int system;   /* GS_GO_SYSTEM */
   int cancelled;
   int detached; /* makes a call (gs_cgocall_opts) for which nobody waits any more */
+  int64_t
+      since; /* since when it waits, or is in a call that lost its P, at the latest: nobody reads
+                a clock where a wait begins, but sysmon looks; 0: unknown, or it does neither */
 } gs_g_info;
 
 enum { GS_M_INSIDE, GS_M_CALL, GS_M_USER, GS_M_STOPPED };

@@ -376,7 +376,14 @@ void histogram_add(int which, int64_t ns);
 
 void profile_lost(const gs_site *site, int64_t took); /* a call that had lost its P is back */
 void profile_retake(const gs_site *site);             /* sysmon has taken the P of a call of it */
-void profile_sample(int64_t now);                     /* by sysmon at each look */
+bool profile_sample(int64_t now); /* by sysmon at each look; true: it has taken one */
+
+/* ---- wait.c ---- */
+
+const char *g_waitreason(const G *g);
+int64_t g_since(G *g,
+                int64_t now); /* when its wait, or its call, began at the latest; 0: unknown */
+void wait_look(int64_t now);  /* by sysmon now and then */
 
 /* ---- snapshot.c ---- */
 

@@ -505,7 +505,7 @@ M *leave_for_call(M *m, G *g) {
   g_to(g, Gsyscall);
   m->prevg = g;
   m->prev = PREV_CALL;
-  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   run_next(m, g);
   return resumed(g);
 }
@@ -516,7 +516,7 @@ M *requeue_self(M *m, G *g) {
   store_rlx(&g->waitreason, "waiting for a P");
   m->prevg = g;
   m->prev = PREV_GLOBAL;
-  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   switch_g_to_g0(m, g);
   return resumed(g);
 }
@@ -623,7 +623,7 @@ static M *yield_now(M *m) {
   store_rlx(&g->waitreason, "yielded");
   m->prevg = g;
   m->prev = PREV_YIELD;
-  if (is_traced(m)) trace_stop(m, g, EV_STOP, g->waitreason);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   run_next(m, g);
   return resumed(g);
 }

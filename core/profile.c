@@ -16,6 +16,8 @@
 
 #include "runtime.h"
 
+#define UNCHECKED __attribute__((no_sanitize("thread"))) /* words of others, as they are */
+
 #define SAMPLE_NS 10000000
 #define COST 50 /* a look may take one 50th of the time */
 #define ENTRIES 1024u
@@ -56,15 +58,15 @@ void profile_retake(const gs_site *site) { add_rlx(&entry_of(site)->retakes, 1);
 
 /* What m's foreign call is of, or NULL; *since is when it lost its P, 0: it has it.  A moment later
  * it may be over. */
-static const gs_site *call_of(const M *m, int64_t *since) {
+UNCHECKED static const gs_site *call_of(const M *m, int64_t *since) {
   const G *g = load_rlx(&m->curg);
   if (!load_rlx(&m->incgo) || !g || (m->extrag && !load_rlx(&m->ncgo))) return NULL;
   *since = load_rlx(&g->waitsince);
   return load_rlx(&g->site);
 }
 
-void profile_sample(int64_t now) {
-  if (likely(now < looks.next)) return;
+bool profile_sample(int64_t now) {
+  if (likely(now < looks.next)) return false;
   int64_t since, gap = now - looks.last;
   /* It was asleep: no Ps were in use, or nothing is known of what they did. */
   uint64_t weight = gap > 2 * SAMPLE_NS ? SAMPLE_NS : (uint64_t)gap;
@@ -77,6 +79,7 @@ void profile_sample(int64_t now) {
   }
   looks.last = now;
   looks.next = now + SAMPLE_NS + COST * (os_now() - now);
+  return true;
 }
 
 /* ---- reading it ---- */

@@ -146,7 +146,7 @@ struct gs_g {
   uint64_t goid;
   uint64_t controls;      /* its maker's floating-point controls, to start with; its maker */
   size_t stack_want;      /* bytes asked for; 0: the domain's */
-  const char *waitreason; /* static text; owner before it parks */
+  const char *waitreason; /* static text; owner before it parks; perhaps marked, see wait.c */
   void *data;             /* the binding's word; owner (and the binding's own lock) */
   gs_handle *handle;
   uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
@@ -182,7 +182,7 @@ struct gs_g {
   void *told_data;    /* as told_code */
   uint64_t told_goid; /* whose that was: the struct may be another G's by now; owner */
   int64_t handed_at;  /* when its P was handed off at entry, 0: it was not; owner */
-  int64_t since;      /* of the present status; written only while traced or dumped */
+  int64_t since;      /* when it was first seen to wait, if waitreason is marked; whoever saw it */
   G *alllink;         /* all Gs ever made, newest first; write-once */
 #if GS_TSAN
   void *tsan;

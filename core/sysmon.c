@@ -434,7 +434,7 @@ static void *sysmon(void *arg) {
     now = os_now();
     serve_poke(now);
     sysmon_tells(now);
-    profile_sample(now);
+    if (profile_sample(now)) wait_look(now);
     sm.suspect = false;
     sm.pless = -1;
     lock(&gs_sched.retake_mu); /* waits while the world is stopped */

@@ -494,9 +494,10 @@ static PyObject *mod_profile(PyObject *self, PyObject *ignored) {
 
 static PyObject *tuple_of_g(const gs_g_info *g) {
   static const char *const states[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
-  return Py_BuildValue("KssssziiNN", (unsigned long long)g->id, g->name, states[g->state],
+  return Py_BuildValue("KssssziiNNd", (unsigned long long)g->id, g->name, states[g->state],
                        g->wait_reason, g->domain, g->call, g->m, g->locked_m,
-                       PyBool_FromLong(g->system), PyBool_FromLong(g->cancelled));
+                       PyBool_FromLong(g->system), PyBool_FromLong(g->cancelled),
+                       (double)g->since / 1e9);
 }
 
 static PyObject *tuple_of_m(const gs_m_info *m) {

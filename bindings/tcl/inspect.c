@@ -194,6 +194,7 @@ static Tcl_Obj *green_dict(const gs_g_info *g) {
   put_number(dict, "m", g->m);
   put_number(dict, "locked", g->locked_m);
   put(dict, "detached", Tcl_NewBooleanObj(g->detached));
+  put_number(dict, "since", g->since ? (gs_now() - g->since) / 1000000 : -1);
   return dict;
 }
 

@@ -116,6 +116,7 @@ class G(NamedTuple):
     locked_m: int  #: the only M that may run it; -1: any
     system: bool
     cancelled: bool
+    since: float  #: when its wait or its blocked call began, at the latest; 0.0: unknown
 
 
 class M(NamedTuple):
