@@ -225,8 +225,8 @@ static inline __attribute__((always_inline)) bool has_p(const M *m, const P *p) 
 static inline __attribute__((always_inline)) bool fast_call(const M *m, const gs_site *site,
                                                             uint64_t *s) {
   *s = m->sc;
-  return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 &&
-                !load_rlx(&m->attn) && site_is_short(site) && GS_FAST_CALLS);
+  return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 && !attn_of(m) &&
+                site_is_short(site) && GS_FAST_CALLS);
 }
 
 /* false: CALL is published, but the P is gone or LOCKed (call_lost). */

@@ -491,7 +491,16 @@ void trace_p_lost(const M *m, const P *p);
 /* m NULL: on a thread that is no M, or has no P; ask trace_is_on before. */
 void trace_unpark(M *m, const G *g);
 bool trace_is_on(void);
-static inline bool is_traced(const M *m) { return unlikely(load_rlx(&m->attn) & ATTN_TRACE); }
+/* A build for comparison has no traces. */
+static inline uint32_t attn_of(const M *m) {
+#if GS_UNTRACED
+  (void)m;
+  return 0;
+#else
+  return load_rlx(&m->attn);
+#endif
+}
+static inline bool is_traced(const M *m) { return unlikely(attn_of(m) & ATTN_TRACE); }
 /* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE; p NULL: it was made without
  * one), ends; a callback out of it begins and ends. */
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */

@@ -575,7 +575,7 @@ void ready_list(M *m, G *g) {
  * before it is off its stack, which is safe here: without thieves nobody else takes it from there
  * while the M is inside.  NULL: it is not that simple. */
 static inline M *yield_solo(M *m, P *p, G *g) {
-  if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || load_rlx(&m->attn) ||
+  if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || attn_of(m) ||
                load_rlx(&p->d->ndue) || g->hooked))
     return NULL;
   uint32_t head = load_rlx(&p->head), tail = p->tail;

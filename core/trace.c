@@ -144,7 +144,7 @@ static void call_event(M *m, const G *g, int kind, uint64_t what, const gs_site 
 }
 
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site) {
-  if (likely(!(load_rlx(&m->attn) & ATTN_TRACE))) return false;
+  if (likely(!is_traced(m))) return false;
   call_event(m, g, EV_CALL, what, site);
   store_rlx(&g->calltraced, load_rlx(&tr.number));
   return true;

@@ -136,6 +136,7 @@ static void count(const gs_trace_event *e, void *ud) {
   int bad = ud != &own_ud || e->kind < GS_TRACE_GO || e->kind >= KINDS || !e->text ||
             e->when > gs_now() || atomic_load(&deaf);
   if (e->kind < GS_TRACE_HANDOFF && (e->g == 0 || e->p >= 0)) bad = 1;
+  if (strcmp(e->text, "stop the world") == 0) return; /* a call of the test's own, half of it */
   if (e->kind >= GS_TRACE_RELIEF && (e->p < 0 || e->g)) bad = 1;
   atomic_fetch_add(&wrong_events, bad);
   if (!bad) atomic_fetch_add(&seen[e->kind], 1);
