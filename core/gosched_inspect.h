@@ -273,12 +273,13 @@ GS_API void gs_dump(int fd);
  * callback, and in there what it waits for; instants "handoff" (a call gave its P away at its
  * start) and "retake" (sysmon took it) with the P that moved, only in a call that is recorded and
  * at most once between two callbacks of it, "relief" where it was taken from code that declared
- * nothing, and "steal".  Process 2 has a track per green thread (tid = its number), with what it
- * waited for between two stretches, and "unpark" where it was woken; process 3 one per P, with the
- * thread that had it, and "pass" where it was passed on.  otherData.metrics has what the counters
- * of gs_metrics went up by. Errors: GS_EBUSY (already tracing, or the last trace is being written),
- * GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno), GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not
- * in signal handlers; stop makes a foreign call on a green thread. */
+ * nothing or from a call that began before, and "steal".  Process 2 has a track per green thread
+ * (tid = its number), with what it waited for between two stretches, and "unpark" where it was
+ * woken; process 3 one per P, with the thread that had it, and "pass" where it was passed on.
+ * otherData.metrics has what the counters of gs_metrics went up by. Errors: GS_EBUSY (already
+ * tracing, or the last trace is being written), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno),
+ * GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not in signal handlers; stop makes a foreign call
+ * on a green thread. */
 GS_API int gs_trace_start(const char *path);
 GS_API int gs_trace_stop(void);
 
@@ -294,7 +295,8 @@ enum {
   GS_TRACE_CALLBACK_END, /* and gets its answer */
   GS_TRACE_HANDOFF,      /* g's call gives p away (-1: it never had one) (GoSysBlock) */
   GS_TRACE_RETAKE,       /* sysmon takes p from g's call on m (GoSysBlock) */
-  GS_TRACE_RELIEF,       /* sysmon takes p from code on m that declared nothing */
+  GS_TRACE_RELIEF,       /* sysmon takes p from code on m that declared nothing, or from a call that
+                            began before all this */
   GS_TRACE_PASS,         /* p is passed on, to a thread or to the idle list */
   GS_TRACE_P_START,      /* m has p (ProcStart) */
   GS_TRACE_P_STOP,       /* and no more (ProcStop) */

@@ -504,7 +504,7 @@ static inline bool is_traced(const M *m) { return unlikely(attn_of(m) & ATTN_TRA
 /* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE; p NULL: it was made without
  * one), ends; a callback out of it begins and ends. */
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */
-void trace_call_blocks(M *m, G *g, int kind, P *p);
+bool trace_call_blocks(M *m, G *g, int kind, P *p); /* false: the trace does not have the call */
 /* By exitsyscall, where the caller has set m->trace_end. */
 void trace_call_over(M *m, G *g, const gs_site *site, bool lost);
 void trace_back_end(M *m, G *g);

@@ -42,7 +42,7 @@ static void note_loss(const Retake *r) {
     const gs_site *site = load_rlx(&g->site);
     store_rlx(&g->waitsince, r->since);
     if (site) profile_retake(site);
-    trace_call_blocks(m, g, EV_RETAKE, r->p);
+    if (!trace_call_blocks(m, g, EV_RETAKE, r->p) && is_traced(m)) trace_p(m, EV_RELIEF, r->p);
   } else if (is_traced(m)) {
     trace_p(m, EV_RELIEF, r->p);
   }

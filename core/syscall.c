@@ -76,7 +76,7 @@ void entersyscallblock(M *m, G *g) {
   add_rlx(&gs_sched.nhandoff_entry, 1);
   store_rlx(&g->waitsince, g->handed_at);
   if (likely(p != NULL)) {
-    trace_call_blocks(m, g, EV_HANDOFF, p);
+    (void)trace_call_blocks(m, g, EV_HANDOFF, p);
     handoffp(p);
   }
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
@@ -112,7 +112,7 @@ void entersyscall_pless(M *m, G *g, gs_site *site) {
   m->oldp = &gs_nop;
   add_rlx(&gs_sched.nhandoff, 1);
   add_rlx(&gs_sched.nhandoff_entry, 1);
-  trace_call_blocks(m, g, EV_HANDOFF, NULL);
+  (void)trace_call_blocks(m, g, EV_HANDOFF, NULL);
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
   compiler_fence();
 }

@@ -150,11 +150,11 @@ bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site) {
   return true;
 }
 
-void trace_call_blocks(M *m, G *g, int kind, P *p) {
-  if (likely(load_rlx(&g->calltraced) == 0)) return;
+bool trace_call_blocks(M *m, G *g, int kind, P *p) {
+  if (likely(load_rlx(&g->calltraced) == 0)) return false;
   uint32_t in = xchg(&g->calltraced, 0);
   torture_window(); /* the call returns now; it waits until the event is written */
-  if (!in || in != load_rlx(&tr.number) || !listening()) return;
+  if (!in || in != load_rlx(&tr.number) || !listening()) return false;
   Event e = {.kind = (int16_t)kind, .g = g->goid, .text = g->d->name, .flags = EVF_NO_P};
   if (p) {
     e.flags = 0;
@@ -162,6 +162,7 @@ void trace_call_blocks(M *m, G *g, int kind, P *p) {
     e.text = p->d->name;
   }
   common_event(m, &e);
+  return true;
 }
 
 /* The G is inside again, on the M that made the call, and what became of its P is decided: nobody
