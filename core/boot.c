@@ -15,12 +15,8 @@ Sched gs_sched;
 
 #define DEFAULT_STACK ((size_t)65536)
 #define DEFAULT_MAIN_STACK ((size_t)8 << 20)
-#define MIN_STACK ((size_t)16384)
-#define MAX_STACK ((size_t)1 << 30)
 #define DEFAULT_THREADS 10000
-#define MAX_THREADS 1000000
 #define DEFAULT_IDLE_NS ((int64_t)10000000000)
-#define MAX_IDLE_MS 86400000
 
 /* ---- boot ---- */
 
@@ -70,6 +66,10 @@ static void boot(void) {
     snprintf(boot_detail, sizeof boot_detail, "%s", gs_error_detail());
     return;
   }
+  if ((boot_error = log_start()) || (boot_error = schedtrace_start())) {
+    snprintf(boot_detail, sizeof boot_detail, "%s", gs_error_detail());
+    return;
+  }
   stack_init();
   boot_error = domain_init(&gs_native, gs_native.name, (uint32_t)os_ncpu(), DEFAULT_STACK);
   if (!boot_error && (template_start() || sysmon_start())) boot_error = GS_ETHREADS;
@@ -85,45 +85,31 @@ int gs_boot(void) {
 
 /* ---- the configuration ---- */
 
-/* A number from the environment over the one in the configuration. */
-static int from_env(const char *name, long long min, long long max, long long *value) {
-  const char *text;
-  char *end;
-  os_secure_env(name, &text);
-  if (!text || !*text) return GS_OK;
-  errno = 0;
-  long long v = strtoll(text, &end, 10);
-  if (errno || *end || v < min || v > max)
-    return gs_fail(GS_EINVAL, "%s is \"%s\"; a whole number in %lld..%lld is accepted", name, text,
-                   min, max);
-  *value = v;
-  return GS_OK;
-}
-
 static int check(const char *what, long long v, long long min, long long max) {
   if (v >= min && v <= max) return GS_OK;
   return gs_fail(GS_EINVAL, "gs_run: %s is %lld; 0 or %lld..%lld is accepted", what, v, min, max);
 }
 
 typedef struct {
-  long long procs, threads, stack, main_stack, idle_ms;
+  int64_t procs, threads, stack, main_stack, idle_ms;
 } Numbers;
 
 static int numbers_of(const gs_config *c, Numbers *n) {
-  *n = (Numbers){c->procs, c->max_threads, (long long)c->stack_size, (long long)c->main_stack_size,
+  *n = (Numbers){c->procs, c->max_threads, (int64_t)c->stack_size, (int64_t)c->main_stack_size,
                  DEFAULT_IDLE_NS / 1000000};
   int err;
-  if ((err = from_env("GOSCHED_PROCS", 1, GS_MAX_PROCS, &n->procs)) ||
-      (err = from_env("GOSCHED_MAX_THREADS", 2, MAX_THREADS, &n->threads)) ||
-      (err = from_env("GOSCHED_STACK_SIZE", MIN_STACK, MAX_STACK, &n->stack)) ||
-      (err = from_env("GOSCHED_THREAD_IDLE_MS", 1, MAX_IDLE_MS, &n->idle_ms)))
-    return err;
+  if ((err = settings_check())) return err;
+  (void)gs_setting_get("GOSCHED_PROCS", NULL, &n->procs);
+  (void)gs_setting_get("GOSCHED_MAX_THREADS", NULL, &n->threads);
+  (void)gs_setting_get("GOSCHED_STACK_SIZE", NULL, &n->stack);
+  (void)gs_setting_get("GOSCHED_THREAD_IDLE_MS", NULL, &n->idle_ms);
   if (n->procs && (err = check("procs", n->procs, 1, GS_MAX_PROCS))) return err;
-  if (n->threads && (err = check("max_threads", n->threads, 2, MAX_THREADS))) return err;
-  if (n->stack && (err = check("stack_size", n->stack, MIN_STACK, MAX_STACK))) return err;
-  if (n->main_stack && (err = check("main_stack_size", n->main_stack, MIN_STACK, MAX_STACK)))
+  if (n->threads && (err = check("max_threads", n->threads, 2, GS_MOST_THREADS))) return err;
+  if (n->stack && (err = check("stack_size", n->stack, GS_MIN_STACK, GS_MAX_STACK))) return err;
+  if (n->main_stack && (err = check("main_stack_size", n->main_stack, GS_MIN_STACK, GS_MAX_STACK)))
     return err;
-  if (c->flags & ~(unsigned)(GS_RUN_LOCK_MAIN | GS_RUN_ABANDON | GS_RUN_DETECT_DEADLOCK))
+  if (c->flags & ~(unsigned)(GS_RUN_LOCK_MAIN | GS_RUN_ABANDON | GS_RUN_DETECT_DEADLOCK |
+                             GS_RUN_DUMP_ON_SIGQUIT))
     return gs_fail(GS_EINVAL, "gs_run: flags has unknown bits (0x%x)", c->flags);
   if (!n->procs) n->procs = os_ncpu();
   if (!n->threads) n->threads = DEFAULT_THREADS;
@@ -216,7 +202,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   store_rlx(&gs_native.klass, stack_class((size_t)n.stack));
   if ((err = domain_resize(&gs_native, (uint32_t)n.procs))) {
     store_rel(&gs_sched.running, RUN_NONE);
-    return gs_fail(err, "gs_run: out of memory for %lld procs", n.procs);
+    return gs_fail(err, "gs_run: out of memory for %lld procs", (long long)n.procs);
   }
   store_rlx(&gs_sched.run_flags, c->flags);
   store_sc(&gs_sched.main_done, 0);
@@ -226,11 +212,14 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
   M *m = alloc_runner();
   if (!m) {
     store_rel(&gs_sched.running, RUN_NONE);
-    return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads are in use already", n.threads);
+    return gs_fail(GS_ETHREADS, "gs_run: max_threads (%lld) threads are in use already",
+                   (long long)n.threads);
   }
   m_thread_init(m);
   main_call = (MainCall){fn, arg, 0};
-  err = run_on(m, c, &n, &main_call);
+  int signal = dump_signal_begin((c->flags & GS_RUN_DUMP_ON_SIGQUIT) != 0);
+  err = signal < 0 ? signal : run_on(m, c, &n, &main_call);
+  if (signal > 0) dump_signal_end();
   store_rel(&gs_sched.main_m, NULL);
   leave_m(m);
   store_sc(&gs_sched.ending, 0); /* callbacks from foreign threads may go on */

@@ -77,8 +77,7 @@ void g0_begin(M *m) {
  */
 
 static inline bool nothing_special(const M *m, const G *g, const gs_site *site) {
-  return site_is_short(site) && !g->hooked && !load_rlx(&m->attn) && !SC_FENCE_NOW &&
-         !GS_TORTURE_ON;
+  return site_is_short(site) && !g->hooked && !attn_of(m) && !SC_FENCE_NOW && !GS_TORTURE_ON;
 }
 
 /* The word that sc has now, 0 if not known. */
@@ -102,7 +101,7 @@ static inline uint64_t come_in(M *m, G *g, const gs_site *site) {
     }
   }
   int e = *m->errno_at;
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_RET, 0, site);
+  if (is_traced(m)) m->trace_end = EV_BACK;
   g_to(g, Gsyscall); /* the fast path of a call leaves that to its readers */
   exitsyscall(m, g, true);
   *m->errno_at = e;
@@ -129,8 +128,7 @@ static inline void go_out(M *m, G *g, gs_site *site, uint64_t s) {
   int e = *m->errno_at; /* fn may have set it for its caller */
   if (enter() != m) throw_("a callback ended between gs_entersyscall and gs_exitsyscall");
   if (unlikely(g->hooked)) hook_released(m, g);
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE))
-    trace_event(m, EV_CALL, (uint64_t)(uintptr_t)site, site);
+  if (is_traced(m)) trace_back_end(m, g);
   store_rlx(&m->incgo, 1);
   entersyscall(m, g, site);
   *m->errno_at = e;
@@ -212,7 +210,7 @@ static inline __attribute__((always_inline)) bool quick_in(M *m, Quick *q, char 
   P *p = m->p;
   G *g = m->curg;
   if (unlikely((s & (SC_STEP - 1)) != SC_CALL || m->incgo_ncgo != ONE_DEEP || p == &gs_nop ||
-               load_rlx(&m->attn)))
+               attn_of(m)))
     return false;
   if (unlikely(g->hooked || g->pins || sp < m->g0lo || sp >= (char *)m->g0sp)) return false;
   q->m = m;
@@ -246,7 +244,7 @@ static inline __attribute__((always_inline)) void quick_out(Quick *q) {
   M *m = q->m;
   G *g = m->curg;
   uint64_t s = m->sc;
-  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code && !load_rlx(&m->attn))) {
+  if (likely((s & (SC_STEP - 1)) == SC_USER && !q->back.code && !attn_of(m))) {
     store_rlx(&g->site, q->site);
     m->oldp = m->p; /* the callback may have come back with another one */
     store_rlx(&m->incgo, 1);

@@ -49,7 +49,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   if (unlikely(m->ncgo != 0)) boundary_nested(m, __builtin_frame_address(0));
   if (unlikely(g->hooked)) m = hook_released(m, g);
   m = call_elsewhere(m, g, site);
-  bool traced = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
+  bool begun = trace_call_begin(m, g, (uint64_t)(uintptr_t)fn, site);
   CALL_BEGINS(site);
   if (m->p == &gs_nop)
     entersyscall_pless(m, g, site);
@@ -66,7 +66,7 @@ GS_NOINLINE static int call_general(M *m, gs_site *site, int (*fn)(void *), void
   m->ncgo--;
   store_rlx(&m->incgo, 0);
   os_preempt_ext_exit(m);
-  if (unlikely(traced)) trace_call_end(m, g, site);
+  if (unlikely(begun)) m->trace_end = EV_RET;
   m = exitsyscall(m, g, false);
   CALL_ENDED(site);
   g->call_errno = e;
@@ -225,8 +225,8 @@ static inline __attribute__((always_inline)) bool has_p(const M *m, const P *p) 
 static inline __attribute__((always_inline)) bool fast_call(const M *m, const gs_site *site,
                                                             uint64_t *s) {
   *s = m->sc;
-  return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 &&
-                !load_rlx(&m->attn) && site_is_short(site) && GS_FAST_CALLS);
+  return likely(((*s - SC_USER) & (SC_STEP - 1)) == 0 && m->incgo_ncgo == 0 && !attn_of(m) &&
+                site_is_short(site) && GS_FAST_CALLS);
 }
 
 /* false: CALL is published, but the P is gone or LOCKed (call_lost). */

@@ -103,18 +103,17 @@ UNCHECKED static void dump_parked(int fd, const G *g, Places *seen) {
     put_frames(fd, pcs, n);
 }
 
-UNCHECKED static void dump_g(int fd, const G *g, Places *seen) {
+UNCHECKED static void dump_g(int fd, G *g, Places *seen) {
   uint32_t status = g_status(g);
   if (status == Gdead || status == Gidle) return;
   const gs_site *site = load_rlx(&g->site);
   const M *locked = load_rlx(&g->lockedm);
   put(fd, "  G%llu%s%s%s: %s", (unsigned long long)g->goid, g->name[0] ? " \"" : "", g->name,
       g->name[0] ? "\"" : "", gnames[status <= Gdead ? status : 5]);
-  if (status == Gwaiting) put(fd, " [%s]", load_rlx(&g->waitreason));
+  if (status == Gwaiting) put(fd, " [%s]", g_waitreason(g));
   if (status == Gsyscall && site) put(fd, " in %s", site->name ? site->name : "a foreign call");
-  int64_t since = load_rlx(&g->waitsince);
-  if (status == Gsyscall && since)
-    put(fd, " for %lld ms", (long long)((os_now() - since) / 1000000));
+  int64_t now = os_now(), since = g_since(g, now);
+  if (since) put(fd, " for %lld ms", (long long)((now - since) / 1000000));
   if (locked) put(fd, ", locked to M%d", locked->id);
   put(fd, ", domain %s%s%s\n", g->d->name, load_rlx(&g->cancelled) ? ", cancelled" : "",
       load_rlx(&g->detached) == g->goid ? ", detached: nobody waits for its call" : "");
@@ -135,6 +134,6 @@ UNCHECKED void gs_dump(int fd) {
   put(fd, "green threads\n");
   Places seen;
   seen.n = seen.told = 0;
-  for (const G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g, &seen);
+  for (G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g, &seen);
   if (seen.told == PLACES_MOST) put(fd, "  (after %d places none is told any more)\n", PLACES_MOST);
 }

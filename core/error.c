@@ -1,5 +1,6 @@
 /* error.c: how failures are told.  Errors that a caller can handle are codes with a sentence beside
- * them; warnings go to a logger; broken invariants end the process with a dump of everything. */
+ * them; warnings are messages (log.c); broken invariants end the process with a dump of everything.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,30 +62,6 @@ int gs_fail(int code, const char *fmt, ...) {
   vsnprintf(detail_of_this_thread(), sizeof detail, fmt, ap);
   va_end(ap);
   return code;
-}
-
-/* ---- warnings ---- */
-
-static void (*logger)(int, const char *, void *);
-static void *logger_ud;
-
-void gs_set_logger(void (*cb)(int level, const char *text, void *ud), void *ud) {
-  store_rel(&logger, NULL);
-  logger_ud = ud;
-  store_rel(&logger, cb);
-}
-
-void gs_log(int level, const char *fmt, ...) {
-  char text[512];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  void (*cb)(int, const char *, void *) = load_acq(&logger);
-  if (cb)
-    cb(level, text, logger_ud);
-  else if (level <= 1)
-    fprintf(stderr, "gosched: %s: %s\n", level == 0 ? "error" : "warning", text);
 }
 
 /* ---- broken invariants ---- */

@@ -188,7 +188,7 @@ G *g_new(M *m, Domain *d, void (*fn)(void *), void *arg) {
   g->name[0] = 0;
   g->wake = GS_OK;
   g->due = 0;
-  g->waitreason = "new";
+  store_rlx(&g->waitreason, "new"); /* an observer may mark it: wait.c */
   store_rlx(&g->park, PARK_NO);
   /* Alive first, then the look at `ending`; drain sets it and then looks for all that are alive. */
   g_to(g, Gidle);

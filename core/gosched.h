@@ -90,6 +90,7 @@ typedef struct gs_handle gs_handle;
 enum {
   GS_RUN_LOCK_MAIN = 1,       /* the main green thread is locked to the caller's thread for good */
   GS_RUN_DETECT_DEADLOCK = 4, /* when all are asleep for good, main gets GS_EDEADLOCK */
+  GS_RUN_DUMP_ON_SIGQUIT = 8, /* SIGQUIT writes a gs_dump, and the program goes on */
   GS_RUN_ABANDON = 2, /* what still runs when fn returns is left running, not cancelled; only
                          a foreign call on gs_run's own thread is waited for, and with
                          GS_RUN_LOCK_MAIN there is none */
@@ -111,10 +112,8 @@ typedef struct gs_config {
 /* Boots the runtime (once in a process; a later call uses it again) and runs fn(arg) as the main
  * green thread, starting on the caller's thread.  Returns when fn has returned and, unless
  * GS_RUN_ABANDON, every other green thread has been cancelled and has ended.
- *   cfg     NULL means GS_CONFIG_DEFAULT; GOSCHED_PROCS, GOSCHED_MAX_THREADS and
- *           GOSCHED_STACK_SIZE in the environment override it; GOSCHED_THREAD_IDLE_MS
- *           (1..86400000, default 10000) says after how many milliseconds without work a thread
- *           ends, if more than four are idle
+ *   cfg     NULL means GS_CONFIG_DEFAULT; variables of the environment override it, and one that
+ *           has a value it cannot have is GS_EINVAL: see gs_setting_info
  *   result  what fn returned (NULL: not wanted)
  * Errors: GS_EINVAL (cfg, fn), GS_EBUSY (a gs_run is under way), GS_ENOMEM, GS_ETHREADS, GS_EABI.
  * Blocks the calling thread.  Call it from any thread that is not itself one of the runtime's. */

@@ -13,8 +13,16 @@ extern "C" {
 
 /* ---- see inside ---- */
 
+/* How long something took, how often.  bucket[i] counts what took up to 1000 << i nanoseconds and
+ * more than the bucket before it, the last one whatever took longer than those. */
+enum { GS_BUCKETS = 25 };
+typedef struct gs_histogram {
+  uint64_t sum_ns; /* of all */
+  uint64_t bucket[GS_BUCKETS];
+} gs_histogram;
+
 /* Counters since boot, and what there is now.  Read without stopping anything: each figure is
- * right, all of them together are not of one instant. */
+ * right, all of them together are not of one instant.  gs_metric_info describes each field. */
 typedef struct gs_metrics {
   size_t size; /* sizeof(gs_metrics), set by the caller */
   /* now */
@@ -47,18 +55,70 @@ typedef struct gs_metrics {
   uint64_t stacks_mapped;     /* bytes of address space in stack arenas */
   uint64_t io_waiters;        /* now: green threads parked for a descriptor */
   uint64_t polls;             /* times that descriptors were polled */
-  uint64_t extra_ms;      /* now: foreign threads bound by gs_cgocallback; not among `threads` */
-  uint64_t threads_pless; /* now: threads whose P sysmon took from undeclared code, and that have
-                             not made a gs_ call since: they compute, or sleep in the kernel */
-  uint64_t hogs;          /* Ps taken from code that computed for too long */
-  uint64_t hogs_kept;     /* hogs that kept their P: 2 * procs threads run without one already */
-  uint64_t threads_ended; /* idle for too long, or their green thread ended locked */
-  uint64_t detached;      /* detachable calls (gs_cgocall_opts) whose caller did not wait */
-  uint64_t detached_now;  /* of these, those that have not ended */
+  uint64_t extra_ms;       /* now: foreign threads bound by gs_cgocallback; not among `threads` */
+  uint64_t threads_pless;  /* now: threads whose P sysmon took from undeclared code, and that have
+                              not made a gs_ call since: they compute, or sleep in the kernel */
+  uint64_t hogs;           /* Ps taken from code that computed for too long */
+  uint64_t hogs_kept;      /* hogs that kept their P: 2 * procs threads run without one already */
+  uint64_t threads_ended;  /* idle for too long, or their green thread ended locked */
+  uint64_t detached;       /* detachable calls (gs_cgocall_opts) whose caller did not wait */
+  uint64_t detached_now;   /* of these, those that have not ended */
+  uint64_t threads_system; /* now: the runtime's threads that are no Ms (sysmon, the template) */
+  gs_histogram call_lost_seconds; /* foreign calls that lost their P: how long they took */
+  gs_histogram handoff_seconds;   /* from a P's hand-off to its arrival on another thread */
+  gs_histogram wait_p_seconds;    /* how long green threads that had lost their P waited for one */
 } gs_metrics;
 
 /* Fills *out up to the size set in it.  Errors: GS_EINVAL.  Any thread. */
 GS_API int gs_read_metrics(gs_metrics *out);
+
+/* What a field of gs_metrics is. */
+enum { GS_COUNTER, GS_GAUGE, GS_HISTOGRAM };
+typedef struct gs_metric {
+  const char *name; /* of the field */
+  size_t offset;    /* of the field in gs_metrics */
+  int kind;         /* GS_COUNTER, GS_GAUGE: a uint64_t; GS_HISTOGRAM: a gs_histogram */
+  int stable;       /* 1: name and meaning stay as they are in all versions with this first number;
+                       0: it tells how this version works */
+  const char *unit; /* "threads", "bytes", … */
+  const char *text; /* one sentence without a full stop */
+} gs_metric;
+
+/* The catalogue of gs_metrics, in the order of its fields: number i from 0, NULL beyond the last.
+ * Static data.  Any thread, any stack, also in signal handlers; does not park. */
+GS_API const gs_metric *gs_metric_info(size_t i);
+
+/* All metrics in Prometheus' text format (version 0.0.4), each with HELP and TYPE: the names begin
+ * with gosched_, those of counters end with _total, histograms have _bucket, _sum and _count in
+ * seconds.  Copied into buf (n bytes, cut, with a 0 at the end; NULL if n is 0).  Returns the
+ * length of all of it, without the 0, so a text that was cut can be asked for again with more room;
+ * it grows a little with the figures.  Any thread, any stack; does not park. */
+GS_API size_t gs_metrics_text(char *buf, size_t n);
+
+/* The same, written to the descriptor fd.
+ * Errors: GS_ESYS (errno), GS_ENOMEM.  Any thread, any stack; blocks as write(2) does, does not
+ * park. */
+GS_API int gs_metrics_write(int fd);
+
+/* A foreign function, as the profile knows it.  Calls that kept their P are not counted one by one:
+ * nothing is done for that on the fast path.  sysmon looks every now and then which functions they
+ * are in. */
+typedef struct gs_profile_entry {
+  const char *name;    /* of its sites; valid as long as the process */
+  uint64_t blocked;    /* calls that lost their P, those under way included */
+  uint64_t blocked_ns; /* how long these took, from about when they began */
+  uint64_t longest_ns; /* the longest of them */
+  uint64_t retakes;    /* how often sysmon took the P of one */
+  uint64_t samples;    /* times that one which had its P was seen under way */
+  uint64_t sampled_ns; /* an estimate of the time in such calls */
+  uint64_t now;        /* calls under way right now */
+} gs_profile_entry;
+
+/* The profile of foreign functions, which is always on: those that took the most time first, in out
+ * (room for n; NULL: none).  Functions of which no call has been seen to take long are not in it;
+ * sites without a name are one entry, and so is what comes after a thousand functions.  Returns how
+ * many there are, which may be more than n.  Any thread, any stack; does not park. */
+GS_API size_t gs_profile(gs_profile_entry *out, size_t n);
 
 /* What can be seen of a P.  Filled in by gs_for_each_p and gs_snapshot. */
 enum { GS_P_IDLE, GS_P_RUNNING, GS_P_SYSCALL, GS_P_STOPPED, GS_P_DEAD };
@@ -132,6 +192,9 @@ typedef struct gs_g_info {
   int system;   /* GS_GO_SYSTEM */
   int cancelled;
   int detached; /* makes a call (gs_cgocall_opts) for which nobody waits any more */
+  int64_t
+      since; /* since when it waits, or is in a call that lost its P, at the latest: nobody reads
+                a clock where a wait begins, but sysmon looks; 0: unknown, or it does neither */
 } gs_g_info;
 
 enum { GS_M_INSIDE, GS_M_CALL, GS_M_USER, GS_M_STOPPED };
@@ -203,21 +266,88 @@ GS_API int gs_callers(int skip, void **pcs, int n);
 /* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
 GS_API void gs_dump(int fd);
 
-/* Starts recording scheduler events in memory (ring of the newest events per thread; the events
- * are: run, park, foreign call begin/end, hand-off, retake) and, at gs_trace_stop, writes them to
- * path as Chrome/Perfetto trace-event JSON: one track per thread (tid = M number), a slice for
- * every stretch that a green thread ran ("G12 name") and for every foreign call inside it (the
- * site's name), instants "handoff" and "retake" with the P that moved (at most one in a call, and
- * only in one that is recorded), "relief" where it was taken from code that declared nothing.
- * Errors: GS_EBUSY (already tracing), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno), GS_EPERM (not
- * tracing). */
+/* Starts recording scheduler events in memory (a ring of the newest events per thread) and, at
+ * gs_trace_stop, writes them to path as Chrome/Perfetto trace-event JSON.  Its process 1 has a
+ * track per thread (tid = M number): a slice for every stretch that a green thread ran ("G12 name";
+ * args say why it ended), in it one for every foreign call (the site's name), in that one for every
+ * callback, and in there what it waits for; instants "handoff" (a call gave its P away at its
+ * start) and "retake" (sysmon took it) with the P that moved, only in a call that is recorded and
+ * at most once between two callbacks of it, "relief" where it was taken from code that declared
+ * nothing or from a call that began before, and "steal".  Process 2 has a track per green thread
+ * (tid = its number), with what it waited for between two stretches, and "unpark" where it was
+ * woken; process 3 one per P, with the thread that had it, and "pass" where it was passed on.
+ * otherData.metrics has what the counters of gs_metrics went up by. Errors: GS_EBUSY (already
+ * tracing, or the last trace is being written), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno),
+ * GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not in signal handlers; stop makes a foreign call
+ * on a green thread. */
 GS_API int gs_trace_start(const char *path);
 GS_API int gs_trace_stop(void);
 
-/* Where warnings go (a thread could not be created, …): level 0 error, 1 warning, 2 info; text
- * without a newline.  NULL: errors and warnings to stderr, once each kind.  cb runs on any
- * thread, may not call gs_ functions.  Any thread may set it; does not park. */
+/* What happens in the scheduler: of green threads, of foreign calls, of Ps. */
+enum {
+  GS_TRACE_GO = 1,       /* g runs on m; text: its name */
+  GS_TRACE_STOP,         /* g runs no more, and is runnable or has ended; text: why */
+  GS_TRACE_PARK,         /* g runs no more, and waits; text: for what */
+  GS_TRACE_UNPARK,       /* g was made runnable, by m (-1: by a thread that is no M) */
+  GS_TRACE_CALL,         /* g begins a foreign call; text: the site's name (GoSysCall) */
+  GS_TRACE_RETURN,       /* and is back (GoSysExit) */
+  GS_TRACE_CALLBACK,     /* the foreign code calls back */
+  GS_TRACE_CALLBACK_END, /* and gets its answer */
+  GS_TRACE_HANDOFF,      /* g's call gives p away (-1: it never had one) (GoSysBlock) */
+  GS_TRACE_RETAKE,       /* sysmon takes p from g's call on m (GoSysBlock) */
+  GS_TRACE_RELIEF,       /* sysmon takes p from code on m that declared nothing, or from a call that
+                            began before all this */
+  GS_TRACE_PASS,         /* p is passed on, to a thread or to the idle list */
+  GS_TRACE_P_START,      /* m has p (ProcStart) */
+  GS_TRACE_P_STOP,       /* and no more (ProcStop) */
+  GS_TRACE_P_SENT,       /* p is on its way to m */
+  GS_TRACE_STEAL         /* m took work from the queue of p */
+};
+
+typedef struct gs_trace_event {
+  int64_t when;     /* gs_now() */
+  int kind;         /* GS_TRACE_… */
+  int m;            /* the M that it is about, -1: none */
+  int p;            /* the number of the P in its domain, -1: none */
+  uint64_t g;       /* the green thread, 0: none */
+  const char *text; /* see the kinds; for those with a P its domain's name; "" if there is none */
+} gs_trace_event;
+
+/* Calls cb for every event from now on, on the thread where it happens, inside the scheduler: cb
+ * must be short, may not block, and may call no gs_ function; *event and its text are valid during
+ * the call.  Works with and without a trace.  One at a time.  cb NULL: no more; when that returns,
+ * cb is not running. Errors: GS_EBUSY (there is one already), GS_ENOMEM.  Any thread, not in signal
+ * handlers; does not park. */
+GS_API int gs_trace_subscribe(void (*cb)(const gs_trace_event *event, void *ud), void *ud);
+
+/* Where messages go about what no caller can be told (a thread could not be created, …): level 0
+ * error, 1 warning, 2 info, 3 debug; text without a newline.  NULL, as in the beginning: nowhere.
+ * GOSCHED_LOG in the environment writes them to stderr or to a file, too.  cb runs on any thread,
+ * may not call gs_ functions.  Any thread may set it; does not park. */
 GS_API void gs_set_logger(void (*cb)(int level, const char *text, void *ud), void *ud);
+
+/* A variable of the environment that configures gosched. */
+typedef struct gs_setting {
+  const char *name;      /* GOSCHED_… */
+  const char *accepted;  /* the values that it may have, in words */
+  const char *otherwise; /* what holds when it is not set, or empty, in words */
+  const char *text;      /* what it does, without a full stop at the end */
+} gs_setting;
+
+/* The table of them: number i from 0, NULL beyond the last.  Static data.  Any thread, any stack;
+ * does not park. */
+GS_API const gs_setting *gs_setting_info(size_t i);
+
+/* What one of them says, by secure_getenv.
+ *   name    of one of them: "GOSCHED_PROCS"
+ *   text    becomes its value, NULL if it is not set (NULL: not wanted)
+ *   number  becomes its value if that is a number, and stays as it is if it is not set (NULL: not
+ *           wanted)
+ * Returns 1 if it is set, 0 if not.
+ * Errors: GS_EINVAL (there is no such variable, or its value is not accepted: gs_error_detail names
+ * variable, value and range).  Any thread, any stack; not while another thread changes the
+ * environment; does not park. */
+GS_API int gs_setting_get(const char *name, const char **text, int64_t *number);
 
 #ifdef __cplusplus
 }

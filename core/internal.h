@@ -354,6 +354,37 @@ typedef struct {
 void retake_batch(Retake *r, int n);
 void unlock_pw(M *m, uintptr_t w); /* ends a LOCK; w: 0 or the P */
 
+/* ---- settings.c, log.c, schedtrace.c ---- */
+
+int settings_check(void); /* of all variables: GS_OK, or GS_EINVAL with its sentence */
+bool log_parse(const char *text, int *level, const char **file);
+int log_start(void);
+int log_fd(void); /* where lines and dumps go that nobody gave a descriptor for */
+int schedtrace_start(void);
+int64_t schedtrace_next(void); /* when sysmon has to be awake for a line; INT64_MAX: never */
+void sysmon_tells(int64_t now);
+bool dump_is_wanted(void);
+int dump_signal_begin(bool wanted); /* 1: the handler is in place; 0; or an error */
+void dump_signal_end(void);
+
+/* ---- metrics.c ---- */
+
+enum { HIST_CALL_LOST, HIST_HANDOFF, HIST_WAIT_P, NHIST };
+void histogram_add(int which, int64_t ns);
+
+/* ---- profile.c ---- */
+
+void profile_lost(const gs_site *site, int64_t took); /* a call that had lost its P is back */
+void profile_retake(const gs_site *site);             /* sysmon has taken the P of a call of it */
+bool profile_sample(int64_t now); /* by sysmon at each look; true: it has taken one */
+
+/* ---- wait.c ---- */
+
+const char *g_waitreason(const G *g);
+int64_t g_since(G *g,
+                int64_t now); /* when its wait, or its call, began at the latest; 0: unknown */
+void wait_look(int64_t now);  /* by sysmon now and then */
+
 /* ---- snapshot.c ---- */
 
 void p_info(P *p, gs_p_info *out);
@@ -419,6 +450,7 @@ void stw_fork_parent(void);
 void stw_fork_child(void);
 void stack_locks(bool on);
 void trace_lock(bool on);
+void trace_forked(void);
 _Noreturn void run_orphan_done(void); /* boot.c */
 
 /* ---- domain.c, boot.c, trace.c ---- */
@@ -430,12 +462,52 @@ int gs_boot(void);
 void m_vanished(void *m);   /* the thread is gone: its P must not go with it */
 void boot_thread_key(M *m); /* tells when the thread of an M vanishes */
 
-enum { EV_GO = 1, EV_STOP, EV_CALL, EV_RET, EV_HANDOFF, EV_RETAKE, EV_STARTM, EV_RELIEF };
-void trace_event(M *m, int kind, uint64_t a, const void *b);
-/* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE), ends. */
+enum {
+  EV_GO = GS_TRACE_GO,
+  EV_STOP = GS_TRACE_STOP,
+  EV_PARK = GS_TRACE_PARK,
+  EV_UNPARK = GS_TRACE_UNPARK,
+  EV_CALL = GS_TRACE_CALL,
+  EV_RET = GS_TRACE_RETURN,
+  EV_BACK = GS_TRACE_CALLBACK,
+  EV_BACK_END = GS_TRACE_CALLBACK_END,
+  EV_HANDOFF = GS_TRACE_HANDOFF,
+  EV_RETAKE = GS_TRACE_RETAKE,
+  EV_RELIEF = GS_TRACE_RELIEF,
+  EV_PASS = GS_TRACE_PASS,
+  EV_P_START = GS_TRACE_P_START,
+  EV_P_STOP = GS_TRACE_P_STOP,
+  EV_P_SENT = GS_TRACE_P_SENT,
+  EV_STEAL = GS_TRACE_STEAL,
+  EV_FIRST_P = EV_HANDOFF /* the others are about Gs */
+};
+extern const char trace_ended[]; /* why a G stops for good */
+/* Called where m->attn has ATTN_TRACE, on m's thread; trace_p_lost and EV_PASS, EV_P_SENT,
+ * EV_RELIEF: on any. */
+void trace_go(M *m, const G *g);
+void trace_stop(M *m, const G *g, int kind, const char *why);
+void trace_p(M *m, int kind, const P *p);
+void trace_p_lost(const M *m, const P *p);
+/* m NULL: on a thread that is no M, or has no P; ask trace_is_on before. */
+void trace_unpark(M *m, const G *g);
+bool trace_is_on(void);
+/* A build for comparison has no traces. */
+static inline uint32_t attn_of(const M *m) {
+#if GS_UNTRACED
+  (void)m;
+  return 0;
+#else
+  return load_rlx(&m->attn);
+#endif
+}
+static inline bool is_traced(const M *m) { return unlikely(attn_of(m) & ATTN_TRACE); }
+/* A foreign call begins, loses its P (kind: EV_HANDOFF or EV_RETAKE; p NULL: it was made without
+ * one), ends; a callback out of it begins and ends. */
 bool trace_call_begin(M *m, G *g, uint64_t what, const gs_site *site); /* false: no trace is on */
-void trace_call_blocks(M *m, G *g, int kind, P *p);
-void trace_call_end(M *m, G *g, const gs_site *site);
+bool trace_call_blocks(M *m, G *g, int kind, P *p); /* false: the trace does not have the call */
+/* By exitsyscall, where the caller has set m->trace_end. */
+void trace_call_over(M *m, G *g, const gs_site *site, bool lost);
+void trace_back_end(M *m, G *g);
 void trace_m_init(M *m);
 
 /* ---- around foreign code ---- */

@@ -10,6 +10,8 @@
  *
  * Neither may be held over a call into a binding's hook or into user code.
  */
+#include <stdio.h>
+
 #include "runtime.h"
 
 #if GS_CHECKED
@@ -57,9 +59,10 @@ GS_NOINLINE static Held *held(void) {
 
 static void out_of_order(const Lock *l, const Lock *before) {
   uint32_t b = load_rlx(&before->rank);
-  gs_log(0, "the lock \"%s\" is taken while \"%s\" is held", ranks[load_rlx(&l->rank)].name,
-         ranks[b].name ? ranks[b].name : "one without a rank");
-  throw_("lock order");
+  char text[120];
+  snprintf(text, sizeof text, "the lock \"%s\" is taken while \"%s\" is held",
+           ranks[load_rlx(&l->rank)].name, ranks[b].name ? ranks[b].name : "one without a rank");
+  throw_(text);
 }
 
 GS_NOINLINE void lock_order(const Lock *l) {

@@ -25,6 +25,12 @@
 
 /* ---- P and M ---- */
 
+/* What handoffp has sent is there. */
+static void p_arrived(P *p) {
+  histogram_add(HIST_HANDOFF, os_now() - p->handed_at);
+  p->handed_at = 0;
+}
+
 /* The caller owns p; m is inside and holds none. */
 void acquirep(M *m, P *p) {
   gs_assert(m->p == &gs_nop && load_rlx(&m->pw) == 0);
@@ -32,6 +38,8 @@ void acquirep(M *m, P *p) {
   p_to(p, Prunning);
   m->p = p;
   m->tick_base = m_fast_calls(m);
+  if (unlikely(p->handed_at)) p_arrived(p);
+  if (is_traced(m)) trace_p(m, EV_P_START, p);
   store_rel(&m->pw, (uintptr_t)p);
 }
 
@@ -73,6 +81,7 @@ void pless_back(M *m) {
 
 static P *released(M *m, P *p) {
   m->p = &gs_nop;
+  if (is_traced(m)) trace_p(m, EV_P_STOP, p);
   p_keep_syscalltick(p, m);
   store_rlx(&p->m, NULL);
   p_to(p, Pidle);
@@ -102,6 +111,7 @@ void pidleput(P *p) {
   p_to(p, load_rlx(&gs_sched.gcwaiting) ? Pgcstop : Pidle);
   store_rlx(&p->preempt, load_rlx(&gs_sched.user_off) != 0);
   store_rlx(&p->solo, d->nprocs == 1);
+  p->handed_at = 0;
   p->link = d->pidle;
   d->pidle = p;
   store_sc(&d->npidle, d->npidle + 1);
@@ -293,7 +303,7 @@ static void newm(bool counted, P *p, bool spinning, bool topoll) {
   m->nextp = p;
   m->spinning = spinning;
   m->topoll = topoll;
-  if (p && unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  if (p && is_traced(m)) trace_p(m, EV_P_SENT, p);
   int err = m_start(m);
   if (err) m_stillborn(m, err);
 }
@@ -395,7 +405,7 @@ void startm(P *p, bool spinning) {
   torture_window(); /* it may be woken for another reason */
   gs_assert(!m->nextp && !m->spinning);
   m->spinning = spinning;
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STARTM, p->id, p);
+  if (is_traced(m)) trace_p(m, EV_P_SENT, p);
   store_rel(&m->nextp, p);
   note_wake(&m->note);
 }
@@ -670,6 +680,8 @@ void wakep(Domain *d) {
 void handoffp(P *p) {
   Domain *d = p->d;
   add_rlx(&gs_sched.nhandoff, 1);
+  p->handed_at = os_now(); /* before anybody else has the P */
+  if (unlikely(trace_is_on())) trace_p(gs_getm(), EV_PASS, p);
   if (p_has_work(p)) {
     startm(p, false);
     return;

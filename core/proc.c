@@ -68,6 +68,7 @@ static G *steal_work(M *m) {
       G *g = runqsteal(p, v, last);
       if (g) {
         bump(&m->nsteal);
+        if (is_traced(m)) trace_p(m, EV_STEAL, v);
         return g;
       }
     }
@@ -454,16 +455,12 @@ M *resumed(G *g) {
   g_to(g, Grunning);
   store_rlx(&g->park, PARK_NO);
   bump(&m->nswitch);
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
+  if (is_traced(m)) trace_go(m, g);
   if (unlikely(g->hooked)) {
     m->attached = g->d;
     m = hook_switch_in(m, g);
   }
   return m;
-}
-
-static inline void trace_stop_(M *m, G *g) {
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_STOP, g->goid, g->waitreason);
 }
 
 int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const char *reason) {
@@ -474,7 +471,7 @@ int gopark(M *m, bool (*commit)(G *, void *), void *arg, int64_t deadline, const
   m->park_deadline = deadline;
   m->prevg = g;
   m->prev = PREV_PARK;
-  trace_stop_(m, g);
+  if (is_traced(m)) trace_stop(m, g, EV_PARK, reason);
   run_next(m, g);
   resumed(g);
   if (unlikely(load_acq(&g->timer.ts) != NULL) || deadline != GS_FOREVER) timers_del(&g->timer);
@@ -485,7 +482,7 @@ void *g_leave_dead(M *m, G *g) {
   bool fresh;
   m->prevg = g;
   m->prev = PREV_EXIT;
-  trace_stop_(m, g);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, trace_ended);
   /* The end of the main G goes by g0: the M inside gs_run must not begin something else. */
   G *n = likely(!g->main) ? next_at_hand(m, g, &fresh) : NULL;
 #if GS_ASAN || GS_TSAN
@@ -508,7 +505,7 @@ M *leave_for_call(M *m, G *g) {
   g_to(g, Gsyscall);
   m->prevg = g;
   m->prev = PREV_CALL;
-  trace_stop_(m, g);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   run_next(m, g);
   return resumed(g);
 }
@@ -519,7 +516,7 @@ M *requeue_self(M *m, G *g) {
   store_rlx(&g->waitreason, "waiting for a P");
   m->prevg = g;
   m->prev = PREV_GLOBAL;
-  trace_stop_(m, g);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   switch_g_to_g0(m, g);
   return resumed(g);
 }
@@ -530,6 +527,7 @@ M *requeue_self(M *m, G *g) {
 void ready(M *m, G *g) {
   Domain *d = g->d;
   g_to(g, Grunnable);
+  if (unlikely(m ? is_traced(m) : trace_is_on())) trace_unpark(m, g);
   if (likely(m && m->p->d == d)) {
     runqput(m->p, g, true);
     if (!m->p->solo)
@@ -577,7 +575,7 @@ void ready_list(M *m, G *g) {
  * before it is off its stack, which is safe here: without thieves nobody else takes it from there
  * while the M is inside.  NULL: it is not that simple. */
 static inline M *yield_solo(M *m, P *p, G *g) {
-  if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || load_rlx(&m->attn) ||
+  if (unlikely(!p->solo || p->fair == 0 || m->lockedg || m->nextg || attn_of(m) ||
                load_rlx(&p->d->ndue) || g->hooked))
     return NULL;
   uint32_t head = load_rlx(&p->head), tail = p->tail;
@@ -603,7 +601,7 @@ static inline M *yield_solo(M *m, P *p, G *g) {
   g->m = m;
   g_to(g, Grunning);
   bump(&m->nswitch);
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_event(m, EV_GO, g->goid, g);
+  if (is_traced(m)) trace_go(m, g);
   return m;
 }
 
@@ -625,7 +623,7 @@ static M *yield_now(M *m) {
   store_rlx(&g->waitreason, "yielded");
   m->prevg = g;
   m->prev = PREV_YIELD;
-  trace_stop_(m, g);
+  if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   run_next(m, g);
   return resumed(g);
 }

@@ -236,6 +236,7 @@ static void in_child(void) {
   M *m = gs_getm() ? gs_getm() : callback_bound();
   G *g = m ? m->curg : NULL;
   global_locks(false);
+  trace_forked();
   store_rlx(&gs_sched.nforks, gs_sched.nforks + 1);
   stw_fork_child();
   if (!gs_sched.fenced) gs_sched.fenced = !os_barrier_init();

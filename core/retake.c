@@ -39,10 +39,12 @@ static void note_loss(const Retake *r) {
   G *g = load_rlx(&m->curg);
   if (!g) return; /* a hook on g0 */
   if ((r->sc & SC_MODE) == SC_CALL) {
+    const gs_site *site = load_rlx(&g->site);
     store_rlx(&g->waitsince, r->since);
-    trace_call_blocks(m, g, EV_RETAKE, r->p);
-  } else if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) {
-    trace_event(m, r->relief ? EV_RELIEF : EV_RETAKE, r->p->id, r->p);
+    if (site) profile_retake(site);
+    if (!trace_call_blocks(m, g, EV_RETAKE, r->p) && is_traced(m)) trace_p(m, EV_RELIEF, r->p);
+  } else if (is_traced(m)) {
+    trace_p(m, EV_RELIEF, r->p);
   }
 }
 
@@ -50,6 +52,7 @@ static void note_loss(const Retake *r) {
 static void taken(Retake *r) {
   P *p = r->p;
   note_loss(r);
+  if (is_traced(r->m)) trace_p_lost(r->m, p);
   p_keep_syscalltick(p, r->m);
   store_rlx(&p->m, NULL);
   p_to(p, Pidle);

@@ -146,7 +146,7 @@ struct gs_g {
   uint64_t goid;
   uint64_t controls;      /* its maker's floating-point controls, to start with; its maker */
   size_t stack_want;      /* bytes asked for; 0: the domain's */
-  const char *waitreason; /* static text; owner before it parks */
+  const char *waitreason; /* static text; owner before it parks; perhaps marked, see wait.c */
   void *data;             /* the binding's word; owner (and the binding's own lock) */
   gs_handle *handle;
   uint32_t locks;     /* nesting of gs_lock_os_thread; owner */
@@ -182,7 +182,7 @@ struct gs_g {
   void *told_data;    /* as told_code */
   uint64_t told_goid; /* whose that was: the struct may be another G's by now; owner */
   int64_t handed_at;  /* when its P was handed off at entry, 0: it was not; owner */
-  int64_t since;      /* of the present status; written only while traced or dumped */
+  int64_t since;      /* when it was first seen to wait, if waitreason is marked; whoever saw it */
   G *alllink;         /* all Gs ever made, newest first; write-once */
 #if GS_TSAN
   void *tsan;
@@ -225,8 +225,9 @@ struct gs_p {
   uint32_t safefn; /* what gs_for_each_p calls has not run here; CAS 1 -> 0 by who runs it */
   G *gfree;        /* dead Gs to use again; owner */
   uint32_t ngfree, nstack;
-  Stack *stacks; /* free stacks of the domain's size; owner */
-  P *link;       /* idle list; domain lock */
+  Stack *stacks;     /* free stacks of the domain's size; owner */
+  P *link;           /* idle list; domain lock */
+  int64_t handed_at; /* when handoffp sent it to an M, until it is there; 0: not sent; owner */
   /* The ring.  Thieves move head. */
   uint32_t head GS_ALIGNED(GS_LINE);
   uint32_t tail; /* owner */
@@ -293,6 +294,7 @@ struct gs_m {
   uint32_t spinning; /* has a P, no work, looks for some */
   uint32_t inhook;   /* a binding's hook runs: sysmon keeps off; read by sysmon */
   int32_t prev;      /* PREV_… */
+  int32_t trace_end; /* EV_RET or EV_BACK: what exitsyscall is to record, 0: nothing; owner */
   G *prevg;
   bool (*commit)(G *, void *); /* of PREV_PARK: false means: make it runnable again */
   void *commit_arg;
@@ -331,15 +333,16 @@ struct gs_m {
   void *cgo_callers[CGO_CALLERS]; /* where C was when somebody looked; see callers_of */
   uint64_t long_sc;               /* the call that sysmon has found long, and since when; sysmon */
   int64_t long_since;
-  uint64_t callers_of;     /* ncgocall at that look: those of an earlier call are void */
-  uint64_t controls;       /* the thread's floating-point controls, for stretches of g0; owner */
-  G *extrag;               /* of an M for foreign threads: its G; write-once */
-  gs_site outside;         /* of such an M: the time between two callbacks */
-  M *alllink;              /* all Ms, newest first; write-once */
-  M *freelink;             /* Ms of finished gs_run calls, to use again; sched.lock */
-  void *sigstack;          /* alternate signal stack that the runtime made, or NULL */
-  uint64_t sigstack_calls; /* ncgocall when that was looked at last; owner */
-  struct gs_tracebuf *trace;
+  uint64_t callers_of;       /* ncgocall at that look: those of an earlier call are void */
+  uint64_t controls;         /* the thread's floating-point controls, for stretches of g0; owner */
+  G *extrag;                 /* of an M for foreign threads: its G; write-once */
+  gs_site outside;           /* of such an M: the time between two callbacks */
+  M *alllink;                /* all Ms, newest first; write-once */
+  M *freelink;               /* Ms of finished gs_run calls, to use again; sched.lock */
+  void *sigstack;            /* alternate signal stack that the runtime made, or NULL */
+  uint64_t sigstack_calls;   /* ncgocall when that was looked at last; owner */
+  struct gs_tracebuf *trace; /* its ring while a trace is on; trace.c under its lock, atomic */
+  uint32_t tracing;          /* this M uses that, or calls the subscriber; this M */
 #if GS_TSAN
   void *tsan;
 #endif
@@ -351,7 +354,11 @@ struct gs_m {
 /* ---- domains and the scheduler -----------------------------------------------------------------
  */
 
+/* Plain numbers: settings.c makes text of them. */
 #define GS_MAX_PROCS 1024
+#define GS_MOST_THREADS 1000000
+#define GS_MIN_STACK 16384
+#define GS_MAX_STACK 1073741824
 
 struct gs_domain {
   gs_domain_ops ops;

@@ -30,7 +30,7 @@ UNCHECKED void g_info(G *g, gs_g_info *out) {
   *out = (gs_g_info){
       .id = g->goid,
       .state = (int)state,
-      .wait_reason = state == Gwaiting ? load_rlx(&g->waitreason) : "",
+      .wait_reason = state == Gwaiting ? g_waitreason(g) : "",
       .call = site ? site->name ? site->name : "a foreign call" : NULL,
       .domain = g->d->name,
       .m = m ? m->id : -1,
@@ -38,6 +38,7 @@ UNCHECKED void g_info(G *g, gs_g_info *out) {
       .system = load_rlx(&g->system),
       .cancelled = (int)load_rlx(&g->cancelled),
       .detached = load_rlx(&g->detached) == g->goid,
+      .since = g_since(g, os_now()),
   };
   for (size_t i = 0; i < sizeof out->name - 1; i++) out->name[i] = g->name[i];
 }

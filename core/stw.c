@@ -223,6 +223,7 @@ static M *step_out(void) {
   G *g = m->curg;
   g->bracket = BRACKET_STW;
   store_rlx(&g->site, &site);
+  if (trace_call_begin(m, g, 0, &site)) m->trace_end = EV_RET; /* step_in's exitsyscall does it */
   g_to(g, Gsyscall);
   p_to(m->p, Psyscall);
   m->oldp = m->p;

@@ -76,7 +76,7 @@ void entersyscallblock(M *m, G *g) {
   add_rlx(&gs_sched.nhandoff_entry, 1);
   store_rlx(&g->waitsince, g->handed_at);
   if (likely(p != NULL)) {
-    trace_call_blocks(m, g, EV_HANDOFF, p);
+    (void)trace_call_blocks(m, g, EV_HANDOFF, p);
     handoffp(p);
   }
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
@@ -112,6 +112,7 @@ void entersyscall_pless(M *m, G *g, gs_site *site) {
   m->oldp = &gs_nop;
   add_rlx(&gs_sched.nhandoff, 1);
   add_rlx(&gs_sched.nhandoff_entry, 1);
+  (void)trace_call_blocks(m, g, EV_HANDOFF, NULL);
   store_rel(&m->sc, sc_next(m->sc, SC_CALL));
   compiler_fence();
 }
@@ -130,8 +131,8 @@ static void learn_short(G *g, gs_site *site) {
 }
 
 /* After a hand-off at entry. */
-static void learn_handed(G *g, gs_site *site) {
-  int64_t took = os_now() - g->handed_at;
+static void learn_handed(G *g, gs_site *site, int64_t now) {
+  int64_t took = now - g->handed_at;
   g->handed_at = 0;
   uint32_t score = load_rlx(&site->score);
   if (took >= LONG_NS)
@@ -159,12 +160,14 @@ M *reacquire(M *m, G *g, bool stay) {
   }
   if (call) bump(&m->nexit_slow);
   hook_release(m, g); /* nobody waits for a P while holding the binding's lock */
+  int64_t since = os_now();
   bool pinned = stay && !g->lockedm;
   if (pinned) {
     g->lockedm = m;
     m->lockedg = g;
   }
   m = requeue_self(m, g);
+  histogram_add(HIST_WAIT_P, os_now() - since);
   if (pinned) {
     g->lockedm = NULL;
     m->lockedg = NULL;
@@ -181,6 +184,7 @@ static M *exit_fast(M *m, G *g, P *p, gs_site *site) {
   p_to(p, Prunning);
   bump(&p->syscalltick);
   bump(&m->nexit_fast);
+  if (unlikely(m->trace_end)) trace_call_over(m, g, site, false);
   learn_short(g, site);
   return back_with_p(m, g);
 }
@@ -197,8 +201,14 @@ M *exitsyscall(M *m, G *g, bool stay) {
 GS_NOINLINE M *exitsyscall_lost(M *m, G *g, P *p, bool stay) {
   gs_site *site = (gs_site *)(uintptr_t)g->site;
   if (wait_unlocked(m, p)) return exit_fast(m, g, p, site);
+  if (unlikely(m->trace_end)) trace_call_over(m, g, site, true);
+  int64_t now = os_now(), since = load_rlx(&g->waitsince);
+  if (since) {
+    histogram_add(HIST_CALL_LOST, now - since);
+    profile_lost(site, now - since);
+  }
   store_rlx(&g->waitsince, 0);
-  if (g->handed_at) learn_handed(g, site);
+  if (g->handed_at) learn_handed(g, site, now);
   return reacquire(m, g, stay);
 }
 
@@ -325,7 +335,7 @@ GS_NOINLINE void gs_exitsyscall(void) {
     throw_("gs_exitsyscall: the frame of gs_entersyscall is no longer valid");
   int e = *m->errno_at;
   g->bracket = BRACKET_NONE;
-  if (unlikely(load_rlx(&m->attn) & ATTN_TRACE)) trace_call_end(m, g, load_rlx(&g->site));
+  if (is_traced(m)) m->trace_end = EV_RET;
   m = exitsyscall(m, g, true);
   *m->errno_at = e;
   leave(m);

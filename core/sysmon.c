@@ -371,8 +371,9 @@ static bool deep_sleep(void) {
     /* No thread could be made for the poller: sysmon looks at the descriptors itself. */
     if (!polled && load_sc(&gs_sched.netpoll_waiters) && until > os_now() + MAX_DELAY_NS)
       until = os_now() + MAX_DELAY_NS;
+    if (until > schedtrace_next()) until = schedtrace_next();
     store_sc(&gs_sched.sysmon_until, until);
-    note_sleep_until(&gs_sched.sysmon_note, until);
+    if (!dump_is_wanted()) note_sleep_until(&gs_sched.sysmon_note, until);
   }
   store_sc(&gs_sched.sysmon_wait, 0);
   return true;
@@ -396,7 +397,8 @@ static void nap(int64_t pause, int64_t now) {
                                   : pause > SLOW_NS && !broke      ? SLOW_CALLS
                                                                    : SLOW_NO);
   torture_window(); /* a poke that comes now wakes us, or is seen below */
-  if (!load_sc(&gs_sched.sysmon_poked)) note_sleep_until(&gs_sched.sysmon_note, now + pause);
+  if (!load_sc(&gs_sched.sysmon_poked) && !dump_is_wanted())
+    note_sleep_until(&gs_sched.sysmon_note, now + pause);
 }
 
 static void serve_poke(int64_t now) {
@@ -431,6 +433,8 @@ static void *sysmon(void *arg) {
     add_rlx(&gs_sched.nticks, 1);
     now = os_now();
     serve_poke(now);
+    sysmon_tells(now);
+    if (profile_sample(now)) wait_look(now);
     sm.suspect = false;
     sm.pless = -1;
     lock(&gs_sched.retake_mu); /* waits while the world is stopped */

@@ -22,10 +22,10 @@
 #define STEPS_PER_ARG 8 /* at most: two words of up to three steps, or an alignment and a copy */
 
 int gsf_forced(bool *libffi, gs_ffi_error *err) {
-  const char *text = secure_getenv("GOSCHED_FFI");
-  *libffi = text && strcmp(text, "libffi") == 0;
-  if (!text || !*text || *libffi || strcmp(text, "auto") == 0) return GS_OK;
-  return gsf_error(err, GS_EINVAL, "GOSCHED_FFI is '%.40s', expected 'auto' or 'libffi'", text);
+  const char *text;
+  int set = gs_setting_get("GOSCHED_FFI", &text, NULL);
+  *libffi = set > 0 && strcmp(text, "libffi") == 0;
+  return set < 0 ? gsf_error(err, set, "%s", gs_error_detail()) : GS_OK;
 }
 
 #if GENERAL

@@ -177,6 +177,38 @@ def watch_rows() -> list[Row]:
     ]
 
 
+def spec_rows() -> list[Row]:
+    """The figures of the specification, which are another machine's, as goals, beside ours."""
+    indirect = floor("indirect call", "floor.call")
+    untraced = Side("untraced", "untraced", "call.site")
+    thread = floor("pthread_create", "spec.thread")
+    return [
+        # entersyscall 30 ns, exitsyscall 30 ns
+        Row("spec.bracket", c("spec.bracket"), goals=(at_most(60),), solo=True),
+        # to the system stack 10 ns, the function 1 ns, and back 10 ns
+        Row("spec.switch", c("call.critical"), indirect, goals=(at_most(21),), solo=True),
+        # a whole call, 80 to 150 ns
+        Row("spec.call", c("call.site"), indirect, (go("call.empty"),), (at_most(80),), solo=True),
+        Row("spec.exit.idle", c("spec.exit.idle"), solo=True),
+        Row("spec.exit.slow", c("spec.exit.slow"), solo=True),
+        # mget 0.1 us, and the wake of its thread 1 us
+        Row(
+            "spec.mget",
+            c("handoff.blocking"),
+            floor("futex wake", "floor.wake.backedoff"),
+            goals=(at_most(1.1),),
+            events=True,
+        ),
+        # newm 5 to 50 us, of that clone(2) as much
+        Row("spec.newm", c("spec.newm"), thread, goals=(at_most(50),), events=True),
+        Row("spec.thread", c("spec.thread"), goals=(at_most(50),), events=True),
+        Row(
+            "spec.notrace", c("call.site"), None, (untraced,), (times(1.02, "untraced"),), solo=True
+        ),
+        Row("spec.traced", c("spec.traced"), solo=True),
+    ]
+
+
 def block_rows() -> list[Row]:
     rows = []
     for n, time_goal in (
@@ -449,6 +481,7 @@ ROWS: list[Row] = [
     *switch_rows(),
     *handoff_rows(),
     *watch_rows(),
+    *spec_rows(),
     *block_rows(),
     *many_rows(),
     *echo_rows(),

@@ -46,6 +46,11 @@ class Programs:
         if program not in self._commands:
             if program == "c":
                 self._commands[program] = self._build_c()
+            elif program == "untraced":  # the same build makes it
+                c = self.command("c")
+                self._commands[program] = (
+                    c if isinstance(c, str) else [str(self.directory / "gsbench_untraced")]
+                )
             elif program == "go":
                 self._commands[program] = self._build_go(BENCH / "go")
             elif program == "purego":

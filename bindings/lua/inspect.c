@@ -9,34 +9,85 @@
 
 /* ---- stats ----------------------------------------------------------------------------------- */
 
-#define METRIC(name) \
-  { #name, offsetof(gs_metrics, name) }
+/* {count, sum (in seconds), [i] = how many took up to 1000 << (i - 1) nanoseconds}: bucket i as
+ * gs_histogram has it, the last one for all that took longer. */
+static void push_histogram(lua_State *L, const gs_histogram *h) {
+  uint64_t n = 0;
+  lua_createtable(L, GS_BUCKETS, 2);
+  for (int i = 0; i < GS_BUCKETS; i++) {
+    n += h->bucket[i];
+    lua_pushinteger(L, (lua_Integer)h->bucket[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_pushinteger(L, (lua_Integer)n);
+  lua_setfield(L, -2, "count");
+  lua_pushnumber(L, (lua_Number)h->sum_ns / 1e9);
+  lua_setfield(L, -2, "sum");
+}
 
-static const struct metric {
-  const char *name;
-  size_t offset;
-} metrics[] = {
-    METRIC(gs_live),       METRIC(threads),           METRIC(threads_idle), METRIC(incgo),
-    METRIC(procs),         METRIC(procs_idle),        METRIC(gs_created),   METRIC(threads_created),
-    METRIC(threads_max),   METRIC(cgocalls),          METRIC(exits_fast),   METRIC(exits_idle_p),
-    METRIC(exits_slow),    METRIC(retakes),           METRIC(retakes_user), METRIC(retakes_failed),
-    METRIC(handoffs),      METRIC(handoffs_entry),    METRIC(steals),       METRIC(switches),
-    METRIC(parks),         METRIC(sysmon_ticks),      METRIC(sysmon_pokes), METRIC(barriers),
-    METRIC(stacks_mapped), METRIC(thread_limit_hits), METRIC(io_waiters),   METRIC(polls),
-    METRIC(extra_ms),      METRIC(threads_pless),     METRIC(hogs),         METRIC(hogs_kept),
-    METRIC(threads_ended), METRIC(detached),          METRIC(detached_now),
-};
-
-/* gosched.stats(): the fields of gs_metrics by name. */
-static int l_stats(lua_State *L) {
+/* A table of all metrics that are histograms, or of all others. */
+static int push_metrics(lua_State *L, bool histograms) {
   gs_metrics m = {.size = sizeof(m)};
+  const gs_metric *metric;
   GSL_OUTSIDE(L, gsl_vm(L), gs_read_metrics(&m));
-  lua_createtable(L, 0, sizeof(metrics) / sizeof(metrics[0]));
-  for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
-    uint64_t value;
-    memcpy(&value, (const char *)&m + metrics[i].offset, sizeof(value));
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, metrics[i].name);
+  lua_newtable(L);
+  for (size_t i = 0; (metric = gs_metric_info(i)); i++) {
+    const void *value = (const char *)&m + metric->offset;
+    if ((metric->kind == GS_HISTOGRAM) != histograms) continue;
+    if (histograms)
+      push_histogram(L, value);
+    else
+      lua_pushinteger(L, (lua_Integer) * (const uint64_t *)value);
+    lua_setfield(L, -2, metric->name);
+  }
+  return 1;
+}
+
+/* gosched.stats(): the counters and gauges of gs_metrics by name. */
+static int l_stats(lua_State *L) { return push_metrics(L, false); }
+
+/* gosched.histograms(): its times. */
+static int l_histograms(lua_State *L) { return push_metrics(L, true); }
+
+/* gosched.metrics_text(): all of it in the text format of Prometheus. */
+static int l_metrics_text(lua_State *L) {
+  luaL_Buffer b;
+  size_t room = gs_metrics_text(NULL, 0) + 4096; /* the figures may have grown by then */
+  char *text = luaL_buffinitsize(L, &b, room);
+  size_t n = gs_metrics_text(text, room);
+  luaL_pushresultsize(&b, n < room ? n : room - 1);
+  return 1;
+}
+
+/* gosched.profile(): a list of the foreign functions that block, the longest first. */
+static int l_profile(lua_State *L) {
+  size_t room = gs_profile(NULL, 0) + 16; /* others may be called meanwhile */
+  gs_profile_entry *e = lua_newuserdatauv(L, room * sizeof(*e), 0);
+  size_t n = gs_profile(e, room);
+  lua_newtable(L);
+  for (size_t i = 0; i < n && i < room; i++) {
+    const struct {
+      const char *name;
+      uint64_t value;
+    } fields[] = {{"blocked", e[i].blocked},
+                  {"retakes", e[i].retakes},
+                  {"samples", e[i].samples},
+                  {"now", e[i].now}},
+      times[] = {{"blocked_s", e[i].blocked_ns},
+                 {"longest_s", e[i].longest_ns},
+                 {"sampled_s", e[i].sampled_ns}};
+    lua_createtable(L, 0, 8);
+    lua_pushstring(L, e[i].name);
+    lua_setfield(L, -2, "name");
+    for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++) {
+      lua_pushinteger(L, (lua_Integer)fields[k].value);
+      lua_setfield(L, -2, fields[k].name);
+    }
+    for (size_t k = 0; k < sizeof(times) / sizeof(times[0]); k++) {
+      lua_pushnumber(L, (lua_Number)times[k].value / 1e9);
+      lua_setfield(L, -2, times[k].name);
+    }
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
 }
@@ -135,8 +186,13 @@ static int l_trace_stop(lua_State *L) {
 }
 
 void gsl_open_inspect(lua_State *L, int module, int vm_index) {
-  static const luaL_Reg functions[] = {
-      {"stats", l_stats}, {"dump", l_dump}, {"trace", l_trace}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"stats", l_stats},
+                                       {"histograms", l_histograms},
+                                       {"metrics_text", l_metrics_text},
+                                       {"profile", l_profile},
+                                       {"dump", l_dump},
+                                       {"trace", l_trace},
+                                       {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__close", l_trace_stop}, {"__gc", l_trace_stop}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"stop", l_trace_stop}, {NULL, NULL}};
   gsl_new_class(L, vm_index, TRACE, meta, methods);

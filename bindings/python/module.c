@@ -379,18 +379,6 @@ static PyObject *mod_has_dummy(PyObject *self, PyObject *ignored) {
 
 /* ---- seeing inside ---- */
 
-// clang-format off
-#define METRICS(X)                                                                                 \
-  X(gs_live)                                                                                       \
-  X(threads)                                                                                       \
-  X(threads_idle)                                                                                  \
-  X(incgo)                                                                                         \
-  X(procs) X(procs_idle) X(gs_created) X(threads_created) X(threads_max) X(cgocalls) X(exits_fast) \
-      X(exits_idle_p) X(exits_slow) X(retakes) X(retakes_user) X(retakes_failed) X(handoffs)       \
-          X(handoffs_entry) X(steals) X(switches) X(parks) X(sysmon_ticks) X(sysmon_pokes)         \
-              X(barriers) X(thread_limit_hits) X(stacks_mapped)
-// clang-format on
-
 PyDoc_STRVAR(
     stats_doc,
     "stats()\n--\n\n"
@@ -399,36 +387,117 @@ PyDoc_STRVAR(
     "a foreign call), procs, procs_idle.  Since the start: gs_created, threads_created,\n"
     "threads_max, cgocalls (foreign calls), exits_fast, exits_idle_p, exits_slow (how they came\n"
     "back), retakes, retakes_user (Ps taken from calls, and from code that declared none),\n"
-    "handoffs, switches, parks and others.  All zero before the first gosched.run.");
+    "handoffs, switches, parks and others: gosched.metrics() says what each of them is.  Times "
+    "are\n"
+    "in gosched.histograms().  All zero before the first gosched.run.");
+
+/* (count, sum in seconds, buckets): what gosched._inside makes a Histogram of. */
+static PyObject *histogram_tuple(const gs_histogram *h) {
+  unsigned long long n = 0;
+  PyObject *buckets = PyTuple_New(GS_BUCKETS);
+  if (!buckets) return NULL;
+  for (int i = 0; i < GS_BUCKETS; i++) {
+    PyObject *one = PyLong_FromUnsignedLongLong(h->bucket[i]);
+    if (!one) {
+      Py_DECREF(buckets);
+      return NULL;
+    }
+    PyTuple_SET_ITEM(buckets, i, one);
+    n += h->bucket[i];
+  }
+  return Py_BuildValue("KdN", n, (double)h->sum_ns / 1e9, buckets);
+}
+
+/* All metrics that are histograms, or all others, by name. */
+static PyObject *dict_of_metrics(bool histograms) {
+  gs_metrics m = {.size = sizeof m};
+  (void)gs_read_metrics(&m);
+  PyObject *dict = PyDict_New();
+  const gs_metric *metric;
+  for (size_t i = 0; dict && (metric = gs_metric_info(i)); i++) {
+    const void *value = (const char *)&m + metric->offset;
+    if ((metric->kind == GS_HISTOGRAM) != histograms) continue;
+    PyObject *v =
+        histograms ? histogram_tuple(value) : PyLong_FromUnsignedLongLong(*(const uint64_t *)value);
+    if (!v || PyDict_SetItemString(dict, metric->name, v) < 0) Py_CLEAR(dict);
+    Py_XDECREF(v);
+  }
+  return dict;
+}
+
 static PyObject *mod_stats(PyObject *self, PyObject *ignored) {
   (void)self;
   (void)ignored;
-  gs_metrics m = {.size = sizeof m};
-  int code = gs_read_metrics(&m);
-  if (code != GS_OK) return raise_code(code, "gosched.stats");
-  PyObject *dict = PyDict_New();
-  if (!dict) return NULL;
-#define SET(field)                                                          \
-  {                                                                         \
-    PyObject *v = PyLong_FromUnsignedLongLong((unsigned long long)m.field); \
-    int failed = !v || PyDict_SetItemString(dict, #field, v) < 0;           \
-    Py_XDECREF(v);                                                          \
-    if (failed) goto error;                                                 \
+  return dict_of_metrics(false);
+}
+
+static PyObject *mod_histograms(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  return dict_of_metrics(true);
+}
+
+/* The catalogue: a list of (name, kind, unit, stable, text). */
+static PyObject *mod_metrics(PyObject *self, PyObject *ignored) {
+  static const char *const kinds[] = {"counter", "gauge", "histogram"};
+  (void)self;
+  (void)ignored;
+  PyObject *list = PyList_New(0);
+  const gs_metric *m;
+  for (size_t i = 0; list && (m = gs_metric_info(i)); i++) {
+    PyObject *one = Py_BuildValue("sssNs", m->name, kinds[m->kind], m->unit,
+                                  PyBool_FromLong(m->stable), m->text);
+    if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list);
+    Py_XDECREF(one);
   }
-  METRICS(SET)
-  return dict;
-error:
-  Py_DECREF(dict);
-  return NULL;
+  return list;
+}
+
+PyDoc_STRVAR(metrics_text_doc,
+             "metrics_text()\n--\n\n"
+             "All figures of stats and histograms in the text format of Prometheus, a str.");
+static PyObject *mod_metrics_text(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  size_t room = gs_metrics_text(NULL, 0) + 4096; /* the figures may have grown by then */
+  char *text = PyMem_Malloc(room);
+  if (!text) return PyErr_NoMemory();
+  size_t n = gs_metrics_text(text, room);
+  PyObject *s = PyUnicode_FromStringAndSize(text, (Py_ssize_t)(n < room ? n : room - 1));
+  PyMem_Free(text);
+  return s;
+}
+
+/* A list of tuples in the order of Profiled in _inside.py. */
+static PyObject *mod_profile(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  size_t room = gs_profile(NULL, 0) + 16; /* others may be called meanwhile */
+  gs_profile_entry *e = PyMem_Calloc(room, sizeof *e);
+  if (!e) return PyErr_NoMemory();
+  size_t n = gs_profile(e, room);
+  PyObject *list = PyList_New(0);
+  for (size_t i = 0; list && i < n && i < room; i++) {
+    PyObject *one =
+        Py_BuildValue("sKddKKdK", e[i].name, (unsigned long long)e[i].blocked,
+                      (double)e[i].blocked_ns / 1e9, (double)e[i].longest_ns / 1e9,
+                      (unsigned long long)e[i].retakes, (unsigned long long)e[i].samples,
+                      (double)e[i].sampled_ns / 1e9, (unsigned long long)e[i].now);
+    if (!one || PyList_Append(list, one) < 0) Py_CLEAR(list);
+    Py_XDECREF(one);
+  }
+  PyMem_Free(e);
+  return list;
 }
 
 /* ---- snapshot: tuples in the order of the named tuples in _inside.py ---- */
 
 static PyObject *tuple_of_g(const gs_g_info *g) {
   static const char *const states[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
-  return Py_BuildValue("KssssziiNN", (unsigned long long)g->id, g->name, states[g->state],
+  return Py_BuildValue("KssssziiNNd", (unsigned long long)g->id, g->name, states[g->state],
                        g->wait_reason, g->domain, g->call, g->m, g->locked_m,
-                       PyBool_FromLong(g->system), PyBool_FromLong(g->cancelled));
+                       PyBool_FromLong(g->system), PyBool_FromLong(g->cancelled),
+                       (double)g->since / 1e9);
 }
 
 static PyObject *tuple_of_m(const gs_m_info *m) {
@@ -581,6 +650,10 @@ static PyMethodDef methods[] = {
     {"_green_connections", mod_green_connections, METH_O,
      "Lets connections (_sqlite3.Connection) that green threads open be used on every thread."},
     {"stats", mod_stats, METH_NOARGS, stats_doc},
+    {"_histograms", mod_histograms, METH_NOARGS, NULL},
+    {"_metrics", mod_metrics, METH_NOARGS, NULL},
+    {"_profile", mod_profile, METH_NOARGS, NULL},
+    {"metrics_text", mod_metrics_text, METH_NOARGS, metrics_text_doc},
     {"_snapshot", mod_snapshot, METH_NOARGS, "(when, Gs, Ms, Ps): lists of tuples."},
     {"_after_fork", mod_after_fork, METH_NOARGS, "In a child of fork: forgets what is gone."},
     {"_live", mod_live, METH_NOARGS,

@@ -22,23 +22,19 @@ static void put_number(Tcl_Obj *dict, const char *key, int64_t value) {
 
 /* ---- stats ----------------------------------------------------------------------------------- */
 
-#define METRIC(name) \
-  { #name, offsetof(gs_metrics, name) }
-
-static const struct metric {
-  const char *name;
-  size_t offset;
-} metrics[] = {
-    METRIC(gs_live),       METRIC(threads),           METRIC(threads_idle), METRIC(incgo),
-    METRIC(procs),         METRIC(procs_idle),        METRIC(gs_created),   METRIC(threads_created),
-    METRIC(threads_max),   METRIC(cgocalls),          METRIC(exits_fast),   METRIC(exits_idle_p),
-    METRIC(exits_slow),    METRIC(retakes),           METRIC(retakes_user), METRIC(retakes_failed),
-    METRIC(handoffs),      METRIC(handoffs_entry),    METRIC(steals),       METRIC(switches),
-    METRIC(parks),         METRIC(sysmon_ticks),      METRIC(sysmon_pokes), METRIC(barriers),
-    METRIC(stacks_mapped), METRIC(thread_limit_hits), METRIC(io_waiters),   METRIC(polls),
-    METRIC(extra_ms),      METRIC(threads_pless),     METRIC(hogs),         METRIC(hogs_kept),
-    METRIC(threads_ended), METRIC(detached),          METRIC(detached_now),
-};
+/* count, sum (in seconds) and buckets, a list: element i as bucket[i] of gs_histogram. */
+static Tcl_Obj *histogram_dict(const gs_histogram *h) {
+  Tcl_Obj *dict = Tcl_NewDictObj(), *buckets = Tcl_NewListObj(0, NULL);
+  uint64_t n = 0;
+  for (int i = 0; i < GS_BUCKETS; i++) {
+    n += h->bucket[i];
+    Tcl_ListObjAppendElement(NULL, buckets, Tcl_NewWideIntObj((Tcl_WideInt)h->bucket[i]));
+  }
+  put_number(dict, "count", (int64_t)n);
+  put(dict, "sum", Tcl_NewDoubleObj((double)h->sum_ns / 1e9));
+  put(dict, "buckets", buckets);
+  return dict;
+}
 
 /* gosched::stats: the fields of gs_metrics, and what this interpreter and its thread count. */
 static int stats_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
@@ -50,10 +46,11 @@ static int stats_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
   }
   gs_read_metrics(&m);
   Tcl_Obj *dict = Tcl_NewDictObj();
-  for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++) {
-    uint64_t value;
-    memcpy(&value, (const char *)&m + metrics[i].offset, sizeof(value));
-    put_number(dict, metrics[i].name, (int64_t)value);
+  const gs_metric *metric;
+  for (size_t i = 0; (metric = gs_metric_info(i)); i++) {
+    const void *value = (const char *)&m + metric->offset;
+    if (metric->kind == GS_HISTOGRAM) continue;
+    put_number(dict, metric->name, (int64_t) * (const uint64_t *)value);
   }
   put_number(dict, "tcl_greens", (int64_t)s->greens.numEntries);
   put_number(dict, "tcl_under_way", (int64_t)s->under_way);
@@ -62,6 +59,70 @@ static int stats_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
   put_number(dict, "tcl_resumed", (int64_t)s->home->resumed);
   put_number(dict, "tcl_nesting", s->home->nesting);
   Tcl_SetObjResult(interp, dict);
+  return TCL_OK;
+}
+
+/* gosched::histograms: the times among the fields of gs_metrics. */
+static int histograms_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  gs_metrics m = {.size = sizeof(m)};
+  const gs_metric *metric;
+  (void)state;
+  if (objc != 1) {
+    Tcl_WrongNumArgs(interp, 1, objv, NULL);
+    return TCL_ERROR;
+  }
+  gs_read_metrics(&m);
+  Tcl_Obj *dict = Tcl_NewDictObj();
+  for (size_t i = 0; (metric = gs_metric_info(i)); i++)
+    if (metric->kind == GS_HISTOGRAM)
+      put(dict, metric->name, histogram_dict((const void *)((const char *)&m + metric->offset)));
+  Tcl_SetObjResult(interp, dict);
+  return TCL_OK;
+}
+
+/* gosched::metrics_text: all metrics in the text format of Prometheus. */
+static int metrics_text_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  (void)state;
+  if (objc != 1) {
+    Tcl_WrongNumArgs(interp, 1, objv, NULL);
+    return TCL_ERROR;
+  }
+  size_t room = gs_metrics_text(NULL, 0) + 4096; /* the figures may have grown by then */
+  char *text = Tcl_Alloc((unsigned)room);
+  size_t n = gs_metrics_text(text, room);
+  Tcl_SetObjResult(interp, Tcl_NewStringObj(text, (Tcl_Size)(n < room ? n : room - 1)));
+  Tcl_Free(text);
+  return TCL_OK;
+}
+
+static Tcl_Obj *profiled_dict(const gs_profile_entry *e) {
+  Tcl_Obj *dict = Tcl_NewDictObj();
+  put(dict, "name", text(e->name));
+  put_number(dict, "blocked", (int64_t)e->blocked);
+  put(dict, "blocked_s", Tcl_NewDoubleObj((double)e->blocked_ns / 1e9));
+  put(dict, "longest_s", Tcl_NewDoubleObj((double)e->longest_ns / 1e9));
+  put_number(dict, "retakes", (int64_t)e->retakes);
+  put_number(dict, "samples", (int64_t)e->samples);
+  put(dict, "sampled_s", Tcl_NewDoubleObj((double)e->sampled_ns / 1e9));
+  put_number(dict, "now", (int64_t)e->now);
+  return dict;
+}
+
+/* gosched::profile: the foreign functions that block, the longest first. */
+static int profile_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  (void)state;
+  if (objc != 1) {
+    Tcl_WrongNumArgs(interp, 1, objv, NULL);
+    return TCL_ERROR;
+  }
+  size_t room = gs_profile(NULL, 0) + 16; /* others may be called meanwhile */
+  gs_profile_entry *e = (gs_profile_entry *)Tcl_Alloc((unsigned)(room * sizeof(*e)));
+  size_t n = gs_profile(e, room);
+  Tcl_Obj *list = Tcl_NewListObj(0, NULL);
+  for (size_t i = 0; i < n && i < room; i++)
+    Tcl_ListObjAppendElement(NULL, list, profiled_dict(&e[i]));
+  Tcl_Free((char *)e);
+  Tcl_SetObjResult(interp, list);
   return TCL_OK;
 }
 
@@ -133,6 +194,7 @@ static Tcl_Obj *green_dict(const gs_g_info *g) {
   put_number(dict, "m", g->m);
   put_number(dict, "locked", g->locked_m);
   put(dict, "detached", Tcl_NewBooleanObj(g->detached));
+  put_number(dict, "since", g->since ? (gs_now() - g->since) / 1000000 : -1);
   return dict;
 }
 
@@ -263,6 +325,9 @@ static int deadlock_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
 
 void gst_inspect_init(gst_state *s) {
   Tcl_CreateObjCommand(s->interp, "::gosched::stats", stats_cmd, s, NULL);
+  Tcl_CreateObjCommand(s->interp, "::gosched::histograms", histograms_cmd, s, NULL);
+  Tcl_CreateObjCommand(s->interp, "::gosched::metrics_text", metrics_text_cmd, s, NULL);
+  Tcl_CreateObjCommand(s->interp, "::gosched::profile", profile_cmd, s, NULL);
   Tcl_CreateObjCommand(s->interp, "::gosched::snapshot", snapshot_cmd, s, NULL);
   Tcl_CreateObjCommand(s->interp, "::gosched::dump", dump_cmd, s, NULL);
   Tcl_CreateObjCommand(s->interp, "::gosched::trace", trace_cmd, s, NULL);

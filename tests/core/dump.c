@@ -115,6 +115,9 @@ static void dump_all(void *arg) {
     expect_line(gs_handle_id(receiver), "the receiver", "waiting");
     expect_line(gs_handle_id(sleeper), "the sleeper", "waiting");
     expect_line(gs_handle_id(caller), "a name of more than thirty-one ", "syscall");
+    /* For how long they wait, as far as anybody has seen: the dump before this one, at least. */
+    const char *line = line_of(gs_handle_id(receiver), "the receiver");
+    CHECK(strstr(line, "] for ") && strstr(line, " ms, domain native"));
     CHECK(strstr(text, "thirty-one c") == NULL);
 #ifndef TEST_EMULATOR /* it has no process_vm_readv */
     CHECK(strstr(text, "]\n      ") || strstr(text, "native\n      ")); /* where one waits */

@@ -85,10 +85,14 @@ static void body(void *arg) {
     if (find(s, "waits")->state == GS_G_WAITING && find(s, "locked")->state == GS_G_WAITING) break;
   }
   look(s);
+  int64_t since = find(s, "waits")->since;
+  CHECK(since > 0 && since <= gs_now());
+  CHECK_INT(find(s, "computes")->since, 0);
   gs_snapshot_free(s);
   CHECK_CODE(gs_stop_world("test"), GS_OK);
   CHECK_CODE(gs_snapshot(&s), GS_OK);
   look(s);
+  CHECK_INT(find(s, "waits")->since, since); /* it is the same wait */
   for (size_t i = 0; i < s->np; i++) {
     CHECK_INT(s->p[i].status, GS_P_STOPPED);
     if (s->p[i].m < 0) continue;

@@ -112,4 +112,26 @@ check.case("one blocking call keeps nobody from joining, yielding and collecting
   end)
 end)
 
+check.case("what blocks is in the profile while it does", function()
+  gosched.run(function()
+    local function usleep()
+      for _, e in ipairs(gosched.profile()) do
+        if e.name == "usleep" then return e end
+      end
+      return {now = 0, blocked = 0}
+    end
+    local before, seen = usleep().blocked
+    repeat -- until it was seen before its end
+      local g = gosched.go(libc.usleep, 50000)
+      repeat
+        gosched.sleep(0.001)
+        seen = usleep()
+      until seen.blocked > before or g:state() ~= "running"
+      g:join()
+    until seen.blocked > before
+    check.truth(seen.blocked_s > 0 and seen.longest_s <= seen.blocked_s, "its time is there")
+    check.equal(usleep().now, 0)
+  end)
+end)
+
 check.done()

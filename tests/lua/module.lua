@@ -84,6 +84,29 @@ check.case("stats counts", function()
   check.equal(after.gs_live, 0)
 end)
 
+check.case("histograms add up", function()
+  for name, h in pairs(gosched.histograms()) do
+    local n = 0
+    for _, in_bucket in ipairs(h) do n = n + in_bucket end
+    check.equal(h.count, n)
+    check.equal(#h, 25)
+    check.equal(math.type(h.sum), "float")
+    check.equal(gosched.stats()[name], nil)
+  end
+  check.truth(gosched.histograms().handoff_seconds, "hand-offs are measured")
+end)
+
+check.case("metrics_text is for Prometheus", function()
+  local text = gosched.metrics_text()
+  for name in pairs(gosched.stats()) do
+    check.truth(text:find("\n# TYPE gosched_" .. name .. "[_a-z]* %l+\n"), name)
+  end
+  for name in pairs(gosched.histograms()) do
+    check.truth(text:find("\ngosched_" .. name .. '_bucket{le="+Inf"} ', 1, true), name)
+  end
+  check.equal(text:sub(-1), "\n")
+end)
+
 check.case("every VM of the process can have the module", function()
   -- A second copy of the interpreter in a child, whose state is closed at its end.
   local program = [[local g = require "gosched"; os.exit(g.run(function() g.sleep(0.001) return true end), true)]]

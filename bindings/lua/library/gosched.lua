@@ -161,8 +161,31 @@ function gosched.os_thread(f, ...) end
 ---@return any ... # copies of the results
 function gosched.blocking(f, ...) end
 
----@return table<string, integer> # the scheduler's counters
+---@return table<string, integer> # the scheduler's counters, as docs/metrics.md lists them
 function gosched.stats() end
+
+---@class gosched.Histogram: integer[] [i]: how many took up to 1000 << (i - 1) nanoseconds, the last one more
+---@field count integer
+---@field sum number seconds, of all
+
+---@return table<string, gosched.Histogram> # the times that the scheduler has measured
+function gosched.histograms() end
+
+---@return string # all of stats and histograms in the text format of Prometheus
+function gosched.metrics_text() end
+
+---@class gosched.Profiled
+---@field name string
+---@field blocked integer calls during which others got this one's turn, those under way included
+---@field blocked_s number seconds that these took
+---@field longest_s number
+---@field retakes integer how often the scheduler noticed only after a while that one blocks
+---@field samples integer times that one which nobody waited for was seen under way
+---@field sampled_s number an estimate of the time in such calls
+---@field now integer calls under way right now
+
+---@return gosched.Profiled[] # the C functions that block, those that took the most time first
+function gosched.profile() end
 
 ---Writes what the scheduler and every green thread do.
 ---@param file? file* io.stderr

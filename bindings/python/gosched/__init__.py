@@ -20,7 +20,8 @@ Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
 Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
-Seeing inside            stats, snapshot, dump, trace, excepthook
+Seeing inside            stats, metrics, histograms, metrics_text, profile, snapshot,
+                         dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
 
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
@@ -65,13 +66,25 @@ from gosched._gosched import (
     current,
     errno,
     go,
+    metrics_text,
     select,
     sleep,
     stats,
     version,
     yield_now,
 )
-from gosched._inside import Snapshot, dump, snapshot, trace
+from gosched._inside import (
+    Histogram,
+    Metric,
+    Profiled,
+    Snapshot,
+    dump,
+    histograms,
+    metrics,
+    profile,
+    snapshot,
+    trace,
+)
 from gosched._many import as_completed, map
 from gosched._patch import Patch, patch, unpatch
 from gosched._run import ExceptHookArgs, run
@@ -94,9 +107,12 @@ __all__ = [
     "Executor",
     "FFIError",
     "GreenThread",
+    "Histogram",
     "Library",
+    "Metric",
     "Mutex",
     "Patch",
+    "Profiled",
     "RLock",
     "Semaphore",
     "Snapshot",
@@ -115,9 +131,13 @@ __all__ = [
     "excepthook",
     "ffi",
     "go",
+    "histograms",
     "map",
+    "metrics",
+    "metrics_text",
     "os_thread",
     "patch",
+    "profile",
     "run",
     "select",
     "shield",

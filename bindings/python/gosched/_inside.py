@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
@@ -44,6 +45,64 @@ def _dump(fd: int, stacks: bytes) -> None:
             out.write(stacks[at : at + 65536])
 
 
+class Metric(NamedTuple):
+    """What one of the figures is."""
+
+    name: str
+    kind: str  #: 'counter', 'gauge' or 'histogram'
+    unit: str  #: 'threads', 'bytes', 'seconds', …
+    stable: bool  #: it stays as it is in all versions with this first number
+    text: str
+
+
+def metrics() -> list[Metric]:
+    """The catalogue of the figures: the keys of stats() and of histograms(), and their meaning."""
+    return [Metric(*m) for m in _gosched._metrics()]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How long something took, how often."""
+
+    count: int
+    sum: float  #: seconds, of all
+    buckets: tuple[int, ...]  #: how many took up to bounds()[i] and more than bounds()[i - 1]
+
+    def bounds(self) -> list[float]:
+        """The upper end of each bucket in seconds; the last one's is infinite."""
+        return [*(1e-6 * 2**i for i in range(len(self.buckets) - 1)), float("inf")]
+
+
+def histograms() -> dict[str, Histogram]:
+    """The times that the scheduler has measured, by name.
+
+    They are taken where a clock costs nothing in comparison: foreign calls that lost their P,
+    hand-offs, green threads that waited for a P.  See metrics().
+    """
+    return {name: Histogram(*h) for name, h in _gosched._histograms().items()}
+
+
+class Profiled(NamedTuple):
+    """A C function in the profile."""
+
+    name: str
+    blocked: int  #: calls during which others got the P, those under way included
+    blocked_seconds: float  #: how long these took
+    longest_seconds: float
+    retakes: int  #: how often sysmon had to take the P
+    samples: int  #: times that a call which kept its P was seen under way
+    sampled_seconds: float  #: an estimate of the time in such calls
+    now: int  #: calls under way right now
+
+
+def profile() -> list[Profiled]:
+    """The C functions that were seen to block, those that took the most time first.
+
+    Always on: nothing is done for it where a call begins or ends.
+    """
+    return [Profiled(*entry) for entry in _gosched._profile()]
+
+
 class G(NamedTuple):
     """A green thread, of any language."""
 
@@ -57,6 +116,7 @@ class G(NamedTuple):
     locked_m: int  #: the only M that may run it; -1: any
     system: bool
     cancelled: bool
+    since: float  #: when its wait or its blocked call began, at the latest; 0.0: unknown
 
 
 class M(NamedTuple):

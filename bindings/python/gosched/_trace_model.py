@@ -168,7 +168,8 @@ def parse(trace: Mapping[str, Any] | Sequence[Any]) -> Timeline:
     found = trace.get("traceEvents") if isinstance(trace, Mapping) else trace
     if not isinstance(found, Sequence) or isinstance(found, (str, bytes)):
         raise ValueError("the trace has no list named traceEvents: is it trace-event JSON?")
-    events = [event for event in found if isinstance(event, Mapping)]
+    # Process 1 has the OS threads; the others show the same by green thread and by P.
+    events = [e for e in found if isinstance(e, Mapping) and e.get("pid", 1) == 1]
 
     rows: dict[int, Row] = {}
 
