@@ -107,6 +107,7 @@ enum {
   RANK_STW,
   RANK_RETAKE,
   RANK_DEADLOCK,
+  RANK_SHARED,
   RANK_OBJECT, /* channels, wait queues, descriptors: several by address (select) */
   RANK_TIMERS,
   RANK_DOMAIN,

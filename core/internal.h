@@ -363,6 +363,8 @@ void g_info(G *g, gs_g_info *out);
 
 bool deadlock_wanted(void);
 void deadlock_lock(bool on);
+bool shared_waits_for_outside(void); /* shared.c */
+void shared_lock(bool on);
 void deadlock_check(void); /* by sysmon, when it holds no lock */
 
 /* ---- stw.c ---- */
