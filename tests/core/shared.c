@@ -31,7 +31,7 @@ static int64_t int_of(const gs_value *v) {
 
 /* ---- names and capacities ---- */
 
-static void refused(const char *name, size_t cap, const char *says) {
+static void is_refused(const char *name, size_t cap, const char *says) {
   gs_chan *c = (gs_chan *)(uintptr_t)1;
   assert_int_equal(gs_shared_chan(name, cap, &c), GS_EINVAL);
   assert_null(c);
@@ -46,8 +46,8 @@ static void test_one_channel_a_name(void **state) {
   assert_ptr_equal(open_("a", GS_SHARED_ANY), a);
   assert_int_equal(gs_chan_cap(a), 3);
   assert_string_equal(gs_shared_name(a), "a");
-  refused("a", 4, "\"a\" is open with a capacity of 3; 4 was asked for");
-  refused("a", 0, "0 was asked for");
+  is_refused("a", 4, "\"a\" is open with a capacity of 3; 4 was asked for");
+  is_refused("a", 0, "0 was asked for");
   assert_int_equal(gs_chan_free(a), GS_EBUSY);
   for (int i = 0; i < 3; i++) assert_int_equal(gs_shared_release(a), GS_OK);
   a = open_("a", 4); /* another one: nobody had it open */
@@ -68,11 +68,11 @@ static void test_bad_arguments(void **state) {
   gs_chan *c = NULL;
   memset(name, 'x', sizeof name);
   name[GS_SHARED_NAME_MOST + 1] = 0;
-  refused(NULL, 1, "name is NULL");
-  refused("", 1, "0 bytes");
-  refused(name, 1, "256 bytes");
-  refused("\xff", 1, "UTF-8");
-  refused("a", (size_t)1 << 40, "cap is");
+  is_refused(NULL, 1, "name is NULL");
+  is_refused("", 1, "0 bytes");
+  is_refused(name, 1, "256 bytes");
+  is_refused("\xff", 1, "UTF-8");
+  is_refused("a", (size_t)1 << 40, "cap is");
   assert_int_equal(gs_shared_chan("a", 1, NULL), GS_EINVAL);
   name[GS_SHARED_NAME_MOST] = 0;
   assert_int_equal(gs_shared_chan(name, 1, &c), GS_OK);
