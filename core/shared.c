@@ -62,18 +62,18 @@ static struct Shared **find(const char *name, uint32_t hash) {
 
 static int check_name(const char *name, size_t cap, gs_chan **out) {
   gs_value v;
-  if (!out) return gs_fail(GS_EINVAL, "gs_shared_chan: out is NULL");
+  if (!out) return gs_fail(GS_EINVAL, "out is NULL");
   *out = NULL;
-  if (!name) return gs_fail(GS_EINVAL, "gs_shared_chan: name is NULL");
+  if (!name) return gs_fail(GS_EINVAL, "name is NULL");
   size_t n = strlen(name);
   if (n == 0 || n > GS_SHARED_NAME_MOST)
-    return gs_fail(GS_EINVAL, "gs_shared_chan: the name has %zu bytes; 1 to %d are accepted", n,
+    return gs_fail(GS_EINVAL, "the name has %zu bytes; 1 to %d are accepted", n,
                    GS_SHARED_NAME_MOST);
   if (gs_value_text(name, n, &v) == GS_EINVAL)
-    return gs_fail(GS_EINVAL, "gs_shared_chan: the name is not UTF-8");
+    return gs_fail(GS_EINVAL, "the name is not UTF-8");
   gs_value_free(&v);
   if (cap != GS_SHARED_ANY && cap > ((size_t)1 << 30) / sizeof v)
-    return gs_fail(GS_EINVAL, "gs_shared_chan: cap is %zu; at most %zu are accepted", cap,
+    return gs_fail(GS_EINVAL, "cap is %zu; at most %zu are accepted", cap,
                    ((size_t)1 << 30) / sizeof v);
   return GS_OK;
 }
@@ -125,13 +125,13 @@ int gs_shared_chan(const char *name, size_t cap, gs_chan **out) {
   if (!s) {
     torture_window(); /* somebody else may make it now */
     if (!(added = make(name, cap)))
-      return gs_fail(GS_ENOMEM, "gs_shared_chan: out of memory for \"%.100s\"", name);
+      return gs_fail(GS_ENOMEM, "out of memory for \"%.100s\"", name);
     s = join_open(name, cap, added, &fits, &has);
     if (s != added) discard(added);
   }
   if (!fits)
     return gs_fail(GS_EINVAL,
-                   "gs_shared_chan: \"%.100s\" is open with a capacity of %zu; %zu was asked for",
+                   "\"%.100s\" is open with a capacity of %zu; %zu was asked for",
                    name, has, cap);
   *out = s->ch;
   return GS_OK;

@@ -19,6 +19,7 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
+Other languages          shared, SharedChan
 Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, snapshot, dump, trace, excepthook
 Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
@@ -60,12 +61,14 @@ from gosched._gosched import (
     Mutex,
     RLock,
     Semaphore,
+    SharedChan,
     WaitGroup,
     WouldBlock,
     current,
     errno,
     go,
     select,
+    shared,
     sleep,
     stats,
     version,
@@ -99,6 +102,7 @@ __all__ = [
     "Patch",
     "RLock",
     "Semaphore",
+    "SharedChan",
     "Snapshot",
     "TaskGroup",
     "WaitGroup",
@@ -120,6 +124,7 @@ __all__ = [
     "patch",
     "run",
     "select",
+    "shared",
     "shield",
     "sleep",
     "snapshot",
