@@ -3,6 +3,10 @@
  * It carries copies (value.c), no objects, so the garbage collector has nothing to do with it.  A
  * SharedChan is one holder of the scheduler's channel: who waits in a method has a reference to it,
  * so the channel does not go away meanwhile.
+ *
+ * Deadlocks.  While gosched.run is under way deadlock.c knows who may wake green threads.  At other
+ * times Python's threads may use these channels without the scheduler knowing, and green threads of
+ * other languages may wait there: so each is announced as one that is used from outside.
  */
 #include <stddef.h>
 
@@ -147,10 +151,22 @@ static PyObject *shared_repr(PyObject *self) {
 
 /* ---- life ---- */
 
+static SharedChan *all;
+
+void shared_run(bool begins) {
+  for (SharedChan *c = all; c; c = c->next) {
+    if (c->outside == !begins) continue;
+    gs_shared_outside(c->ch, begins ? -1 : 1);
+    c->outside = !begins;
+  }
+}
+
 static void shared_dealloc(PyObject *self) {
   SharedChan *c = (SharedChan *)self;
   if (c->weakrefs) PyObject_ClearWeakRefs(self);
+  if ((*c->link = c->next)) c->next->link = c->link;
   gs_lock_os_thread();
+  if (c->outside) gs_shared_outside(c->ch, -1);
   gs_shared_release(c->ch);
   gs_unlock_os_thread();
   Py_TYPE(self)->tp_free(self);
@@ -200,10 +216,16 @@ static PyObject *mod_shared(PyObject *self, PyObject *const *args, Py_ssize_t na
   c->weakrefs = NULL;
   stay_check();
   int code = gs_shared_chan(name, capacity < 0 ? GS_SHARED_ANY : (size_t)capacity, &c->ch);
-  if (code == GS_OK) return (PyObject *)c;
-  raise_detail(code, "gosched.shared");
-  PyObject_Free(c);
-  return NULL;
+  if (code != GS_OK) {
+    raise_detail(code, "gosched.shared");
+    PyObject_Free(c);
+    return NULL;
+  }
+  c->outside = !domain_running();
+  if (c->outside) gs_shared_outside(c->ch, 1);
+  c->link = &all;
+  if ((c->next = all)) c->next->link = &c->next;
+  return (PyObject *)(all = c);
 }
 
 #define FAST(fn) (PyCFunction)(void (*)(void)) fn, METH_FASTCALL | METH_KEYWORDS

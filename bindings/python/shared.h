@@ -4,9 +4,11 @@
 
 #include "binding.h"
 
-typedef struct {
+typedef struct SharedChan {
   PyObject_HEAD gs_chan *ch; /* held */
   PyObject *weakrefs;
+  struct SharedChan *next, **link; /* of all of them; GIL */
+  bool outside; /* announced as one that the scheduler does not know of; GIL */
 } SharedChan;
 
 extern PyTypeObject SharedChanType;
