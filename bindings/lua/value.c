@@ -171,7 +171,7 @@ static bool put(writing *c, int index, bool key) {
   char why[160];
   size_t n;
   int type = lua_type(L, index);
-  if (key && (type == LUA_TTABLE || lua_touserdata(L, index) == c->v->null || type > LUA_TTABLE) &&
+  if (key && type != LUA_TBOOLEAN && type != LUA_TNUMBER && type != LUA_TSTRING &&
       type != LUA_TUSERDATA) {
     snprintf(why, sizeof(why),
              " has a key that is a %s; booleans, numbers, strings and gosched.bytes can be keys",
