@@ -68,6 +68,11 @@ GS_API const char *gs_shared_name(const gs_chan *c);
  * park. */
 GS_API int gs_shared_outside(gs_chan *c, int delta);
 
+/* For a binding's gs_on_deadlock: 1 if somebody waits on a shared channel, and the process has
+ * threads that the runtime has not made, one of which may be on its way to open that channel; else
+ * 0.  May take 5 ms.  To be called in that callback only, where everything sleeps. */
+GS_API int gs_shared_strangers(void);
+
 /* ---- values ---- */
 
 enum {

@@ -42,7 +42,6 @@ struct Shared {
 static struct {
   Lock lock;
   struct Shared *bucket[BUCKETS]; /* lock */
-  uint32_t outside;               /* of all channels together; atomic */
 } table = {.lock = LOCK_INIT(RANK_SHARED)};
 
 static uint32_t hash_of(const char *s) {
@@ -176,7 +175,6 @@ int gs_shared_release(gs_chan *c) {
   if (m) leave(m);
   if (!gone) return e;
   while (gs_chan_try_recv(c, &v) == GS_OK) gs_value_free(&v);
-  add_sc(&table.outside, -load_rlx(&s->outside));
   discard(s);
   return GS_OK;
 }
@@ -196,23 +194,40 @@ const char *gs_shared_name(const gs_chan *c) { return c && c->shared ? c->shared
 int gs_shared_outside(gs_chan *c, int delta) {
   if (!c || !c->shared) return gs_fail(GS_EINVAL, "gs_shared_outside: not a shared channel");
   add_sc(&c->shared->outside, (uint32_t)delta);
-  add_sc(&table.outside, (uint32_t)delta);
   if (delta < 0) sysmon_wake();
   return GS_OK;
 }
 
-bool shared_waits_for_outside(void) {
+/* Whether somebody waits on a channel that is used from outside, or else on any. */
+static bool somebody_waits(bool on_any) {
   bool yes = false;
-  if (!load_sc(&table.outside)) return false;
   lock(&table.lock);
   for (unsigned i = 0; i < BUCKETS && !yes; i++)
     for (struct Shared *s = table.bucket[i]; s && !yes; s = s->next) {
-      if (!load_sc(&s->outside)) continue;
+      if (!on_any && !load_sc(&s->outside)) continue;
       chan_lock(s->ch, NULL);
       yes = s->ch->receivers.head || s->ch->senders.head;
       chan_unlock(s->ch);
     }
   unlock(&table.lock);
+  return yes;
+}
+
+bool shared_waits_for_outside(void) { return somebody_waits(false); }
+
+static bool strangers(void) {
+  uint32_t known =
+      load_rlx(&gs_sched.nm) - load_rlx(&gs_sched.nordered) + load_rlx(&gs_sched.nmsys);
+  return os_nthreads() > known + GS_TSAN;
+}
+
+int gs_shared_strangers(void) {
+  int yes = 1;
+  /* A thread that has ended may still be counted for a moment. */
+  for (int i = 0; yes && i < 5; i++) {
+    if (i) os_sleep_ns(1000000);
+    yes = somebody_waits(true) && strangers();
+  }
   return yes;
 }
 

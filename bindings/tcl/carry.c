@@ -186,8 +186,8 @@ static int kind_of(Tcl_Interp *interp, Tcl_Obj *type, int *kind, Tcl_Obj **inner
 static int put(writing *c, Tcl_Obj *value, Tcl_Obj *type) {
   Tcl_Obj *inner;
   const unsigned char *bytes;
-  int64_t i;
-  double d;
+  int64_t i = 0;
+  double d = 0;
   Tcl_Size n;
   int kind, b;
   if (kind_of(c->interp, type, &kind, &inner) != TCL_OK) return TCL_ERROR;

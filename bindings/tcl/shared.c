@@ -31,6 +31,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gosched_domain.h"
 #include "shared.h"
 
 struct gst_shared {
