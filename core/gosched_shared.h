@@ -32,7 +32,7 @@ extern "C" {
 
 /* ---- channels by name ---- */
 
-#define GS_SHARED_NAME_MOST 255     /* bytes of a name */
+#define GS_SHARED_NAME_MOST 255    /* bytes of a name */
 #define GS_SHARED_ANY ((size_t)-1) /* a capacity: that of the open channel, or 0 */
 
 /* Opens the channel `name`, and makes it if nobody has it open.
@@ -86,7 +86,7 @@ enum {
   GS_VALUE_MAP = 7,   /* keys (bool, int, double, text or bytes) and values, in their order */
 };
 
-#define GS_VALUE_DEPTH 100         /* lists and maps inside one another, at most */
+#define GS_VALUE_DEPTH 100        /* lists and maps inside one another, at most */
 #define GS_VALUE_MOST 0x7fffffffu /* bytes of a value, at most */
 
 /* A value.  The words are the library's. */

@@ -56,7 +56,7 @@ bool os_thread_asleep(uint32_t tid);        /* it waits in the kernel; false als
 void os_secure_env(const char *name, const char **value);
 void os_sleep_ns(int64_t ns);
 uint32_t os_nthreads(void); /* of the process; 0: not known */
-int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
+int os_copies_claim(void);  /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
 int os_walk(const char *lo, const char *hi, void **pcs, int most);
 bool os_internal(const void *pc); /* in libgosched.so, and not in a function that it exports */

@@ -68,8 +68,7 @@ static int check_name(const char *name, size_t cap, gs_chan **out) {
   if (n == 0 || n > GS_SHARED_NAME_MOST)
     return gs_fail(GS_EINVAL, "the name has %zu bytes; 1 to %d are accepted", n,
                    GS_SHARED_NAME_MOST);
-  if (gs_value_text(name, n, &v) == GS_EINVAL)
-    return gs_fail(GS_EINVAL, "the name is not UTF-8");
+  if (gs_value_text(name, n, &v) == GS_EINVAL) return gs_fail(GS_EINVAL, "the name is not UTF-8");
   gs_value_free(&v);
   if (cap != GS_SHARED_ANY && cap > ((size_t)1 << 30) / sizeof v)
     return gs_fail(GS_EINVAL, "cap is %zu; at most %zu are accepted", cap,
@@ -123,15 +122,13 @@ int gs_shared_chan(const char *name, size_t cap, gs_chan **out) {
   struct Shared *added = NULL, *s = join_open(name, cap, NULL, &fits, &has);
   if (!s) {
     torture_window(); /* somebody else may make it now */
-    if (!(added = make(name, cap)))
-      return gs_fail(GS_ENOMEM, "out of memory for \"%.100s\"", name);
+    if (!(added = make(name, cap))) return gs_fail(GS_ENOMEM, "out of memory for \"%.100s\"", name);
     s = join_open(name, cap, added, &fits, &has);
     if (s != added) discard(added);
   }
   if (!fits)
-    return gs_fail(GS_EINVAL,
-                   "\"%.100s\" is open with a capacity of %zu; %zu was asked for",
-                   name, has, cap);
+    return gs_fail(GS_EINVAL, "\"%.100s\" is open with a capacity of %zu; %zu was asked for", name,
+                   has, cap);
   *out = s->ch;
   return GS_OK;
 }

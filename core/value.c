@@ -114,9 +114,7 @@ void gs_value_bool(int truth, gs_value *out) {
   store(out, (Value){.type = GS_VALUE_BOOL, .u.i = truth != 0});
 }
 
-void gs_value_int(int64_t i, gs_value *out) {
-  store(out, (Value){.type = GS_VALUE_INT, .u.i = i});
-}
+void gs_value_int(int64_t i, gs_value *out) { store(out, (Value){.type = GS_VALUE_INT, .u.i = i}); }
 
 void gs_value_double(double d, gs_value *out) {
   store(out, (Value){.type = GS_VALUE_DOUBLE, .u.d = d});
@@ -210,7 +208,8 @@ static int one_more(gs_value_writer *w, int type) {
   uint32_t top = w->depth - 1;
   if (w->is_map[top] && !(w->count[top] & 1) &&
       (type == GS_VALUE_NULL || type == GS_VALUE_LIST || type == GS_VALUE_MAP))
-    return failed(w, gs_fail(GS_ETYPE, "the key of a map is %s; bool, int, double, text and bytes "
+    return failed(w, gs_fail(GS_ETYPE,
+                             "the key of a map is %s; bool, int, double, text and bytes "
                              "can be keys",
                              type == GS_VALUE_NULL   ? "null"
                              : type == GS_VALUE_LIST ? "a list"
@@ -277,7 +276,8 @@ int gs_value_put_bytes(gs_value_writer *w, const void *s, size_t n) {
 static int open_(gs_value_writer *w, int type) {
   if (one_more(w, type) != GS_OK) return w->error;
   if (w->depth == GS_VALUE_DEPTH)
-    return failed(w, gs_fail(GS_EINVAL, "lists and maps are nested deeper than %d", GS_VALUE_DEPTH));
+    return failed(w,
+                  gs_fail(GS_EINVAL, "lists and maps are nested deeper than %d", GS_VALUE_DEPTH));
   unsigned char *p = room(w, 1 + sizeof(uint32_t));
   if (!p) return w->error;
   p[0] = (unsigned char)type;
@@ -342,9 +342,7 @@ int gs_value_end(gs_value_writer *w, gs_value *out) {
 
 /* ---- reading ---- */
 
-void gs_value_read(const gs_value *v, gs_value_reader *r) {
-  *r = (gs_value_reader){v, NULL, NULL};
-}
+void gs_value_read(const gs_value *v, gs_value_reader *r) { *r = (gs_value_reader){v, NULL, NULL}; }
 
 static int damaged(gs_value_reader *r, gs_value_item *it) {
   *it = (gs_value_item){.type = GS_VALUE_NULL};

@@ -3,8 +3,8 @@
  *   gosched.select{ {ch, "recv"}, {ch2, "send", v}, timeout = 1 }
  *
  * The values to be sent are under way in their channels (chan.c) during the wait, or copies
- * (value.c); those that were not sent are taken back.  The channels are on the Lua stack meanwhile: the table of cases may be
- * changed by others.
+ * (value.c); those that were not sent are taken back.  The channels are on the Lua stack meanwhile:
+ * the table of cases may be changed by others.
  */
 #include <string.h>
 

@@ -281,11 +281,18 @@ void gsl_open_shared(lua_State *L, int module, int vm_index) {
                                   {"__len", l_len},
                                   {"__close", l_release},
                                   {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-      {"send", l_send},   {"recv", l_recv},          {"try_send", l_try_send},
-      {"iter", l_iter},   {"close", l_shared_close}, {"try_recv", l_try_recv},
-      {"len", l_len},     {"cap", l_cap},            {"closed", l_closed},
-      {"name", l_name},   {"release", l_release},    {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"send", l_send},
+                                     {"recv", l_recv},
+                                     {"try_send", l_try_send},
+                                     {"iter", l_iter},
+                                     {"close", l_shared_close},
+                                     {"try_recv", l_try_recv},
+                                     {"len", l_len},
+                                     {"cap", l_cap},
+                                     {"closed", l_closed},
+                                     {"name", l_name},
+                                     {"release", l_release},
+                                     {NULL, NULL}};
   gsl_open_value(L, module, vm_index);
   gsl_new_class(L, vm_index, GSL_SHARED, meta, methods);
   gsl_add_functions(L, module, vm_index, functions);

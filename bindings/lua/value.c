@@ -181,9 +181,8 @@ static bool put(writing *c, int index, bool key) {
   switch (type) {
     case LUA_TBOOLEAN: return check(c, gs_value_put_bool(&c->w, lua_toboolean(L, index)));
     case LUA_TNUMBER:
-      return check(c, lua_isinteger(L, index)
-                          ? gs_value_put_int(&c->w, lua_tointeger(L, index))
-                          : gs_value_put_double(&c->w, lua_tonumber(L, index)));
+      return check(c, lua_isinteger(L, index) ? gs_value_put_int(&c->w, lua_tointeger(L, index))
+                                              : gs_value_put_double(&c->w, lua_tonumber(L, index)));
     case LUA_TSTRING:
       s = lua_tolstring(L, index, &n);
       return check_text(c, gs_value_put_text(&c->w, s, n));

@@ -13,7 +13,7 @@
 
 typedef struct {
   PyObject_HEAD PyObject *chan; /* a Chan or a SharedChan */
-  PyObject *value; /* to be sent; NULL: receive */
+  PyObject *value;              /* to be sent; NULL: receive */
 } Case;
 
 static PyTypeObject CaseType;

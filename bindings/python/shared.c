@@ -251,9 +251,10 @@ static PySequenceMethods sequence = {.sq_length = shared_len};
 
 PyTypeObject SharedChanType = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "gosched.SharedChan",
-    .tp_doc = "A channel that other languages of the process can open, too; made by\n"
-              "gosched.shared.  It carries copies of values.\n\n"
-              "len(ch) is the number buffered now; `for value in ch` receives until it is closed.",
+    .tp_doc =
+        "A channel that other languages of the process can open, too; made by\n"
+        "gosched.shared.  It carries copies of values.\n\n"
+        "len(ch) is the number buffered now; `for value in ch` receives until it is closed.",
     .tp_basicsize = sizeof(SharedChan),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = shared_dealloc,

@@ -8,7 +8,7 @@ typedef struct SharedChan {
   PyObject_HEAD gs_chan *ch; /* held */
   PyObject *weakrefs;
   struct SharedChan *next, **link; /* of all of them; GIL */
-  bool outside; /* announced as one that the scheduler does not know of; GIL */
+  bool outside;                    /* announced as one that the scheduler does not know of; GIL */
 } SharedChan;
 
 extern PyTypeObject SharedChanType;

@@ -245,12 +245,12 @@ typedef struct gst_case {
 typedef struct gst_choice {
   gst_waiter w; /* first */
   int n, chosen;
-  bool closed;       /* the chosen one was */
-  int failed;        /* or a GS_E… code */
-  struct gst_mix *mix; /* waits for the shared cases; NULL: nobody does */
+  bool closed;            /* the chosen one was */
+  int failed;             /* or a GS_E… code */
+  struct gst_mix *mix;    /* waits for the shared cases; NULL: nobody does */
   Tcl_Obj *kind_variable; /* where to put the type's name, or NULL */
-  Tcl_Obj *variable; /* where to put what is received, or NULL */
-  Tcl_Obj *bodies;   /* of select: a list of the scripts and variables, or NULL */
+  Tcl_Obj *variable;      /* where to put what is received, or NULL */
+  Tcl_Obj *bodies;        /* of select: a list of the scripts and variables, or NULL */
   Tcl_Obj *timeout_body;
   double ms;
   gst_case cases[];

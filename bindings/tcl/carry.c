@@ -70,9 +70,9 @@ static int int_of(Tcl_Interp *interp, Tcl_Obj *value, int64_t *i) {
   Tcl_WideInt wide;
   bool is = Tcl_GetWideIntFromObj(NULL, value, &wide) == TCL_OK;
   if (is_type(value, "bignum")) /* also where Tcl has let it wrap around */
-    return refuse(interp, "OVERFLOW",
-                  Tcl_ObjPrintf(" is %.60s, an integer of more than 64 bits",
-                                Tcl_GetString(value)));
+    return refuse(
+        interp, "OVERFLOW",
+        Tcl_ObjPrintf(" is %.60s, an integer of more than 64 bits", Tcl_GetString(value)));
   if (!is) return expected(interp, value, "an integer");
   *i = wide;
   return TCL_OK;
@@ -268,8 +268,7 @@ static Tcl_Obj *get(gs_value_reader *r) {
     case GS_VALUE_INT: return Tcl_NewWideIntObj(it.i);
     case GS_VALUE_DOUBLE: return Tcl_NewDoubleObj(it.d);
     case GS_VALUE_TEXT: return text_obj(it.s, it.n);
-    case GS_VALUE_BYTES:
-      return Tcl_NewByteArrayObj((const unsigned char *)it.s, (Tcl_Size)it.n);
+    case GS_VALUE_BYTES: return Tcl_NewByteArrayObj((const unsigned char *)it.s, (Tcl_Size)it.n);
     case GS_VALUE_LIST:
       o = Tcl_NewListObj(0, NULL);
       for (size_t i = 0; i < it.n; i++) Tcl_ListObjAppendElement(NULL, o, get(r));
@@ -296,7 +295,7 @@ Tcl_Obj *gst_carried(gs_value *v) {
 }
 
 const char *gst_carried_kind(const gs_value *v) {
-  static const char *const names[] = {"null", "bool", "int", "double", "text", "bytes", "list",
-                                      "dict"};
+  static const char *const names[] = {"null", "bool",  "int",  "double",
+                                      "text", "bytes", "list", "dict"};
   return names[gs_value_type(v) & 7];
 }

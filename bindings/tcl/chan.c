@@ -7,8 +7,8 @@
  * deleted before it could take it, gives it back: to the next receiver, or to the head of the
  * buffer, which may hold one more than its room then.
  *
- * A choice may also wait for shared channels (shared.c), where others than this thread do its cases:
- * who wants to do one of its cases here claims it first, and passes it over if that fails.
+ * A choice may also wait for shared channels (shared.c), where others than this thread do its
+ * cases: who wants to do one of its cases here claims it first, and passes it over if that fails.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -361,8 +361,9 @@ int gst_recv_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *sh
   int i = options(interp, objc, objv, 2, &ms, shared ? "-type" : NULL, &kind);
   if (i < 0) return TCL_ERROR;
   if (objc > i + 1) {
-    Tcl_WrongNumArgs(interp, 2, objv,
-                     shared ? "?-timeout ms? ?-type varName? ?varName?" : "?-timeout ms? ?varName?");
+    Tcl_WrongNumArgs(
+        interp, 2, objv,
+        shared ? "?-timeout ms? ?-type varName? ?varName?" : "?-timeout ms? ?varName?");
     return TCL_ERROR;
   }
   gst_choice *c = gst_choice_new(1);

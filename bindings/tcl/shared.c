@@ -98,8 +98,8 @@ static void come(gst_case *k, gs_value *v) {
 
 bool gst_shared_try(gst_case *k) {
   gs_value v;
-  int e = k->send ? gs_chan_try_send(k->shared->ch, &k->carried)
-                  : gs_chan_try_recv(k->shared->ch, &v);
+  int e =
+      k->send ? gs_chan_try_send(k->shared->ch, &k->carried) : gs_chan_try_recv(k->shared->ch, &v);
   if (e == GS_EWOULDBLOCK) return false;
   if (e == GS_OK && k->send)
     gs_value_null(&k->carried); /* it belongs to the receiver */

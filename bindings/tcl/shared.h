@@ -20,7 +20,7 @@ bool gst_shared_try(gst_case *k);       /* true: done, or closed */
 int gst_mix_start(Tcl_Interp *interp, gst_state *s, gst_choice *c);
 /* Nobody but the caller does one of the choice's cases from now on; false: one has been done. */
 bool gst_mix_claim(gst_choice *c);
-void gst_mix_forget(gst_choice *c); /* what is done there is lost */
+void gst_mix_forget(gst_choice *c);                 /* what is done there is lost */
 void gst_mix_interrupt(gst_waiter *w, gst_why why); /* a waiter's */
 int gst_shared_failed(Tcl_Interp *interp, int code);
 

@@ -346,9 +346,7 @@ static void body_outside(void *arg) {
   CHECK_CODE(gs_shared_release(answer), GS_OK); /* with what it had announced */
 }
 
-static void quiet(int level, const char *words, void *ud) {
-  (void)level, (void)words, (void)ud;
-}
+static void quiet(int level, const char *words, void *ud) { (void)level, (void)words, (void)ud; }
 
 static void test_outside(void **state) {
   (void)state;
@@ -399,10 +397,14 @@ static void test_thrown_away(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_one_channel_a_name), cmocka_unit_test(test_bad_arguments),
-      cmocka_unit_test(test_many_names),         cmocka_unit_test(test_what_is_buffered),
-      cmocka_unit_test(test_domains),            cmocka_unit_test(test_crowd),
-      cmocka_unit_test(test_thrown_away),        cmocka_unit_test(test_threads_open_and_leave),
+      cmocka_unit_test(test_one_channel_a_name),
+      cmocka_unit_test(test_bad_arguments),
+      cmocka_unit_test(test_many_names),
+      cmocka_unit_test(test_what_is_buffered),
+      cmocka_unit_test(test_domains),
+      cmocka_unit_test(test_crowd),
+      cmocka_unit_test(test_thrown_away),
+      cmocka_unit_test(test_threads_open_and_leave),
       cmocka_unit_test(test_outside),
   };
   return cmocka_run_group_tests_name("shared", tests, NULL, NULL);

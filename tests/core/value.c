@@ -100,18 +100,39 @@ static void test_texts_of_all_lengths(void **state) {
 
 static void test_utf8(void **state) {
   (void)state;
-  static const char *const good[] = {
-      "",           "plain",        "\xc2\x80",         "\xdf\xbf",     "\xe0\xa0\x80",
-      "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",     "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
-      "12345678gr\xc3\xbc\xc3\x9f" "e12345678", "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"};
+  static const char *const good[] = {"",
+                                     "plain",
+                                     "\xc2\x80",
+                                     "\xdf\xbf",
+                                     "\xe0\xa0\x80",
+                                     "\xed\x9f\xbf",
+                                     "\xee\x80\x80",
+                                     "\xef\xbf\xbf",
+                                     "\xf0\x90\x80\x80",
+                                     "\xf4\x8f\xbf\xbf",
+                                     "12345678gr\xc3\xbc\xc3\x9f"
+                                     "e12345678",
+                                     "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac"};
   static const struct {
     const char *s;
     size_t at;
-  } bad[] = {{"\x80", 0},         {"\xbf", 0},          {"\xc0\x80", 0},         {"\xc1\xbf", 0},
-             {"ab\xc3", 2},       {"ab\xc3(", 2},       {"\xe0\x9f\xbf", 0},     {"\xed\xa0\x80", 0},
-             {"\xed\xbf\xbf", 0}, {"\xe2\x82", 0},      {"\xf0\x8f\xbf\xbf", 0}, {"\xf4\x90\x80\x80", 0},
-             {"\xf5\x80\x80\x80", 0}, {"\xff", 0},      {"12345678901234567890\xff", 20},
-             {"1234567\xe2\x82\xac\xe2(\xac", 10},      {"\xf0\x9f\x98", 0}};
+  } bad[] = {{"\x80", 0},
+             {"\xbf", 0},
+             {"\xc0\x80", 0},
+             {"\xc1\xbf", 0},
+             {"ab\xc3", 2},
+             {"ab\xc3(", 2},
+             {"\xe0\x9f\xbf", 0},
+             {"\xed\xa0\x80", 0},
+             {"\xed\xbf\xbf", 0},
+             {"\xe2\x82", 0},
+             {"\xf0\x8f\xbf\xbf", 0},
+             {"\xf4\x90\x80\x80", 0},
+             {"\xf5\x80\x80\x80", 0},
+             {"\xff", 0},
+             {"12345678901234567890\xff", 20},
+             {"1234567\xe2\x82\xac\xe2(\xac", 10},
+             {"\xf0\x9f\x98", 0}};
   gs_value v;
   char says[40];
   for (size_t i = 0; i < COUNT(good); i++) {
@@ -417,10 +438,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_scalars),  cmocka_unit_test(test_texts_of_all_lengths),
-      cmocka_unit_test(test_utf8),     cmocka_unit_test(test_random_values),
-      cmocka_unit_test(test_refused),  cmocka_unit_test(test_depth),
-      cmocka_unit_test(test_dropped),  cmocka_unit_test(test_damaged),
+      cmocka_unit_test(test_scalars),   cmocka_unit_test(test_texts_of_all_lengths),
+      cmocka_unit_test(test_utf8),      cmocka_unit_test(test_random_values),
+      cmocka_unit_test(test_refused),   cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_dropped),   cmocka_unit_test(test_damaged),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests_name("value", tests, NULL, NULL);

@@ -27,7 +27,8 @@ int run_tcl(const char *program, char *error, size_t n) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, find_executable);
   Tcl_Interp *interp = Tcl_CreateInterp();
-  int bad = Tcl_Init(interp) != TCL_OK || Tcl_EvalEx(interp, program, -1, TCL_EVAL_GLOBAL) != TCL_OK;
+  int bad =
+      Tcl_Init(interp) != TCL_OK || Tcl_EvalEx(interp, program, -1, TCL_EVAL_GLOBAL) != TCL_OK;
   if (bad) {
     const char *info = Tcl_GetVar(interp, "errorInfo", TCL_GLOBAL_ONLY);
     snprintf(error, n, "tcl: %s", info ? info : Tcl_GetStringResult(interp));

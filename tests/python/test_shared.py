@@ -35,7 +35,9 @@ def same(a, b):
     if type(a) is not type(b):
         return False
     if isinstance(a, float):
-        return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1, a) == math.copysign(1, b))
+        return (math.isnan(a) and math.isnan(b)) or (
+            a == b and math.copysign(1, a) == math.copysign(1, b)
+        )
     if isinstance(a, list):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
@@ -111,7 +113,12 @@ def test_refused(value, error, text):
 
 def test_large_values():
     ch = gosched.shared("large", 1)
-    for value in ["x" * 10**7, b"\xff" * 10**6, list(range(10**5)), {str(i): i for i in range(10**4)}]:
+    for value in [
+        "x" * 10**7,
+        b"\xff" * 10**6,
+        list(range(10**5)),
+        {str(i): i for i in range(10**4)},
+    ]:
         ch.try_send(value)
         assert ch.try_recv() == value
 
