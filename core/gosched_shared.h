@@ -56,7 +56,8 @@ GS_API int gs_shared_retain(gs_chan *c);
  * the last holder: it is as it was).  Any thread, not in signal handlers.  Does not park. */
 GS_API int gs_shared_release(gs_chan *c);
 
-/* The channel's name; NULL if it is not shared.  Valid as long as c is. */
+/* The channel's name, valid as long as c is; NULL if it is not shared.  Any thread, any stack.
+ * Does not park. */
 GS_API const char *gs_shared_name(const gs_chan *c);
 
 /* Announces (delta 1), or takes back (delta -1), that a thread which is none of the runtime's has
@@ -70,7 +71,8 @@ GS_API int gs_shared_outside(gs_chan *c, int delta);
 
 /* For a binding's gs_on_deadlock: 1 if somebody waits on a shared channel, and the process has
  * threads that the runtime has not made, one of which may be on its way to open that channel; else
- * 0.  May take 5 ms.  To be called in that callback only, where everything sleeps. */
+ * 0.  May take 5 ms.  On the thread and stack of that callback only, where everything sleeps.  Does
+ * not park. */
 GS_API int gs_shared_strangers(void);
 
 /* ---- values ---- */
@@ -94,7 +96,8 @@ typedef struct gs_value {
   uint64_t word[2];
 } gs_value;
 
-/* Makes *out that value.  What was in *out is not freed.  Any thread, any stack; do not park. */
+/* Makes *out that value: null, whether truth is other than 0, the integer i, the double d.  What
+ * was in *out is not freed.  Any thread, any stack; do not park. */
 GS_API void gs_value_null(gs_value *out);
 GS_API void gs_value_bool(int truth, gs_value *out);
 GS_API void gs_value_int(int64_t i, gs_value *out);
@@ -110,7 +113,7 @@ GS_API int gs_value_bytes(const void *s, size_t n, gs_value *out);
  * signal handlers.  Does not park. */
 GS_API void gs_value_free(gs_value *v);
 
-/* GS_VALUE_…  Any thread, any stack. */
+/* Returns what v is, GS_VALUE_…; for NULL GS_VALUE_NULL.  Any thread, any stack.  Does not park. */
 GS_API int gs_value_type(const gs_value *v);
 
 /* ---- writing lists and maps ----
@@ -137,9 +140,12 @@ typedef struct gs_value_writer {
   unsigned char few[256];
 } gs_value_writer;
 
+/* Begins.  What was in *w before is not freed.  Any thread, any stack.  Does not park. */
 GS_API void gs_value_begin(gs_value_writer *w);
 
-/* Errors: GS_EINVAL (more than one value outside of a list, deeper than GS_VALUE_DEPTH, more than
+/* Write null, whether truth is other than 0, the integer i, the double d, n bytes at s as a text or
+ * as bytes, the beginning of a list or map, its end.  Any thread, any stack; they do not park.
+ * Errors: GS_EINVAL (more than one value outside of a list, deeper than GS_VALUE_DEPTH, more than
  * GS_VALUE_MOST, a text that is not UTF-8, a map that ends with a key, an end without a
  * beginning), GS_ETYPE (a key that can be none), GS_ENOMEM.  gs_error_detail says more. */
 GS_API int gs_value_put_null(gs_value_writer *w);

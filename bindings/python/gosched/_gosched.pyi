@@ -59,8 +59,7 @@ class Chan(Generic[_T]):
 
 # What shared channels carry; what is received is of these types only, whatever was sent.
 _Sent: TypeAlias = (
-    None
-    | bool
+    bool
     | int
     | float
     | str
@@ -70,6 +69,7 @@ _Sent: TypeAlias = (
     | list[Any]
     | tuple[Any, ...]
     | dict[Any, Any]
+    | None
 )
 
 @final
