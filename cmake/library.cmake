@@ -40,7 +40,8 @@ endif()
 # ---- public headers, gathered in <build>/include ---------------------------------------------
 
 set(GS_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include")
-set(GS_PUBLIC_HEADERS core/gosched.h core/gosched_inspect.h core/gosched_domain.h ffi/gosched_ffi.h)
+set(GS_PUBLIC_HEADERS core/gosched.h core/gosched_inspect.h core/gosched_domain.h
+    core/gosched_shared.h ffi/gosched_ffi.h)
 math(EXPR GS_VERSION_NUMBER "${PROJECT_VERSION_MAJOR} * 10000 + ${PROJECT_VERSION_MINOR} * 100")
 math(EXPR GS_VERSION_NUMBER "${GS_VERSION_NUMBER} + ${PROJECT_VERSION_PATCH}")
 file(MAKE_DIRECTORY "${GS_INCLUDE_DIR}")

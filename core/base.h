@@ -66,6 +66,9 @@ static inline void count_one(uint64_t *p) { bump(p); }
 #define GS_TSAN 1
 #endif
 #endif
+#ifndef GS_TSAN
+#define GS_TSAN 0
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #define GS_ASAN 1
 #elif defined(__has_feature)
@@ -107,6 +110,7 @@ enum {
   RANK_STW,
   RANK_RETAKE,
   RANK_DEADLOCK,
+  RANK_SHARED,
   RANK_OBJECT, /* channels, wait queues, descriptors: several by address (select) */
   RANK_TIMERS,
   RANK_DOMAIN,

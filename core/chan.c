@@ -59,7 +59,7 @@ int gs_chan_free(gs_chan *c) {
   if (!c) return GS_OK;
   M *m = enter();
   chan_lock(c, m);
-  bool busy = c->users != 0;
+  bool busy = c->users != 0 || c->shared;
   chan_unlock(c);
   if (m) leave(m);
   if (busy) return GS_EBUSY;

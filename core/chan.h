@@ -36,7 +36,10 @@ struct gs_chan {
   Queue senders, receivers;
   size_t users; /* waits begun that will come back to this channel; lock */
   unsigned char *buf;
+  struct Shared *shared; /* of shared.c; NULL: it has no name; set before others know it */
 };
+
+void chan_drop(gs_chan *c, const void *elem); /* nobody wants what was received */
 
 /* ---- the lock ----
  *
@@ -130,6 +133,14 @@ static inline void chan_copy(void *to, const void *from, size_t n) {
     memcpy(to, from, n);
 }
 
+/* To who receives; NULL: it is thrown away. */
+static inline void chan_give(gs_chan *c, void *to, const void *from) {
+  if (to)
+    chan_copy(to, from, c->elem_size);
+  else if (unlikely(c->shared != NULL))
+    chan_drop(c, from);
+}
+
 static inline void *chan_slot(gs_chan *c, size_t i) { return c->buf + i * c->elem_size; }
 static inline size_t chan_after(const gs_chan *c, size_t i) { return i + 1 == c->cap ? 0 : i + 1; }
 
@@ -138,7 +149,7 @@ static inline int chan_send_now(gs_chan *c, const void *elem, G **woken) {
   Waiter *w;
   if (unlikely(c->closed)) return GS_ECLOSED;
   if (c->receivers.head && (w = chan_take(c, &c->receivers, GS_OK))) {
-    if (w->elem) chan_copy(w->elem, elem, c->elem_size);
+    chan_give(c, w->elem, elem);
     *woken = w->g;
     return GS_OK;
   }
@@ -154,7 +165,7 @@ static inline int chan_send_now(gs_chan *c, const void *elem, G **woken) {
 static inline int chan_recv_now(gs_chan *c, void *elem, G **woken) {
   Waiter *w;
   if (c->count) {
-    if (elem) chan_copy(elem, chan_slot(c, c->recvx), c->elem_size);
+    chan_give(c, elem, chan_slot(c, c->recvx));
     c->recvx = chan_after(c, c->recvx);
     /* A sender that waited for room gets it: its element goes to the end of the line. */
     if (c->senders.head && (w = chan_take(c, &c->senders, GS_OK))) {
@@ -167,7 +178,7 @@ static inline int chan_recv_now(gs_chan *c, void *elem, G **woken) {
     return GS_OK;
   }
   if (!c->closed && c->senders.head && (w = chan_take(c, &c->senders, GS_OK))) {
-    if (elem) chan_copy(elem, w->elem, c->elem_size);
+    chan_give(c, elem, w->elem);
     *woken = w->g;
     return GS_OK;
   }

@@ -17,7 +17,8 @@
  *
  * What may wake a G from outside, and so keeps everything alive: a foreign thread that is bound to
  * an M (gs_cgocallback), a timer, a descriptor that is waited for, gs_notify on its way to the main
- * G, and whatever gs_expect_wakeup has announced.
+ * G, a shared channel that another thread has open (shared.c), and whatever gs_expect_wakeup has
+ * announced.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,7 +51,7 @@ static bool main_is_told(void) {
 
 static bool somebody_outside(void) {
   return load_sc(&gs_sched.nwakers) != 0 || load_sc(&gs_sched.netpoll_waiters) != 0 ||
-         timers_next() != INT64_MAX;
+         timers_next() != INT64_MAX || shared_waits_for_outside();
 }
 
 static bool all_idle(void) {

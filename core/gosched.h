@@ -368,7 +368,8 @@ typedef struct gs_chan gs_chan;
  * elem_size * cap <= 1 GiB).  Errors: GS_EINVAL, GS_ENOMEM.  Any thread. */
 GS_API int gs_chan_new(size_t elem_size, size_t cap, gs_chan **out);
 
-/* Frees it.  Errors: GS_EBUSY (green threads are waiting on it; it is left as it was). */
+/* Frees it.  Errors: GS_EBUSY (green threads are waiting on it, or it is a shared channel, which
+ * gs_shared_release gives back; it is left as it was). */
 GS_API int gs_chan_free(gs_chan *c);
 
 /* Sends a copy of the elem_size bytes at elem.  Parks until there is room or a receiver.
@@ -660,4 +661,5 @@ GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int
 #endif
 
 #include "gosched_inspect.h"
+#include "gosched_shared.h"
 #endif

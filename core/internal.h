@@ -55,7 +55,8 @@ int64_t os_thread_cputime_of(uint32_t tid); /* -1: there is no such thread */
 bool os_thread_asleep(uint32_t tid);        /* it waits in the kernel; false also if unknown */
 void os_secure_env(const char *name, const char **value);
 void os_sleep_ns(int64_t ns);
-int os_copies_claim(void); /* GS_OK, or GS_EABI with its sentence: another copy has booted */
+uint32_t os_nthreads(void); /* of the process; 0: not known */
+int os_copies_claim(void);  /* GS_OK, or GS_EABI with its sentence: another copy has booted */
 bool os_peek(const void *from, void *to, size_t n); /* false: it is not there any more */
 int os_walk(const char *lo, const char *hi, void **pcs, int most);
 bool os_internal(const void *pc); /* in libgosched.so, and not in a function that it exports */
@@ -394,6 +395,8 @@ void g_info(G *g, gs_g_info *out);
 
 bool deadlock_wanted(void);
 void deadlock_lock(bool on);
+bool shared_waits_for_outside(void); /* shared.c */
+void shared_lock(bool on);
 void deadlock_check(void); /* by sysmon, when it holds no lock */
 
 /* ---- stw.c ---- */

@@ -56,6 +56,7 @@ void fork_lock(Lock *l, bool on) {
 /* In the order of their ranks; giving back needs none. */
 static void global_locks(bool on) {
   deadlock_lock(on);
+  shared_lock(on);
   EACH_DOMAIN(d) { EACH_P(d, p) fork_lock(&p->timers.lock, on); }
   EACH_DOMAIN(d) {
     fork_lock(&d->lock, on);

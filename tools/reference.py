@@ -27,6 +27,7 @@ HEADERS = [
     "ffi/gosched_ffi.h",
     "core/gosched_inspect.h",
     "core/gosched_domain.h",
+    "core/gosched_shared.h",
 ]
 
 

@@ -7,6 +7,7 @@
  *   turn.c     who has the turn, and how one that computes gives it up
  *   wait.c     operations that park: sleep, yield, timeout
  *   chan.c, select.c, sync.c, group.c   channels, mutexes, wait groups, task groups
+ *   shared.c, value.c   channels by name, and what they carry
  *   deadlock.c, inspect.c   Deadlock, dump, trace
  *   coroutine.c   which coroutine of a green thread runs
  *   io.c       descriptors, OS threads, blocking C functions
@@ -64,6 +65,8 @@ typedef struct vm {
   gsl_gate *gate;
   const void *cdata_meta, *cdata_gc_meta; /* the metatables of C data, without and with __gc … */
   const void *ctype_meta;                 /* … and of C types, which the registry holds */
+  struct shared *shared;                  /* the shared channels that it has open */
+  const void *map_meta, *bytes_meta, *null; /* of value.c: metatables, and gosched.null */
 } vm;
 
 static inline vm *gsl_vm(lua_State *L) {

@@ -7,6 +7,9 @@
  * so it may only set that flag and cancel; everybody is asleep, and the one that reads the flag is
  * woken by the same call.
  *
+ * While somebody waits on a shared channel, and the process has threads that the scheduler does not
+ * know, nobody is told: one of them may be on its way to start another language.
+ *
  * A program that runs the scheduler by itself, and so may have other threads that wake green
  * threads, says so by gs_expect_wakeup.
  */
@@ -28,6 +31,7 @@ static int _Atomic hosts; /* VMs whose gosched.run is the process's gs_run: 1 at
 static int all_asleep(const char *report, void *ud) {
   (void)report;
   (void)ud;
+  if (gs_shared_strangers()) return 1;
   if (atomic_load(&hosts)) gs_deadlocked(1);
   pthread_mutex_lock(&mutex);
   for (guest *g = guests; g; g = g->next) {

@@ -219,7 +219,13 @@ void gsl_new_class(lua_State *L, int vm_index, const char *name, const luaL_Reg 
 void gsl_add_functions(lua_State *L, int module, int vm_index, const luaL_Reg *functions);
 
 void gsl_open_chan(lua_State *L, int module, int vm_index);
+void gsl_open_shared(lua_State *L, int module, int vm_index);
+void gsl_open_value(lua_State *L, int module, int vm_index);
 void gsl_open_select(lua_State *L, int module, int vm_index);
+
+/* shared.c: gosched.run begins, or has ended. */
+void gsl_shared_run(vm *v, bool begins);
+
 void gsl_open_sync(lua_State *L, int module, int vm_index);
 void gsl_open_group(lua_State *L, int module, int vm_index);
 void gsl_open_inspect(lua_State *L, int module, int vm_index);

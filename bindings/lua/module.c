@@ -182,7 +182,9 @@ static int l_run(lua_State *L) {
   lua_pushcfunction(L, gsl_traceback);
   lua_insert(L, 1);
   v->running = true;
+  gsl_shared_run(v, true);
   int e = run_it(&r);
+  gsl_shared_run(v, false);
   v->running = false;
   if (e != GS_OK) return luaL_error(L, "gosched.run: %s", gs_error_detail());
   if (r.status != LUA_OK) return lua_error(L);
@@ -240,6 +242,7 @@ int luaopen_gosched(lua_State *L) {
   gsl_open_spare(L, lua_touserdata(L, 1));
   gsl_open_green(L, 2, 1);
   gsl_open_chan(L, 2, 1);
+  gsl_open_shared(L, 2, 1);
   gsl_open_select(L, 2, 1);
   gsl_open_sync(L, 2, 1);
   gsl_open_group(L, 2, 1);

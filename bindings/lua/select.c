@@ -2,21 +2,30 @@
  *
  *   gosched.select{ {ch, "recv"}, {ch2, "send", v}, timeout = 1 }
  *
- * The values to be sent are under way in their channels (chan.c) during the wait; those that were
- * not sent are taken back.  The channels are on the Lua stack meanwhile: the table of cases may be
- * changed by others.
+ * The values to be sent are under way in their channels (chan.c) during the wait, or copies
+ * (value.c); those that were not sent are taken back.  The channels are on the Lua stack meanwhile:
+ * the table of cases may be changed by others.
  */
 #include <string.h>
 
 #include "chan.h"
+#include "shared.h"
 
 #define FEW 16
 #define MANY 65536
 
+/* What a case sends or receives. */
+typedef union slot {
+  item item;      /* of a channel of this VM */
+  gs_value value; /* of a shared one */
+} slot;
+
 typedef struct few {
   gs_select_case cases[FEW];
-  item items[FEW];
+  slot slots[FEW];
 } few;
+
+static inline bool is_shared(const gs_select_case *sc) { return gs_shared_name(sc->chan) != NULL; }
 
 static int bad_case(lua_State *L, int i, const char *why) {
   return luaL_error(
@@ -28,8 +37,10 @@ static void read_case(lua_State *L, int i, gs_select_case *sc) {
   if (!lua_istable(L, -1)) bad_case(L, i, "is not a table");
   int t = lua_gettop(L);
   lua_geti(L, t, 1);
-  chan *c = luaL_testudata(L, -1, GSL_CHAN);
-  if (!c) bad_case(L, i, "has no channel");
+  const chan *c = luaL_testudata(L, -1, GSL_CHAN);
+  const shared *s = c ? NULL : gsl_test_shared(L, -1);
+  if (!c && !s) bad_case(L, i, "has no channel");
+  if (s && !s->ch) bad_case(L, i, "has a shared channel that has been released");
   lua_geti(L, t, 2);
   const char *what = lua_tostring(L, -1);
   if (!what) bad_case(L, i, "does not say what to do");
@@ -39,7 +50,7 @@ static void read_case(lua_State *L, int i, gs_select_case *sc) {
     sc->op = GS_SEND;
   else
     bad_case(L, i, "is neither \"recv\" nor \"send\"");
-  sc->chan = c->ch;
+  sc->chan = c ? c->ch : s->ch;
   lua_pop(L, 1);
   lua_geti(L, t, 3);
   if (sc->op == GS_SEND && lua_isnil(L, -1)) bad_case(L, i, "sends nil");
@@ -47,20 +58,56 @@ static void read_case(lua_State *L, int i, gs_select_case *sc) {
 }
 
 /* All the cases; case i (from 0) has its channel at base + 2i and its value behind it. */
-static void read_cases(lua_State *L, int n, int base, gs_select_case *cases, item *items) {
+static void read_cases(lua_State *L, int n, int base, gs_select_case *cases, slot *slots) {
   luaL_checkstack(L, 2 * n + 8, "gosched.select: too many cases");
   for (int i = 0; i < n; i++) {
     lua_geti(L, 1, i + 1);
     read_case(L, i + 1, &cases[i]);
-    cases[i].elem = &items[i];
+    cases[i].elem = &slots[i];
   }
   (void)base;
 }
 
-static void take_back(lua_State *L, int from, int n, int base, const gs_select_case *cases,
-                      const item *items, int sent) {
-  for (int i = from; i < n; i++)
-    if (cases[i].op == GS_SEND && i != sent) gsl_unpack(L, base + 2 * i, &items[i], false);
+/* A shared channel is not released while it is waited for. */
+static void count_uses(lua_State *L, int n, int base, const gs_select_case *cases, bool begins) {
+  for (int i = 0; i < n; i++) {
+    if (!is_shared(&cases[i])) continue;
+    shared *s = lua_touserdata(L, base + 2 * i);
+    s->uses += begins ? 1u : -1u;
+  }
+}
+
+static void take_back(lua_State *L, int n, int base, const gs_select_case *cases, slot *slots,
+                      int sent) {
+  for (int i = 0; i < n; i++) {
+    if (cases[i].op != GS_SEND || i == sent) continue;
+    if (is_shared(&cases[i]))
+      gs_value_free(&slots[i].value);
+    else
+      gsl_unpack(L, base + 2 * i, &slots[i].item, false);
+  }
+}
+
+/* What is to be sent.  Shared ones first: they may be refused. */
+static void pack(lua_State *L, const vm *v, int n, int base, const gs_select_case *cases,
+                 slot *slots) {
+  for (int i = 0; i < n; i++) {
+    if (cases[i].op != GS_SEND || !is_shared(&cases[i])) continue;
+    if (gsl_to_value(L, v, base + 2 * i + 1, &slots[i].value)) continue;
+    while (i-- > 0)
+      if (cases[i].op == GS_SEND && is_shared(&cases[i])) gs_value_free(&slots[i].value);
+    luaL_error(L, "gosched.select: %s", lua_tostring(L, -1));
+  }
+  for (int i = 0; i < n; i++)
+    if (cases[i].op == GS_SEND && !is_shared(&cases[i]))
+      slots[i].item = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
+}
+
+static void push_received(lua_State *L, int c, const gs_select_case *sc, slot *from) {
+  if (is_shared(sc))
+    gsl_push_value(L, &from->value);
+  else
+    gsl_unpack(L, c, &from->item, true);
 }
 
 static int64_t deadline_of(lua_State *L) {
@@ -86,28 +133,29 @@ static int l_select(lua_State *L) {
   int64_t deadline = deadline_of(L);
   few room;
   gs_select_case *cases = room.cases;
-  item *items = room.items;
+  slot *slots = room.slots;
   if (n > FEW) {
-    cases = lua_newuserdatauv(L, (size_t)n * (sizeof(*cases) + sizeof(*items)), 0);
-    items = (item *)(void *)(cases + n);
+    cases = lua_newuserdatauv(L, (size_t)n * (sizeof(*cases) + sizeof(*slots)), 0);
+    slots = (slot *)(void *)(cases + n);
     base++;
   }
-  read_cases(L, n, base, cases, items);
+  read_cases(L, n, base, cases, slots);
   green *g = gsl_may_begin(L, v, "gosched.select");
-  for (int i = 0; i < n; i++)
-    if (cases[i].op == GS_SEND) items[i] = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
+  pack(L, v, n, base, cases, slots);
   size_t chosen = 0;
   op o;
   int code;
+  count_uses(L, n, base, cases, true);
   gsl_leave_for(v, g, &o, "gosched.select", deadline);
   do
     code = gsl_only_tries(g) ? gs_try_select(cases, (size_t)n, &chosen)
                              : gs_select(cases, (size_t)n, o.deadline, &chosen);
   while (gsl_once_more(L, &o, &code));
+  count_uses(L, n, base, cases, false);
   bool raised = code == GSL_RAISED;
   if (raised) lua_replace(L, 1);
   bool done = code == GS_OK;
-  take_back(L, 0, n, base, cases, items, done ? (int)chosen : -1);
+  take_back(L, n, base, cases, slots, done ? (int)chosen : -1);
   if (raised) lua_pushvalue(L, 1);
   if (code == GS_ETIMEOUT) {
     lua_pushnil(L);
@@ -120,7 +168,7 @@ static int l_select(lua_State *L) {
   if (!done && code != GS_ECLOSED) return gsl_fail(L, code, "gosched.select");
   lua_pushinteger(L, (lua_Integer)chosen + 1);
   if (done && cases[chosen].op == GS_RECV)
-    gsl_unpack(L, base + 2 * (int)chosen, &items[chosen], true);
+    push_received(L, base + 2 * (int)chosen, &cases[chosen], &slots[chosen]);
   else
     lua_pushnil(L);
   lua_pushboolean(L, done);

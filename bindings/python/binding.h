@@ -215,6 +215,8 @@ PyObject *sock_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *sock_wake_closed(PyObject *self, PyObject *fd);
 
 int chan_init(PyObject *module);
+int shared_init(PyObject *module);
+void shared_run(bool begins); /* gosched.run begins, or has ended; see shared.c */
 int function_init(PyObject *module);
 int sync_init(PyObject *module);
 int select_init(PyObject *module);

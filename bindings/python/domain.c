@@ -541,6 +541,7 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   cfg.domain = domain;
   cfg.main_stack_size = MAIN_STACK;
   running = true;
+  shared_run(true);
   main_green = run.green;
   tstate_prepare();
   PyEval_SaveThread();
@@ -550,6 +551,7 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   tstate_acquire(run.ts);
   tstate_own_stack(run.ts);
   running = ending = false;
+  shared_run(false);
   main_green = NULL;
   Py_DECREF(run.green);
   return run_result(&run, code);

@@ -681,8 +681,9 @@ PyMODINIT_FUNC PyInit__gosched(void) {
   PyObject *module = main_interpreter() ? PyModule_Create(&definition) : NULL;
   if (!module) return NULL;
   if (add_exceptions(module) < 0 || green_init(module) < 0 || chan_init(module) < 0 ||
-      select_init(module) < 0 || sync_init(module) < 0 || function_init(module) < 0 ||
-      bridge_init(module) < 0 || PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
+      shared_init(module) < 0 || select_init(module) < 0 || sync_init(module) < 0 ||
+      function_init(module) < 0 || bridge_init(module) < 0 ||
+      PyModule_AddStringConstant(module, "version", gs_version()) < 0) {
     Py_DECREF(module);
     return NULL;
   }

@@ -1,17 +1,19 @@
 /* select.c: waiting on several channels.
  *
- * A case is a channel and what to do with it; cases are made by Chan.recv_case and Chan.send_case
- * and may be used again.  For the time of a select each value to be sent is a node on its way in
- * its channel, as with Chan.send; those that were not sent are taken back.
+ * A case is a channel and what to do with it; cases are made by the recv_case and send_case of Chan
+ * and SharedChan, and may be used again.  For the time of a select each value to be sent is a node
+ * on its way in its channel, as with Chan.send, or a copy of it; those that were not sent are taken
+ * back.
  */
 #include <stddef.h>
 
 #include "chan.h"
+#include "shared.h"
 #include "tstate.h"
 
 typedef struct {
-  PyObject_HEAD Chan *chan;
-  PyObject *value; /* to be sent; NULL: receive */
+  PyObject_HEAD PyObject *chan; /* a Chan or a SharedChan */
+  PyObject *value;              /* to be sent; NULL: receive */
 } Case;
 
 static PyTypeObject CaseType;
@@ -21,7 +23,7 @@ static PyObject *case_new(PyObject *chan, PyObject *value) {
   if (!c) return NULL;
   Py_INCREF(chan);
   Py_XINCREF(value);
-  c->chan = (Chan *)chan;
+  c->chan = chan;
   c->value = value;
   PyObject_GC_Track((PyObject *)c);
   return (PyObject *)c;
@@ -77,29 +79,47 @@ static PyTypeObject CaseType = {
 
 #define FEW 16
 
+/* What is sent or received by one case. */
+typedef union {
+  Node *node;     /* of a Chan */
+  gs_value value; /* of a SharedChan */
+} Slot;
+
+static inline bool is_shared(const Case *c) { return Py_TYPE(c->chan) == &SharedChanType; }
+
 typedef struct {
   gs_select_case cases[FEW];
-  Node *nodes[FEW];
+  Slot slots[FEW];
 } Few;
 
-/* Nodes of what is to be sent; what is received comes into the same place. */
-static bool prepare(PyObject *const *args, Py_ssize_t n, gs_select_case *cases, Node **nodes) {
+static void take_back(PyObject *const *args, Py_ssize_t n, Slot *slots, Py_ssize_t sent) {
   for (Py_ssize_t i = 0; i < n; i++) {
-    Case *c = (Case *)args[i];
-    nodes[i] = NULL;
-    if (c->value && !(nodes[i] = node_new(c->chan, c->value))) {
-      while (i-- > 0)
-        if (nodes[i]) Py_DECREF(node_take(nodes[i]));
-      return false;
-    }
-    cases[i] = (gs_select_case){c->value ? GS_SEND : GS_RECV, c->chan->ch, &nodes[i]};
+    const Case *c = (Case *)args[i];
+    if (!c->value || i == sent) continue;
+    if (is_shared(c))
+      gs_value_free(&slots[i].value);
+    else
+      Py_DECREF(node_take(slots[i].node));
   }
-  return true;
 }
 
-static void take_back(PyObject *const *args, Py_ssize_t n, Node *const *nodes, Py_ssize_t sent) {
-  for (Py_ssize_t i = 0; i < n; i++)
-    if (((Case *)args[i])->value && i != sent) Py_DECREF(node_take(nodes[i]));
+/* What is to be sent; what is received comes into the same place. */
+static bool prepare(PyObject *const *args, Py_ssize_t n, gs_select_case *cases, Slot *slots) {
+  for (Py_ssize_t i = 0; i < n; i++) {
+    const Case *c = (Case *)args[i];
+    bool shared = is_shared(c), ready = true;
+    if (c->value && shared)
+      ready = value_of_object(c->value, &slots[i].value, "gosched.select") == 0;
+    else if (c->value)
+      ready = (slots[i].node = node_new((Chan *)c->chan, c->value)) != NULL;
+    if (!ready) {
+      take_back(args, i, slots, -1);
+      return false;
+    }
+    gs_chan *ch = shared ? ((SharedChan *)c->chan)->ch : ((Chan *)c->chan)->ch;
+    cases[i] = (gs_select_case){c->value ? GS_SEND : GS_RECV, ch, &slots[i]};
+  }
+  return true;
 }
 
 static int wait_for_one(const gs_select_case *cases, Py_ssize_t n, bool waits, int64_t deadline,
@@ -118,16 +138,18 @@ static int wait_for_one(const gs_select_case *cases, Py_ssize_t n, bool waits, i
 }
 
 static PyObject *select_among(PyObject *const *args, Py_ssize_t n, PyObject *other,
-                              int64_t deadline, gs_select_case *cases, Node **nodes) {
+                              int64_t deadline, gs_select_case *cases, Slot *slots) {
   size_t chosen = 0;
-  if (!prepare(args, n, cases, nodes)) return NULL;
+  if (!prepare(args, n, cases, slots)) return NULL;
   int code = wait_for_one(cases, n, !other, deadline, &chosen);
-  bool receives = code == GS_OK && !((Case *)args[chosen])->value;
-  PyObject *value = Py_None;
-  Py_INCREF(value);
-  if (receives) Py_SETREF(value, node_take(nodes[chosen]));
-  take_back(args, n, nodes, code == GS_OK ? (Py_ssize_t)chosen : -1);
-  if (code == GS_OK) return Py_BuildValue("nN", (Py_ssize_t)chosen, value);
+  const Case *done = code == GS_OK ? (Case *)args[chosen] : NULL;
+  PyObject *value = NULL;
+  if (done && !done->value)
+    value = is_shared(done) ? object_of_value(&slots[chosen].value) : node_take(slots[chosen].node);
+  else
+    Py_INCREF(value = Py_None);
+  take_back(args, n, slots, done ? (Py_ssize_t)chosen : -1);
+  if (done) return value ? Py_BuildValue("nN", (Py_ssize_t)chosen, value) : NULL;
   Py_DECREF(value);
   if (code == GS_EWOULDBLOCK) return Py_BuildValue("nO", (Py_ssize_t)-1, other);
   return code == GS_EINVAL ? raise_detail(code, "gosched.select")
@@ -137,8 +159,8 @@ static PyObject *select_among(PyObject *const *args, Py_ssize_t n, PyObject *oth
 PyDoc_STRVAR(
     select_doc,
     "select(*cases, timeout=None, default=...)\n--\n\n"
-    "Does one of the cases (Chan.recv_case(), Chan.send_case(value)): one of those that are\n"
-    "ready, chosen at random; else it waits for the first that becomes ready.\n\n"
+    "Does one of the cases (recv_case(), send_case(value) of Chan and SharedChan): one of those\n"
+    "that are ready, chosen at random; else it waits for the first that becomes ready.\n\n"
     "Returns (index of the case, what was received; None for one that sends).\n"
     "timeout: seconds, or None to wait for ever.\n"
     "default: where it is given select never waits; if no case is ready it returns\n"
@@ -169,12 +191,12 @@ static PyObject *mod_select(PyObject *self, PyObject *const *args, Py_ssize_t na
     }
   if (nargs <= FEW) {
     Few few;
-    return select_among(args, nargs, in[1], deadline, few.cases, few.nodes);
+    return select_among(args, nargs, in[1], deadline, few.cases, few.slots);
   }
-  gs_select_case *cases = PyMem_Malloc((size_t)nargs * (sizeof *cases + sizeof(Node *)));
+  gs_select_case *cases = PyMem_Malloc((size_t)nargs * (sizeof *cases + sizeof(Slot)));
   if (!cases) return PyErr_NoMemory();
   PyObject *result =
-      select_among(args, nargs, in[1], deadline, cases, (Node **)(void *)(cases + nargs));
+      select_among(args, nargs, in[1], deadline, cases, (Slot *)(void *)(cases + nargs));
   PyMem_Free(cases);
   return result;
 }

@@ -6,6 +6,7 @@
  *   context.c    what is known of who runs: errno, timeouts, its own OS thread
  *   green.c      go, join, cancel, yield, sleep: coroutines as green threads
  *   chan.c       channels;  select.c  waiting for several
+ *   shared.c     channels by name;  carry.c  what they carry
  *   service.c    the thread that keeps the scheduler running
  *   operation.c  blocking operations: done on a green thread of the scheduler, waited for in Tcl
  *   worker.c     gosched::os_thread        ready.c   gosched::wait
@@ -40,6 +41,7 @@ typedef struct gst_waiter gst_waiter;
 typedef struct gst_context gst_context;
 typedef struct gst_green gst_green;
 typedef struct gst_chan gst_chan;
+typedef struct gst_shared gst_shared;
 
 /* ---- home.c ---------------------------------------------------------------------------------- */
 
@@ -231,8 +233,11 @@ void gst_background_error(Tcl_Interp *interp, Tcl_Obj *result, Tcl_Obj *options)
 typedef struct gst_case {
   struct gst_case *next, **link; /* of the channel's queue */
   struct gst_choice *choice;
-  gst_chan *chan;
-  Tcl_Obj *value; /* to send; or what was received, a reference */
+  gst_chan *chan;     /* or NULL: */
+  gst_shared *shared; /* a reference */
+  gs_value carried;   /* what is to be sent there */
+  const char *kind;   /* what was received from there: a type's name */
+  Tcl_Obj *value;     /* to send; or what was received, a reference */
   bool send;
 } gst_case;
 
@@ -240,9 +245,12 @@ typedef struct gst_case {
 typedef struct gst_choice {
   gst_waiter w; /* first */
   int n, chosen;
-  bool closed;       /* the chosen one was */
-  Tcl_Obj *variable; /* where to put what is received, or NULL */
-  Tcl_Obj *bodies;   /* of select: a list of the scripts and variables, or NULL */
+  bool closed;            /* the chosen one was */
+  int failed;             /* or a GS_E… code */
+  struct gst_mix *mix;    /* waits for the shared cases; NULL: nobody does */
+  Tcl_Obj *kind_variable; /* where to put the type's name, or NULL */
+  Tcl_Obj *variable;      /* where to put what is received, or NULL */
+  Tcl_Obj *bodies;        /* of select: a list of the scripts and variables, or NULL */
   Tcl_Obj *timeout_body;
   double ms;
   gst_case cases[];
@@ -255,9 +263,16 @@ gst_choice *gst_choice_new(int n);
 gst_chan *gst_chan_from(Tcl_Interp *interp, gst_state *s, Tcl_Obj *name);
 /* Sets up case i. */
 void gst_choice_set(gst_choice *c, int i, gst_chan *chan, Tcl_Obj *value);
+/* With the value, which is taken over; NULL: receives. */
+void gst_choice_set_shared(gst_choice *c, int i, gst_shared *chan, const gs_value *value);
 /* Does one that is ready, if there is one. */
 bool gst_choice_try(gst_choice *c);
-void gst_choice_enqueue(gst_choice *c);
+int gst_choice_enqueue(Tcl_Interp *interp, gst_state *s, gst_choice *c);
+void gst_choice_choose(gst_case *k); /* it has been done: wakes who waits */
+/* send and recv of a channel of one kind or the other. */
+int gst_send_nr(Tcl_Interp *, gst_state *, gst_chan *, gst_shared *, int, Tcl_Obj *const[]);
+int gst_recv_nr(Tcl_Interp *, gst_state *, gst_chan *, gst_shared *, int, Tcl_Obj *const[]);
+int gst_shared_cmd(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 void gst_choice_give_back(gst_waiter *w, bool woken); /* a waiter's withdraw */
 void gst_choice_destroy(gst_waiter *w);
 int gst_closed_error(Tcl_Interp *interp, gst_chan *c);

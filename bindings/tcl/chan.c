@@ -6,11 +6,14 @@
  * A value belongs to exactly one side at each moment.  A receiver that was given one, and is then
  * deleted before it could take it, gives it back: to the next receiver, or to the head of the
  * buffer, which may hold one more than its room then.
+ *
+ * A choice may also wait for shared channels (shared.c), where others than this thread do its
+ * cases: who wants to do one of its cases here claims it first, and passes it over if that fails.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "binding.h"
+#include "shared.h"
 
 struct gst_chan {
   gst_state *state;
@@ -97,6 +100,14 @@ void gst_choice_set(gst_choice *choice, int i, gst_chan *chan, Tcl_Obj *value) {
   if (value) Tcl_IncrRefCount(value);
 }
 
+void gst_choice_set_shared(gst_choice *choice, int i, gst_shared *chan, const gs_value *value) {
+  gst_case *k = &choice->cases[i];
+  k->choice = choice;
+  k->shared = gst_shared_retain(chan);
+  k->send = value != NULL;
+  if (value) k->carried = *value;
+}
+
 static void leave_queue(gst_case *k) {
   if (!k->link) return;
   *k->link = k->next;
@@ -114,33 +125,42 @@ void gst_choice_destroy(gst_waiter *w) {
   for (int i = 0; i < c->n; i++) {
     if (c->cases[i].value) Tcl_DecrRefCount(c->cases[i].value);
     if (c->cases[i].chan) gst_chan_release(c->cases[i].chan);
+    if (c->cases[i].shared) gst_shared_release(c->cases[i].shared);
+    gs_value_free(&c->cases[i].carried);
   }
   if (c->variable) Tcl_DecrRefCount(c->variable);
+  if (c->kind_variable) Tcl_DecrRefCount(c->kind_variable);
   if (c->bodies) Tcl_DecrRefCount(c->bodies);
   if (c->timeout_body) Tcl_DecrRefCount(c->timeout_body);
   free(c);
 }
 
-static void choose(gst_case *k) {
+void gst_choice_choose(gst_case *k) {
   gst_choice *c = k->choice;
   leave_queues(c);
   c->chosen = (int)(k - c->cases);
   gst_wake(&c->w, GST_DONE);
 }
 
+/* The first of a queue that nobody has done elsewhere, claimed; or NULL. */
+static gst_case *first(gst_case *queue) {
+  while (queue && !gst_mix_claim(queue->choice)) queue = queue->next;
+  return queue;
+}
+
 /* Gives a receiver the value, whose reference goes with it. */
 static void hand_over(gst_case *receiver, Tcl_Obj *value) {
   receiver->value = value;
-  choose(receiver);
+  gst_choice_choose(receiver);
 }
 
 /* After a value has left the buffer: the first sender that waits puts its own there. */
 static void refill(gst_chan *c) {
-  while (c->senders && c->count < c->room) {
-    gst_case *k = c->senders;
+  gst_case *k;
+  while (c->senders && c->count < c->room && (k = first(c->senders))) {
     if (!push_back(c, k->value)) return;
     k->value = NULL;
-    choose(k);
+    gst_choice_choose(k);
   }
 }
 
@@ -150,8 +170,9 @@ static bool try_send(gst_case *k) {
     k->choice->closed = true;
     return true;
   }
-  if (c->receivers) {
-    hand_over(c->receivers, k->value);
+  gst_case *to = first(c->receivers);
+  if (to) {
+    hand_over(to, k->value);
   } else {
     if (c->count >= c->room || !push_back(c, k->value)) return false;
   }
@@ -166,11 +187,11 @@ static bool try_receive(gst_case *k) {
     refill(c);
     return true;
   }
-  if (c->senders) {
-    gst_case *from = c->senders;
+  gst_case *from = first(c->senders);
+  if (from) {
     k->value = from->value;
     from->value = NULL;
-    choose(from);
+    gst_choice_choose(from);
     return true;
   }
   if (c->closed) k->choice->closed = true;
@@ -186,10 +207,10 @@ static unsigned random_number(void) {
 }
 
 bool gst_choice_try(gst_choice *c) {
-  int first = c->n > 1 ? (int)(random_number() % (unsigned)c->n) : 0;
+  int at = c->n > 1 ? (int)(random_number() % (unsigned)c->n) : 0;
   for (int i = 0; i < c->n; i++) {
-    gst_case *k = &c->cases[(first + i) % c->n];
-    if (k->send ? try_send(k) : try_receive(k)) {
+    gst_case *k = &c->cases[(at + i) % c->n];
+    if (k->shared ? gst_shared_try(k) : k->send ? try_send(k) : try_receive(k)) {
       c->chosen = (int)(k - c->cases);
       return true;
     }
@@ -197,25 +218,31 @@ bool gst_choice_try(gst_choice *c) {
   return false;
 }
 
-void gst_choice_enqueue(gst_choice *c) {
+int gst_choice_enqueue(Tcl_Interp *interp, gst_state *s, gst_choice *c) {
+  if (gst_mix_start(interp, s, c) != TCL_OK) return TCL_ERROR;
   for (int i = 0; i < c->n; i++) {
-    gst_case *k = &c->cases[i], **at = k->send ? &k->chan->senders : &k->chan->receivers;
+    gst_case *k = &c->cases[i], **at;
+    if (!k->chan) continue;
+    at = k->send ? &k->chan->senders : &k->chan->receivers;
     while (*at) at = &(*at)->next;
     k->next = NULL;
     k->link = at;
     *at = k;
   }
+  return TCL_OK;
 }
 
 /* Nobody waits any more; a value that was received already goes back. */
 void gst_choice_give_back(gst_waiter *w, bool woken) {
   gst_choice *c = (gst_choice *)w;
   leave_queues(c);
+  if (c->mix && !gst_mix_claim(c)) gst_mix_forget(c);
   if (!woken || c->chosen < 0 || c->closed) return;
   gst_case *k = &c->cases[c->chosen];
-  if (k->send || !k->value) return;
-  if (k->chan->receivers)
-    hand_over(k->chan->receivers, k->value);
+  if (k->send || !k->value || !k->chan) return;
+  gst_case *to = first(k->chan->receivers);
+  if (to)
+    hand_over(to, k->value);
   else if (!push_front(k->chan, k->value))
     return;
   k->value = NULL;
@@ -230,8 +257,9 @@ int gst_closed_error(Tcl_Interp *interp, gst_chan *c) {
 void gst_chan_push(gst_chan *c, Tcl_Obj *value) {
   if (!c->closed) {
     Tcl_IncrRefCount(value);
-    if (c->receivers)
-      hand_over(c->receivers, value);
+    gst_case *to = first(c->receivers);
+    if (to)
+      hand_over(to, value);
     else if (!push_back(c, value))
       Tcl_DecrRefCount(value);
   }
@@ -243,12 +271,18 @@ void gst_chan_push(gst_chan *c, Tcl_Obj *value) {
 static int sent(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   gst_choice *c = (gst_choice *)w;
   if (why != GST_DONE) return gst_wait_error(interp, w, why);
+  if (c->failed) return gst_shared_failed(interp, c->failed);
   return c->closed ? gst_closed_error(interp, c->cases[0].chan) : TCL_OK;
 }
 
 static int received(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   gst_choice *c = (gst_choice *)w;
   if (why != GST_DONE) return gst_wait_error(interp, w, why);
+  if (c->failed) return gst_shared_failed(interp, c->failed);
+  if (c->kind_variable && !c->closed &&
+      !Tcl_ObjSetVar2(interp, c->kind_variable, NULL, Tcl_NewStringObj(c->cases[0].kind, -1),
+                      TCL_LEAVE_ERR_MSG))
+    return TCL_ERROR;
   if (c->closed && !c->variable) return gst_closed_error(interp, c->cases[0].chan);
   if (!c->variable) {
     Tcl_SetObjResult(interp, c->cases[0].value);
@@ -270,34 +304,66 @@ static int operate(Tcl_Interp *interp, gst_state *s, gst_choice *c, double ms) {
     gst_choice_destroy(&c->w);
     return code;
   }
-  gst_choice_enqueue(c);
+  if (gst_choice_enqueue(interp, s, c) != TCL_OK) {
+    gst_choice_destroy(&c->w);
+    return TCL_ERROR;
+  }
   return gst_park(interp, s, &c->w, ms);
 }
 
-static int send_nr(Tcl_Interp *interp, gst_chan *chan, int objc, Tcl_Obj *const objv[]) {
-  double ms = -1;
-  if (objc != 3 && (objc != 5 || strcmp(Tcl_GetString(objv[3]), "-timeout") != 0)) {
-    Tcl_WrongNumArgs(interp, 2, objv, "value ?-timeout ms?");
-    return TCL_ERROR;
+/* Options in pairs from word i on; returns the first that is none. */
+static int options(Tcl_Interp *interp, int objc, Tcl_Obj *const objv[], int i, double *ms,
+                   const char *other, Tcl_Obj **given) {
+  for (; i + 1 < objc; i += 2) {
+    const char *word = Tcl_GetString(objv[i]);
+    if (strcmp(word, "-timeout") == 0) {
+      if (gst_get_ms(interp, objv[i + 1], "-timeout", ms) != TCL_OK) return -1;
+    } else if (other && strcmp(word, other) == 0) {
+      *given = objv[i + 1];
+    } else {
+      break;
+    }
   }
-  if (objc == 5 && gst_get_ms(interp, objv[4], "-timeout", &ms) != TCL_OK) return TCL_ERROR;
-  gst_choice *c = gst_choice_new(1);
-  if (!c) return gst_no_memory(interp);
-  c->w.reason = "channel send";
-  c->w.finish = sent;
-  gst_choice_set(c, 0, chan, objv[2]);
-  return operate(interp, chan->state, c, ms);
+  return i;
 }
 
-static int recv_nr(Tcl_Interp *interp, gst_chan *chan, int objc, Tcl_Obj *const objv[]) {
+int gst_send_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *shared, int objc,
+                Tcl_Obj *const objv[]) {
   double ms = -1;
-  int i = 2;
-  if (objc >= 4 && strcmp(Tcl_GetString(objv[2]), "-timeout") == 0) {
-    if (gst_get_ms(interp, objv[3], "-timeout", &ms) != TCL_OK) return TCL_ERROR;
-    i = 4;
+  Tcl_Obj *type = NULL;
+  gs_value carried;
+  int i = objc < 3 ? 0 : options(interp, objc, objv, 3, &ms, shared ? "-as" : NULL, &type);
+  if (i < 0) return TCL_ERROR;
+  if (i != objc) {
+    Tcl_WrongNumArgs(interp, 2, objv,
+                     shared ? "value ?-as type? ?-timeout ms?" : "value ?-timeout ms?");
+    return TCL_ERROR;
   }
+  if (shared && gst_carry(interp, objv[2], type, &carried) != TCL_OK) return TCL_ERROR;
+  gst_choice *c = gst_choice_new(1);
+  if (!c) {
+    if (shared) gs_value_free(&carried);
+    return gst_no_memory(interp);
+  }
+  c->w.reason = "channel send";
+  c->w.finish = sent;
+  if (shared)
+    gst_choice_set_shared(c, 0, shared, &carried);
+  else
+    gst_choice_set(c, 0, chan, objv[2]);
+  return operate(interp, s, c, ms);
+}
+
+int gst_recv_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *shared, int objc,
+                Tcl_Obj *const objv[]) {
+  double ms = -1;
+  Tcl_Obj *kind = NULL;
+  int i = options(interp, objc, objv, 2, &ms, shared ? "-type" : NULL, &kind);
+  if (i < 0) return TCL_ERROR;
   if (objc > i + 1) {
-    Tcl_WrongNumArgs(interp, 2, objv, "?-timeout ms? ?varName?");
+    Tcl_WrongNumArgs(
+        interp, 2, objv,
+        shared ? "?-timeout ms? ?-type varName? ?varName?" : "?-timeout ms? ?varName?");
     return TCL_ERROR;
   }
   gst_choice *c = gst_choice_new(1);
@@ -305,8 +371,12 @@ static int recv_nr(Tcl_Interp *interp, gst_chan *chan, int objc, Tcl_Obj *const 
   c->w.reason = "channel recv";
   c->w.finish = received;
   if (objc > i) Tcl_IncrRefCount(c->variable = objv[i]);
-  gst_choice_set(c, 0, chan, NULL);
-  return operate(interp, chan->state, c, ms);
+  if (kind) Tcl_IncrRefCount(c->kind_variable = kind);
+  if (shared)
+    gst_choice_set_shared(c, 0, shared, NULL);
+  else
+    gst_choice_set(c, 0, chan, NULL);
+  return operate(interp, s, c, ms);
 }
 
 /* ---- the command of a channel ---------------------------------------------------------------- */
@@ -315,8 +385,12 @@ static void close_chan(gst_chan *c) {
   c->closed = true;
   while (c->receivers || c->senders) {
     gst_case *k = c->receivers ? c->receivers : c->senders;
+    if (!gst_mix_claim(k->choice)) {
+      leave_queue(k);
+      continue;
+    }
     k->choice->closed = true;
-    choose(k);
+    gst_choice_choose(k);
   }
 }
 
@@ -344,8 +418,8 @@ static int chan_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const
   if (Tcl_GetIndexFromObj(interp, objv[1], names, "subcommand", 0, &index) != TCL_OK)
     return TCL_ERROR;
   what = index;
-  if (what == SEND) return send_nr(interp, c, objc, objv);
-  if (what == RECV) return recv_nr(interp, c, objc, objv);
+  if (what == SEND) return gst_send_nr(interp, c->state, c, NULL, objc, objv);
+  if (what == RECV) return gst_recv_nr(interp, c->state, c, NULL, objc, objv);
   if (objc != 2) {
     Tcl_WrongNumArgs(interp, 2, objv, NULL);
     return TCL_ERROR;

@@ -113,6 +113,7 @@ static const struct command {
     {"::gosched::wait", gst_wait_nr, wait_plain},
     {"::gosched::chan", gst_chan_nr, chan_plain},
     {"::gosched::select", gst_select_nr, select_plain},
+    {"::gosched::shared", NULL, gst_shared_cmd},
     {"::gosched::cdef", NULL, cdef_cmd},
     {"::gosched::errno", NULL, errno_cmd},
     {"::gosched::load", NULL, gst_load_nr},

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "binding.h"
+#include "shared.h"
 
 static int bad_case(Tcl_Interp *interp, Tcl_Obj *words) {
   return gst_error(interp,
                    Tcl_ObjPrintf("the case \"%.80s\" is none: expected {channel recv ?varName?} or "
-                                 "{channel send value}",
+                                 "{channel send value ?-as type?}",
                                  Tcl_GetString(words)),
                    "ARGUMENT", "case", NULL);
 }
@@ -31,6 +31,15 @@ static Tcl_Obj *substitute(Tcl_Interp *interp, Tcl_Obj *words) {
   return list;
 }
 
+/* value NULL: receives. */
+static bool set_shared(Tcl_Interp *interp, gst_choice *c, int i, gst_shared *shared, Tcl_Obj *value,
+                       Tcl_Obj *type) {
+  gs_value v;
+  if (value && gst_carry(interp, value, type, &v) != TCL_OK) return false;
+  gst_choice_set_shared(c, i, shared, value ? &v : NULL);
+  return true;
+}
+
 /* Sets up case i; its variable (or nothing) and body go to c->bodies. */
 static int add_case(Tcl_Interp *interp, gst_state *s, gst_choice *c, int i, Tcl_Obj *words,
                     Tcl_Obj *body) {
@@ -44,10 +53,13 @@ static int add_case(Tcl_Interp *interp, gst_state *s, gst_choice *c, int i, Tcl_
   gst_chan *chan = NULL;
   if (Tcl_ListObjGetElements(interp, list, &n, &word) == TCL_OK) {
     bool recv = n >= 2 && strcmp(Tcl_GetString(word[1]), "recv") == 0;
-    bool send = n == 3 && strcmp(Tcl_GetString(word[1]), "send") == 0;
-    if ((recv && n <= 3) || send) {
-      if ((chan = gst_chan_from(interp, s, word[0]))) {
-        gst_choice_set(c, i, chan, send ? word[2] : NULL);
+    bool send = n >= 3 && strcmp(Tcl_GetString(word[1]), "send") == 0;
+    gst_shared *shared = n ? gst_shared_from(interp, s, word[0]) : NULL;
+    bool typed = send && shared && n == 5 && strcmp(Tcl_GetString(word[3]), "-as") == 0;
+    if ((recv || send) && (n <= 3 || typed)) {
+      if (shared ? set_shared(interp, c, i, shared, send ? word[2] : NULL, typed ? word[4] : NULL)
+                 : (chan = gst_chan_from(interp, s, word[0])) != NULL) {
+        if (chan) gst_choice_set(c, i, chan, send ? word[2] : NULL);
         Tcl_ListObjAppendElement(NULL, c->bodies, recv && n == 3 ? word[2] : variable);
         Tcl_ListObjAppendElement(NULL, c->bodies, body);
         code = TCL_OK;
@@ -68,6 +80,7 @@ static int selected(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   if (why != GST_DONE) return gst_wait_error(interp, w, why);
   gst_case *k = &c->cases[c->chosen];
   Tcl_Obj *variable, *body;
+  if (c->failed) return gst_shared_failed(interp, c->failed);
   if (c->closed) return gst_closed_error(interp, k->chan);
   Tcl_ListObjIndex(NULL, c->bodies, c->chosen * 2, &variable);
   Tcl_ListObjIndex(NULL, c->bodies, c->chosen * 2 + 1, &body);
@@ -120,7 +133,7 @@ int gst_select_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const
     gst_choice_destroy(&c->w);
     return Tcl_NREvalObj(interp, otherwise, 0);
   }
-  gst_choice_enqueue(c);
+  if (gst_choice_enqueue(interp, s, c) != TCL_OK) goto failed;
   return gst_park(interp, s, &c->w, c->ms);
 failed:
   gst_choice_destroy(&c->w);

@@ -45,6 +45,15 @@ def test_python(run: Run, root: Path, tmp_path: Path, name: str) -> None:
     printed(run, [sys.executable, program], page)
 
 
+def test_shared(run: Run, root: Path, tmp_path: Path) -> None:
+    page = root / "docs/shared.md"
+    program = tmp_path / "program.py"
+    program.write_text(blocks(page, "python"))
+    out = run([sys.executable, program]).stdout
+    assert "2 row 2\n" in out
+    assert "value[1]['rows'][0] is of type object" in out
+
+
 @pytest.mark.parametrize("name", ["lua", "tutorial/lua"])
 def test_lua(run: Run, root: Path, build: Path, tmp_path: Path, name: str) -> None:
     lua = need("lua5.4", build / "lua/gosched.so")

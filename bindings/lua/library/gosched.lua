@@ -8,6 +8,7 @@
 ---@field cancelled userdata the error value of what waits in a green thread that was cancelled
 ---@field timeout gosched.TimeoutValue the error value of a timeout, and what `g:join(s)` gives; called with seconds it makes one
 ---@field socket table luasocket's functions and objects, waiting in the scheduler's poller (needs luasocket)
+---@field null userdata null in a shared channel: a value, unlike nil
 ---@field ffi gosched.ffi C functions, under the names of LuaJIT's FFI
 local gosched = {}
 
@@ -90,6 +91,65 @@ function Chan:closed() end
 ---@param capacity? integer 0: a sender waits for a receiver
 ---@return gosched.Chan
 function gosched.chan(capacity) end
+
+---A channel that other Lua states and other languages of the process can open, too. As a to-be-closed variable it is released at the end of the block.
+---@class gosched.Shared
+---@operator len: integer
+local Shared = {}
+---Sends a copy; waits for room or a receiver. Raises an error for what cannot be carried (it says what and where) and on a closed channel.
+---@param value boolean|number|string|table|userdata a string must be UTF-8; `gosched.bytes`, `gosched.map`, `gosched.null`
+---@param timeout? number
+---@return boolean sent
+---@return "timeout"? why
+function Shared:send(value, timeout) end
+---@param timeout? number
+---@return any value nil if nothing was received, `gosched.null` if null was
+---@return boolean ok
+---@return "closed"|"timeout"|"bytes"? why or that the string is bytes, not text
+function Shared:recv(timeout) end
+---Sends without waiting, also outside of `gosched.run`.
+---@param value boolean|number|string|table|userdata
+---@return boolean sent
+---@return "full"? why
+function Shared:try_send(value) end
+---Receives without waiting, also outside of `gosched.run`.
+---@return any value
+---@return boolean ok
+---@return "closed"|"empty"|"bytes"? why
+function Shared:try_recv() end
+---For `for v in ch:iter() do`: what is received until it is closed.
+---@return fun(ch: gosched.Shared): any
+---@return gosched.Shared
+function Shared:iter() end
+---No more is sent, by nobody in any language; what is buffered can still be received.
+function Shared:close() end
+---@return integer # values buffered now
+function Shared:len() end
+---@return integer # room for so many
+function Shared:cap() end
+---@return boolean
+function Shared:closed() end
+---@return string
+function Shared:name() end
+---This state has it open no more; an error while one of its green threads waits there.
+function Shared:release() end
+
+---Opens the channel of that name; it lives as long as somebody has it open.
+---@param name string 1 to 255 bytes of UTF-8
+---@param capacity? integer 0: a sender waits for a receiver; nil: what it has if it is open, else 0
+---@return gosched.Shared
+function gosched.shared(name, capacity) end
+
+---A string as bytes, which need not be UTF-8, for a shared channel.
+---@param s string
+---@return userdata # tostring(b) and #b work
+function gosched.bytes(s) end
+
+---Marks a table as a map for shared channels, also if it is empty or has the keys 1..n. Maps that are received are marked.
+---@generic T: table
+---@param t T
+---@return T # t
+function gosched.map(t) end
 
 ---Does one of the cases `{ch, "recv"}` and `{ch, "send", value}`: one that is ready, or the first that becomes ready.
 ---@param cases table with `timeout` in seconds, if it should not wait for ever

@@ -19,6 +19,7 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
+Other languages          shared, SharedChan
 Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, metrics, histograms, metrics_text, profile, snapshot,
                          dump, trace, excepthook
@@ -61,6 +62,7 @@ from gosched._gosched import (
     Mutex,
     RLock,
     Semaphore,
+    SharedChan,
     WaitGroup,
     WouldBlock,
     current,
@@ -68,6 +70,7 @@ from gosched._gosched import (
     go,
     metrics_text,
     select,
+    shared,
     sleep,
     stats,
     version,
@@ -115,6 +118,7 @@ __all__ = [
     "Profiled",
     "RLock",
     "Semaphore",
+    "SharedChan",
     "Snapshot",
     "TaskGroup",
     "WaitGroup",
@@ -140,6 +144,7 @@ __all__ = [
     "profile",
     "run",
     "select",
+    "shared",
     "shield",
     "sleep",
     "snapshot",
