@@ -660,5 +660,6 @@ GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int
 }
 #endif
 
+#include "gosched_embed.h"
 #include "gosched_inspect.h"
 #endif
