@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gosched.h"
+#include "gosched_domain.h"
 
 /* Finds the binding that belongs to this plugin, in the build tree or in the same prefix: the first
  * of GUEST_DIRS, seen from the plugin's file, that has `file`.  false: none has. */
