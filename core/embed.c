@@ -165,6 +165,7 @@ static void *thread_main(void *arg) {
   pthread_setspecific(key, g);
   os_thread_name(g->name);
   g->ops->run(g);
+  g->ops->end();
   gs_guest_on_cancel(g, NULL, NULL);
   gs_guest_failed(g, "the guest has ended without having said how", NULL);
   gs_sema_release(&g->over, 1);
@@ -212,6 +213,7 @@ static int start(gs_guest *g) {
   gs_expect_wakeup(1);
   int err = gs_go_opts(&go, watch, g, &g->handle);
   if (err) {
+    g->ops->end();
     gs_expect_wakeup(-1);
     delist(g);
     drop(g);
@@ -221,6 +223,7 @@ static int start(gs_guest *g) {
   }
   int e = start_thread(g);
   if (!e) return GS_OK;
+  g->ops->end();
   gs_guest_failed(g, "no thread could be made", NULL);
   gs_sema_release(&g->over, 1);
   return gs_fail(GS_ETHREADS, "gs_embed: no thread can be made for the guest: %s", strerror(e));
@@ -246,6 +249,7 @@ static int embed(void *arg) {
   }
   e->g = guest_new(e->language, e->source, e->opts);
   if (!e->g) {
+    ops->end();
     snprintf(e->detail, sizeof e->detail, "gs_embed: out of memory");
     return GS_ENOMEM;
   }

@@ -102,9 +102,10 @@ typedef struct gs_guest_plugin {
   int abi;                      /* GS_GUEST_ABI */
   const char *language;         /* "lua" */
   const void *(*library)(void); /* returns what gs_guest_library tells the plugin */
-  int (*check)(void);           /* before a guest is made: GS_OK, or why there can be none, with
-                                   gs_fail; on a system stack of any thread, one at a time.  NULL */
+  int (*begin)(void);           /* a guest is about to be made: GS_OK, or why there can be none now,
+                                   with gs_fail; on a system stack of any thread, one at a time */
   void (*run)(gs_guest *g);     /* runs the source to its end, and says how that was */
+  void (*end)(void);            /* after run; or on any thread, if it came to nothing after begin */
 } gs_guest_plugin;
 
 /* The address of something in the copy of the library that the caller is bound to: two that see the

@@ -114,7 +114,8 @@ static int not_found(const Search *s) {
 
 static int check(const char *language, const gs_guest_plugin *ops) {
   Dl_info ours = {0}, theirs = {0};
-  if (!ops || ops->size < sizeof *ops || ops->abi != GS_GUEST_ABI || !ops->run || !ops->library)
+  if (!ops || ops->size < sizeof *ops || ops->abi != GS_GUEST_ABI || !ops->begin || !ops->run ||
+      !ops->end || !ops->library)
     return gs_fail(GS_EABI, "gs_embed: gosched-guest-%s.so is made for another version than %s",
                    language, gs_version());
   const void *other = ops->library();
@@ -160,7 +161,7 @@ int guest_plugin_get(const char *language, const gs_guest_plugin **ops) {
   for (Plugin *p = plugins; p && !*ops; p = p->next)
     if (strcmp(p->language, language) == 0) *ops = p->ops;
   if (!*ops) err = load(language, ops);
-  if (!err && (*ops)->check) err = (*ops)->check();
+  if (!err) err = (*ops)->begin();
   pthread_mutex_unlock(&loading);
   return err;
 }

@@ -15,7 +15,7 @@
 
 static const void *library(void) { return gs_guest_library(); }
 
-static int check(void) {
+static int begin(void) {
   static bool done;
   if (!done) guest_make_global((const void *)(uintptr_t)&lua_newstate);
   done = true;
@@ -124,7 +124,9 @@ static void run(gs_guest *g) {
   lua_close(L);
 }
 
+static void end(void) {}
+
 GUEST_EXPORT extern const gs_guest_plugin gosched_guest;
 const gs_guest_plugin gosched_guest = {
-    sizeof gosched_guest, GS_GUEST_ABI, "lua", library, check, run,
+    sizeof gosched_guest, GS_GUEST_ABI, "lua", library, begin, run, end,
 };

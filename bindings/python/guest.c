@@ -27,12 +27,12 @@ static PyObject *run_source; /* of guest.py; GIL */
 
 static const void *library(void) { return gs_guest_library(); }
 
-static int check(void) {
+static int begin(void) {
   if (Py_IsInitialized() && !atomic_load(&is_ours))
     return gs_fail(GS_ENOTSUP,
                    "gs_embed: this program has a Python already, and a process can have only one; "
                    "use gosched.go there");
-  if (atomic_load(&busy))
+  if (atomic_exchange(&busy, true))
     return gs_fail(GS_EBUSY,
                    "gs_embed: a guest of Python runs already, and a process can have only one at a "
                    "time");
@@ -143,10 +143,6 @@ static void run_guest(gs_guest *g) {
 }
 
 static void run(gs_guest *g) {
-  if (atomic_exchange(&busy, true)) {
-    gs_guest_failed(g, "another guest of Python has come first", NULL);
-    return;
-  }
   if (!atomic_load(&is_ours)) {
     PyStatus status = initialise();
     if (PyStatus_Exception(status)) {
@@ -161,10 +157,11 @@ static void run(gs_guest *g) {
     run_guest(g);
     PyGILState_Release(s);
   }
-  atomic_store(&busy, false);
 }
+
+static void end(void) { atomic_store(&busy, false); }
 
 GUEST_EXPORT extern const gs_guest_plugin gosched_guest;
 const gs_guest_plugin gosched_guest = {
-    sizeof gosched_guest, GS_GUEST_ABI, "python", library, check, run,
+    sizeof gosched_guest, GS_GUEST_ABI, "python", library, begin, run, end,
 };

@@ -17,7 +17,7 @@
 
 static const void *library(void) { return gs_guest_library(); }
 
-static int check(void) {
+static int begin(void) {
   static bool done;
   if (done) return GS_OK;
   guest_make_global((const void *)(uintptr_t)&Tcl_CreateInterp);
@@ -115,16 +115,25 @@ static void say(Tcl_Interp *interp, gs_guest *g, int code) {
   Tcl_DecrRefCount(options);
 }
 
+/* The source is evaluated by a command: to Tcl a cancellation that comes while nothing is evaluated
+ * concerns nobody, and would be forgotten. */
+static int source_cmd(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  gs_guest *g = data;
+  (void)objc;
+  (void)objv;
+  gs_guest_on_cancel(g, stop, interp);
+  say(interp, g, Tcl_EvalEx(interp, gs_guest_source(g), -1, TCL_EVAL_GLOBAL));
+  gs_guest_on_cancel(g, NULL, NULL);
+  return TCL_OK;
+}
+
 static void run(gs_guest *g) {
   Tcl_Interp *interp = new_interp();
   Tcl_Preserve(interp);
   int code = set_up(interp, g);
   if (code == TCL_OK) {
-    Tcl_ResetResult(interp);
-    gs_guest_on_cancel(g, stop, interp);
-    code = Tcl_EvalEx(interp, gs_guest_source(g), -1, TCL_EVAL_GLOBAL);
-    say(interp, g, code);
-    gs_guest_on_cancel(g, NULL, NULL);
+    Tcl_CreateObjCommand(interp, "::gosched::Source", source_cmd, g, NULL);
+    Tcl_EvalEx(interp, "::gosched::Source", -1, TCL_EVAL_GLOBAL);
   } else {
     say(interp, g, code);
   }
@@ -133,7 +142,9 @@ static void run(gs_guest *g) {
   Tcl_FinalizeThread();
 }
 
+static void end(void) {}
+
 GUEST_EXPORT extern const gs_guest_plugin gosched_guest;
 const gs_guest_plugin gosched_guest = {
-    sizeof gosched_guest, GS_GUEST_ABI, "tcl", library, check, run,
+    sizeof gosched_guest, GS_GUEST_ABI, "tcl", library, begin, run, end,
 };

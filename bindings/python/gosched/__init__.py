@@ -20,8 +20,9 @@ Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
 Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
+Other languages          embed, Guest
 Seeing inside            stats, snapshot, dump, trace, excepthook
-Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
+Errors                   Error, Closed, WouldBlock, Deadlock, FFIError, GuestError
 
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 from gosched import _gosched, _identity, _inside, _run, _stacks
 from gosched._callback import Callback, callback
 from gosched._dlopen import Library, bind, dlclose, dlopen, ffi
+from gosched._embed import Guest, GuestError, embed
 from gosched._gosched import (
     Cancelled,
     Chan,
@@ -94,6 +96,8 @@ __all__ = [
     "Executor",
     "FFIError",
     "GreenThread",
+    "Guest",
+    "GuestError",
     "Library",
     "Mutex",
     "Patch",
@@ -111,6 +115,7 @@ __all__ = [
     "dlclose",
     "dlopen",
     "dump",
+    "embed",
     "errno",
     "excepthook",
     "ffi",
