@@ -16,8 +16,9 @@
  * some times: gs_guest_on_cancel.  Two sides: a canceller that takes `stop` to call it, and a guest
  * that takes it back because what it would stop is about to go.  Both do so under the guest's
  * mutex; the canceller counts itself in `stopping` there, and the guest waits until nobody is
- * counted.  stop is not called under the mutex: it calls gs_cancel, and as in every gs_ function the
- * turn may go to another green thread in it, which may be the one that waits.  So that one yields.
+ * counted.  stop is not called under the mutex: it calls gs_cancel, and as in every gs_ function
+ * the turn may go to another green thread in it, which may be the one that waits.  So that one
+ * yields.
  *
  * The end.  The thread releases `over`, the watcher takes it, and joins the thread, which is a
  * moment.  The outcome was written before that, under the mutex, by who said it first.
@@ -36,13 +37,13 @@
 #define UNKNOWN (-1)
 
 struct gs_guest {
-  gs_guest *next;     /* of `alive`; all */
-  bool listed;        /* in it; all */
-  uint32_t refs;      /* who has it, and the watcher; atomic */
-  gs_handle *handle;  /* the watcher's; write-once, by gs_embed */
-  pthread_t thread;   /* write-once, by gs_embed, before the guest's mutex is released first */
-  bool started;       /* thread is one; with it */
-  gs_sema over;       /* one, when the thread is about to end */
+  gs_guest *next;    /* of `alive`; all */
+  bool listed;       /* in it; all */
+  uint32_t refs;     /* who has it, and the watcher; atomic */
+  gs_handle *handle; /* the watcher's; write-once, by gs_embed */
+  pthread_t thread;  /* write-once, by gs_embed, before the guest's mutex is released first */
+  bool started;      /* thread is one; with it */
+  gs_sema over;      /* one, when the thread is about to end */
   gs_guest_plugin const *ops;
   char *language, *source, *name;
   char **args;           /* ended by NULL */
@@ -60,9 +61,9 @@ struct gs_guest {
 
 static pthread_mutex_t all = PTHREAD_MUTEX_INITIALIZER;
 static gs_guest *alive;   /* all */
-static pthread_key_t key;     /* a guest's thread's gs_guest; before have_key */
-static int have_key;            /* there is a key, and gs_embed was called; atomic */
-static int set_up_error;      /* by set_up */
+static pthread_key_t key; /* a guest's thread's gs_guest; before have_key */
+static int have_key;      /* there is a key, and gs_embed was called; atomic */
+static int set_up_error;  /* by set_up */
 
 /* ---- life ---- */
 
@@ -79,8 +80,8 @@ static void forked(void) {
 static void at_exit(void) { gs_guests_end(gs_now() + EXIT_PATIENCE_NS); }
 
 static void set_up(void) {
-  set_up_error = pthread_key_create(&key, NULL) || pthread_atfork(NULL, NULL, forked) ||
-                 atexit(at_exit);
+  set_up_error =
+      pthread_key_create(&key, NULL) || pthread_atfork(NULL, NULL, forked) || atexit(at_exit);
   __atomic_store_n(&have_key, !set_up_error, __ATOMIC_RELEASE);
 }
 
@@ -310,6 +311,13 @@ int gs_guest_cancel(gs_guest *g) {
   return GS_OK;
 }
 
+int gs_guest_told(gs_guest *g) {
+  pthread_mutex_lock(&g->mutex);
+  bool told = g->cancelled;
+  pthread_mutex_unlock(&g->mutex);
+  return told;
+}
+
 void gs_guest_on_cancel(gs_guest *g, void (*stop)(void *), void *ud) {
   pthread_mutex_lock(&g->mutex);
   bool late = stop && g->cancelled;
@@ -394,7 +402,9 @@ int gs_guest_failed(gs_guest *g, const char *text, const char *trace) {
   return say(g, GS_GUEST_FAILED, 0, text, strlen(text), trace);
 }
 
-int gs_guest_exited(gs_guest *g, int status) { return say(g, GS_GUEST_EXITED, status, NULL, 0, NULL); }
+int gs_guest_exited(gs_guest *g, int status) {
+  return say(g, GS_GUEST_EXITED, status, NULL, 0, NULL);
+}
 
 int gs_guest_cancelled(gs_guest *g) { return say(g, GS_GUEST_CANCELLED, 0, NULL, 0, NULL); }
 

@@ -1,9 +1,9 @@
 /* gosched_embed.h: another language's interpreter in the process, a guest.  Part of gosched.h,
  * which includes it and has the conventions.
  *
- * The library knows no language.  A guest's interpreter is in a plugin, gosched-guest-NAME.so, which
- * is looked for in the directories that GOSCHED_GUESTS names (separated by colons), in the directory
- * gosched/ beside the library, and where the library was to be installed.
+ * The library knows no language.  A guest's interpreter is in a plugin, gosched-guest-NAME.so,
+ * which is looked for in the directories that GOSCHED_GUESTS names (separated by colons), in the
+ * directory gosched/ beside the library, and where the library was to be installed.
  */
 #ifndef GOSCHED_EMBED_H
 #define GOSCHED_EMBED_H
@@ -16,11 +16,11 @@ extern "C" {
 
 /* ---- guests: interpreters of other languages ----
  *
- * A guest is an interpreter on an OS thread of its own, which runs one source text, in parallel with
- * its host, and has green threads of its own: the source is their main one, so that it may use all
- * of its language's gosched at once.  It lives inside the gs_run under way when it was started: at
- * the end of that one (without GS_RUN_ABANDON) it is cancelled and waited for like a green thread.
- * While a guest lives no deadlock is declared. */
+ * A guest is an interpreter on an OS thread of its own, which runs one source text, in parallel
+ * with its host, and has green threads of its own: the source is their main one, so that it may use
+ * all of its language's gosched at once.  It lives inside the gs_run under way when it was started:
+ * at the end of that one (without GS_RUN_ABANDON) it is cancelled and waited for like a green
+ * thread. While a guest lives no deadlock is declared. */
 
 typedef struct gs_guest gs_guest;
 
@@ -63,10 +63,10 @@ GS_API int gs_guest_done(gs_guest *g);
 GS_API void gs_guest_release(gs_guest *g);
 
 /* Cancels all guests of the process and waits for their ends.  The calling thread is blocked
- * meanwhile, also where it runs a green thread.  It is done at the exit of the process, for a second
- * at most; a program, or a binding, that has to take something apart before that calls it first.
- * GS_OK: none lives any more.  Errors: GS_ETIMEOUT.  Any thread but a guest's own, not in signal
- * handlers. */
+ * meanwhile, also where it runs a green thread.  It is done at the exit of the process, for a
+ * second at most; a program, or a binding, that has to take something apart before that calls it
+ * first. GS_OK: none lives any more.  Errors: GS_ETIMEOUT.  Any thread but a guest's own, not in
+ * signal handlers. */
 GS_API int gs_guests_end(int64_t deadline_ns);
 
 enum {
@@ -125,6 +125,9 @@ GS_API const char *const *gs_guest_args(gs_guest *g);
  * returned stop(ud) does not run.  stop must be short and must not park.  Returns nothing.  Any
  * thread, not in signal handlers; with NULL it may yield. */
 GS_API void gs_guest_on_cancel(gs_guest *g, void (*stop)(void *ud), void *ud);
+
+/* 1 once gs_guest_cancel was called.  Any thread. */
+GS_API int gs_guest_told(gs_guest *g);
 
 /* Say how the guest ends; the first that is said counts.  Texts are copied; text NULL: nothing was
  * returned.  trace NULL: there is none.  1: it was the first.  Any thread; do not park. */

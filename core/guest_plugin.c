@@ -1,11 +1,11 @@
 /* guest_plugin.c: finding and loading the plugin of a language (gosched_embed.h).
  *
  * One copy of the library.  A plugin names libgosched.so.0 as what it needs.  The dynamic linker
- * goes by that name: a process that has loaded a library of that name, from wherever - a build tree,
- * a prefix, the inside of a Python wheel - goes on with it, and the one beside the plugin is not
- * even looked for.  Only a program that has the library linked in statically has no such name to be
- * found by; its plugin would bring a second copy, with a scheduler of its own.  So each plugin says
- * which copy it is bound to, and another one than this is refused.
+ * goes by that name: a process that has loaded a library of that name, from wherever - a build
+ * tree, a prefix, the inside of a Python wheel - goes on with it, and the one beside the plugin is
+ * not even looked for.  Only a program that has the library linked in statically has no such name
+ * to be found by; its plugin would bring a second copy, with a scheduler of its own.  So each
+ * plugin says which copy it is bound to, and another one than this is refused.
  *
  * All of it happens in a foreign call: dlopen wants more stack than a green thread has, and waits
  * for locks of the dynamic linker.

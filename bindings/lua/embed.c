@@ -2,8 +2,8 @@
  * about a VM that is a guest itself.
  *
  * A guest lives as long as the gosched.run in which it was started: at its end those that still run
- * are cancelled and waited for, as green threads are.  So the VM has a list of them; who is in it is
- * held by the registry.
+ * are cancelled and waited for, as green threads are.  So the VM has a list of them; who is in it
+ * is held by the registry.
  *
  * os.exit in a guest ends the guest and not the process: its main green thread is cancelled, and so
  * is, by the error, who has called it.
@@ -95,8 +95,10 @@ static void options_of(lua_State *L, gs_embed_options *opts) {
       lua_replace(L, -2); /* stays on the stack, below the key */
       lua_insert(L, -2);
     } else {
-      luaL_error(L, "gosched.embed: option %s is a %s; name (a string) and args (a list of strings) "
-                    "are accepted", key, luaL_typename(L, -1));
+      luaL_error(L,
+                 "gosched.embed: option %s is a %s; name (a string) and args (a list of strings) "
+                 "are accepted",
+                 key, luaL_typename(L, -1));
     }
   }
 }

@@ -90,7 +90,8 @@ typedef struct run {
   bool _Atomic known; /* main.handle is set; a guest's maker */
 } run;
 
-/* Of a guest of gs_embed, on any thread.  The main green thread of gs_run is told as by a signal. */
+/* Of a guest of gs_embed, on any thread.  The main green thread of gs_run is told as by a signal.
+ */
 static void stop_main(void *arg) {
   run *r = arg;
   atomic_store(&r->main.told, true);
@@ -167,12 +168,14 @@ static int run_it(run *r) {
     if (e != GS_EBUSY) return e;
     e = run_as_guest(r);
     if (e != GS_EPERM) return e;
+    /* That run waits for the end of this guest. */
+    if (r->v->guest && gs_guest_told(r->v->guest)) return GS_ECANCELED;
     sched_yield();
   }
 }
 
-/* The source of a guest runs inside gosched.run already; a script that has its own all the same finds
- * what it expects: what the function has started ends with it. */
+/* The source of a guest runs inside gosched.run already; a script that has its own all the same
+ * finds what it expects: what the function has started ends with it. */
 static int run_inside(lua_State *L, vm *v) {
   lua_pushcfunction(L, gsl_traceback);
   lua_insert(L, 1);
@@ -206,6 +209,7 @@ static int l_run(lua_State *L) {
   v->running = true;
   int e = run_it(&r);
   v->running = false;
+  if (e == GS_ECANCELED) return gsl_fail(L, e, "gosched.run");
   if (e != GS_OK) return luaL_error(L, "gosched.run: %s", gs_error_detail());
   if (r.status != LUA_OK) return lua_error(L);
   return lua_gettop(L) - 1;

@@ -453,7 +453,7 @@ typedef struct {
   Green *green;
   PyObject *result, *error;
   bool beside;
-  gs_guest *guest;   /* of gs_embed; NULL: the thread of gosched.run is not one's */
+  gs_guest *guest;    /* of gs_embed; NULL: the thread of gosched.run is not one's */
   _Atomic bool known; /* green->handle is set; run_beside */
 } Run;
 
@@ -582,11 +582,14 @@ static int run_it(Run *run, const gs_config *cfg) {
     if (code != GS_EBUSY || gs_self()) return code;
     code = run_beside(run);
     if (code != GS_EPERM) return code;
+    /* That run waits for the end of this guest. */
+    if (run->guest && gs_guest_told(run->guest)) return GS_ECANCELED;
     sched_yield();
   }
 }
 
 static PyObject *run_result(Run *run, int code) {
+  if (code == GS_ECANCELED) return raise_code(code, "gosched.run");
   if (code != GS_OK) return raise_detail(code, "gosched.run");
   if (run->error) {
     Py_CLEAR(run->result);

@@ -3,9 +3,7 @@
 
 #define GUEST "gosched.guest"
 
-static void release(PyObject *capsule) {
-  gs_guest_release(PyCapsule_GetPointer(capsule, GUEST));
-}
+static void release(PyObject *capsule) { gs_guest_release(PyCapsule_GetPointer(capsule, GUEST)); }
 
 static gs_guest *guest_of(PyObject *capsule) { return PyCapsule_GetPointer(capsule, GUEST); }
 

@@ -29,6 +29,15 @@ def find_gosched(place):
             sys.path.append(place)
 
 
+def be_main_thread():
+    """The thread of the first guest was Python's main one; it has ended, and this one is now."""
+    main = threading.main_thread()
+    with threading._active_limbo_lock:
+        threading._active.pop(main.ident, None)
+        main._set_ident()
+        threading._active[main.ident] = main
+
+
 def prepare(source, name, args):
     module = types.ModuleType("__main__")
     module.__builtins__ = builtins
@@ -68,7 +77,10 @@ def exited(error):
 def clean_up():
     """What the end of a program does."""
     for thread in threading.enumerate():
-        if not thread.daemon and thread not in (threading.main_thread(), threading.current_thread()):
+        if not thread.daemon and thread not in (
+            threading.main_thread(),
+            threading.current_thread(),
+        ):
             thread.join()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -81,6 +93,7 @@ def run(source, name, args, place):
         gosched = find_gosched(place)
     except BaseException as error:
         return ("failed", *told(error, None))
+    be_main_thread()
     names = prepare(source, name, args)
     try:
         value = gosched.run(execute, source, name, names)

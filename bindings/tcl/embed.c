@@ -1,8 +1,9 @@
 /* embed.c: gosched::embed: interpreters of other languages as guests of this process.
  *
- * A guest is a command.  Starting one and waiting for its end are blocking operations (operation.c):
- * they are done on a green thread of the scheduler, so that the event loop goes on.  Deleting the
- * command, which the end of the interpreter does, cancels the guest and does not wait for it.
+ * A guest is a command.  Starting one and waiting for its end are blocking operations
+ * (operation.c): they are done on a green thread of the scheduler, so that the event loop goes on.
+ * Deleting the command, which the end of the interpreter does, cancels the guest and does not wait
+ * for it.
  *
  * At the exit of the process Tcl takes itself apart, also under a guest that is another Tcl
  * interpreter; so guests are ended before that.
@@ -274,8 +275,7 @@ static int embed_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
     if (code == TCL_OK && option == 1 && !x->name && !(x->name = external(objv[i + 1])))
       code = gst_no_memory(interp);
   }
-  if (code == TCL_OK &&
-      (!(x->language = external(objv[1])) || !(x->source = external(objv[2]))))
+  if (code == TCL_OK && (!(x->language = external(objv[1])) || !(x->source = external(objv[2]))))
     code = gst_no_memory(interp);
   if (code != TCL_OK) {
     start_free(x);

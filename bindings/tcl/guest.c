@@ -108,7 +108,8 @@ static void say(Tcl_Interp *interp, gs_guest *g, int code) {
   }
   Tcl_Obj *options = Tcl_GetReturnOptions(interp, code);
   Tcl_IncrRefCount(options);
-  if (Tcl_Canceled(interp, 0) != TCL_OK || strncmp(option(options, "-errorcode"), "TCL CANCEL", 10) == 0)
+  if (Tcl_Canceled(interp, 0) != TCL_OK ||
+      strncmp(option(options, "-errorcode"), "TCL CANCEL", 10) == 0)
     gs_guest_cancelled(g);
   else
     gs_guest_failed(g, Tcl_GetStringResult(interp), option(options, "-errorinfo"));
