@@ -48,7 +48,9 @@ typedef struct gs_embed_options {
 GS_API int gs_embed(const char *language, const char *source, const gs_embed_options *opts,
                     gs_guest **out);
 
-/* Waits until the guest has ended, as gs_join does, with its errors. */
+/* Waits until the guest has ended: parks; on a thread that runs no green thread it blocks that
+ * thread.  Errors: those of gs_join: GS_ETIMEOUT, GS_ECANCELED (the caller was cancelled, not the
+ * guest), GS_EINTR, GS_EPERM, GS_EINVAL, GS_ENOMEM. */
 GS_API int gs_guest_join(gs_guest *g, int64_t deadline_ns);
 
 /* Asks the guest to stop, as gs_cancel does with its main green thread: what that waits in fails,
@@ -129,8 +131,10 @@ GS_API void gs_guest_on_cancel(gs_guest *g, void (*stop)(void *ud), void *ud);
 /* 1 once gs_guest_cancel was called.  Any thread. */
 GS_API int gs_guest_told(gs_guest *g);
 
-/* Say how the guest ends; the first that is said counts.  Texts are copied; text NULL: nothing was
- * returned.  trace NULL: there is none.  1: it was the first.  Any thread; do not park. */
+/* Say how the guest ends; the first that is said counts.  Return 1: it was the first, 0: it was
+ * not. text    what it returned, NULL: nothing; or the error.  UTF-8, copied length  of text, in
+ * bytes trace   where the error came from, copied; NULL: unknown status  as a process would exit
+ * with Any thread; do not park. */
 GS_API int gs_guest_returned(gs_guest *g, const char *text, size_t length);
 GS_API int gs_guest_failed(gs_guest *g, const char *text, const char *trace);
 GS_API int gs_guest_exited(gs_guest *g, int status);
