@@ -131,6 +131,19 @@ static void test_taken_back(void **state) {
   run_procs(2, taken_back, NULL);
 }
 
+static void come_late(void *arg) {
+  (void)arg;
+  gs_guest *g = start("come late");
+  CHECK_CODE(gs_guest_cancel(g), GS_OK);
+  CHECK(strcmp(end_of(g).text, "told") == 0);
+  gs_guest_release(g);
+}
+
+static void test_come_late(void **state) {
+  (void)state;
+  run_procs(2, come_late, NULL);
+}
+
 static gs_guest *left[3];
 
 static void leave_them(void *arg) {
@@ -275,6 +288,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_cancelled_join), cmocka_unit_test(test_no_deadlock),
       cmocka_unit_test(test_exit),           cmocka_unit_test(test_fork),
       cmocka_unit_test(test_many),
+      cmocka_unit_test(test_come_late),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

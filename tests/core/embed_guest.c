@@ -65,6 +65,17 @@ static void take_back(gs_guest *g) {
   gs_guest_returned(g, atomic_load(&s.out) ? "kept" : "torn", 4);
 }
 
+static void set(void *flag) { *(int *)flag = 1; }
+
+/* Who is cancelled before there is anything to be stopped is told when there is. */
+static void come_late(gs_guest *g) {
+  int told = 0;
+  while (!gs_guest_told(g)) sleep_ms(1);
+  gs_guest_on_cancel(g, set, &told);
+  gs_guest_on_cancel(g, NULL, NULL);
+  gs_guest_returned(g, told ? "told" : "not told", told ? 4 : 8);
+}
+
 static void add(void *sum) { atomic_fetch_add((atomic_int *)sum, 1); }
 
 static void use_green_threads(gs_guest *g) {
@@ -107,6 +118,8 @@ static void run(gs_guest *g) {
     wait_for_stop(g);
   else if (strcmp(source, "take back") == 0)
     take_back(g);
+  else if (strcmp(source, "come late") == 0)
+    come_late(g);
   else if (strcmp(source, "green threads") == 0)
     use_green_threads(g);
   else if (strcmp(source, "arguments") == 0)
