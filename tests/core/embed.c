@@ -287,8 +287,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_end_of_run),     cmocka_unit_test(test_released),
       cmocka_unit_test(test_cancelled_join), cmocka_unit_test(test_no_deadlock),
       cmocka_unit_test(test_exit),           cmocka_unit_test(test_fork),
-      cmocka_unit_test(test_many),
-      cmocka_unit_test(test_come_late),
+      cmocka_unit_test(test_many),           cmocka_unit_test(test_come_late),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
