@@ -39,6 +39,26 @@ function(gs_install_rpath target dir)
   set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/${up}")
 endfunction()
 
+# gs_add_guest(<language> <build dir of the binding> <its install dir> <source>…): the plugin with
+# the language's interpreter, the target gosched_guest_<language>, in gosched/ beside the library.
+# It finds the binding from where it lies itself: GUEST_DIRS is that place from the plugin, in the
+# build tree and in a prefix.
+function(gs_add_guest language build_dir install_dir)
+  set(target gosched_guest_${language})
+  set(plugin_dir "${CMAKE_INSTALL_LIBDIR}/gosched")
+  add_library(${target} MODULE ${ARGN})
+  file(RELATIVE_PATH in_build "${PROJECT_BINARY_DIR}/lib/gosched" "${build_dir}")
+  file(RELATIVE_PATH in_prefix "/prefix/${plugin_dir}" "/prefix/${install_dir}")
+  target_compile_definitions(
+    ${target} PRIVATE _GNU_SOURCE=1 "GUEST_DIRS=\"${in_build}\", \"${in_prefix}\"")
+  target_link_libraries(${target} PRIVATE gosched::gosched ${CMAKE_DL_LIBS})
+  set_target_properties(
+    ${target} PROPERTIES PREFIX "" OUTPUT_NAME gosched-guest-${language}
+                         LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib/gosched")
+  gs_install_rpath(${target} "${plugin_dir}")
+  install(TARGETS ${target} LIBRARY DESTINATION "${plugin_dir}")
+endfunction()
+
 foreach(language IN ITEMS python lua tcl)
   string(TOUPPER ${language} option)
   set(folder "${PROJECT_SOURCE_DIR}/bindings/${language}")

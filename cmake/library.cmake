@@ -40,8 +40,8 @@ endif()
 # ---- public headers, gathered in <build>/include ---------------------------------------------
 
 set(GS_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include")
-set(GS_PUBLIC_HEADERS core/gosched.h core/gosched_inspect.h core/gosched_domain.h
-    core/gosched_shared.h ffi/gosched_ffi.h)
+set(GS_PUBLIC_HEADERS core/gosched.h core/gosched_embed.h core/gosched_inspect.h
+    core/gosched_domain.h core/gosched_shared.h ffi/gosched_ffi.h)
 math(EXPR GS_VERSION_NUMBER "${PROJECT_VERSION_MAJOR} * 10000 + ${PROJECT_VERSION_MINOR} * 100")
 math(EXPR GS_VERSION_NUMBER "${GS_VERSION_NUMBER} + ${PROJECT_VERSION_PATCH}")
 file(MAKE_DIRECTORY "${GS_INCLUDE_DIR}")
@@ -65,6 +65,10 @@ target_link_libraries(gosched_ffi PRIVATE gosched::libffi)
 foreach(objects IN ITEMS gosched_core gosched_ffi)
   set_target_properties(${objects} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_compile_definitions(${objects} PRIVATE GS_BUILDING=1 _GNU_SOURCE=1)
+  if(NOT GS_WHEEL) # which may be unpacked anywhere
+    target_compile_definitions(
+      ${objects} PRIVATE "GS_GUEST_DIR=\"${CMAKE_INSTALL_FULL_LIBDIR}/gosched\"")
+  endif()
   # Green threads have small stacks with one guard page: a large frame must not jump over it.
   target_compile_options(${objects} PRIVATE $<$<COMPILE_LANGUAGE:C>:-fstack-clash-protection>)
   if(GS_ARCH STREQUAL "arm64" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")

@@ -660,6 +660,7 @@ GS_API int gs_connect(int fd, const struct sockaddr *addr, unsigned addrlen, int
 }
 #endif
 
+#include "gosched_embed.h"
 #include "gosched_inspect.h"
 #include "gosched_shared.h"
 #endif

@@ -26,6 +26,7 @@ HEADERS = [
     "core/gosched.h",
     "ffi/gosched_ffi.h",
     "core/gosched_inspect.h",
+    "core/gosched_embed.h",
     "core/gosched_domain.h",
     "core/gosched_shared.h",
 ]

@@ -361,6 +361,7 @@ def python_beside_rows() -> list[Row]:
         )
         for kind in ("sha256", "zlib")
     ]
+    rows.append(Row("py.two.lua", ours("two.lua"), goals=(at_most(2 / 1.8),)))
     rows.append(Row("py.handoff", ours("handoff"), goals=(at_most(500),), events=True))
     asyncpg = Side("asyncpg", "asyncio", "pg.asyncpg")
     near = (plus(3, "asyncpg"),)

@@ -229,11 +229,21 @@ def libpq(options: harness.Options) -> list[float]:
         return gosched.run(main, conninfo)
 
 
+def count_in_lua() -> None:
+    """A Lua interpreter of its own, which computes."""
+    source = "local n = 0 for i = 1, 2e7 do if i % 7 == 0 then n = n + 1 end end return n"
+    try:
+        guest = gosched.embed("lua", source)
+    except gosched.Error as error:
+        harness.unmeasured(error)
+    guest.result()
+
+
 if __name__ == "__main__":
     harness.main(
         {
             **work.tick_rows(on_green_threads, start, gosched.sleep),
-            **work.two_rows(on_green_threads, start),
+            **work.two_rows(on_green_threads, start, lua=count_in_lua),
             "pg.psycopg2": work.psycopg2_row(on_green_threads, start),
             "pg.libpq": harness.Row("ms", libpq),
             "offload": loop_row(offload, load_spin),

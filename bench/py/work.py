@@ -117,9 +117,11 @@ def compress_much() -> None:
 
 
 def two_rows(
-    run: Callable[[Callable[[], list[float]]], list[float]], start: Start
+    run: Callable[[Callable[[], list[float]]], list[float]],
+    start: Start,
+    **more: Callable[[], None],
 ) -> dict[str, harness.Row]:
-    """The rows two.KIND of a side."""
+    """The rows two.KIND of a side; more: others than what every side has."""
 
     def took(work: Callable[[], None], n: int) -> float:
         before = time.perf_counter()
@@ -134,7 +136,8 @@ def two_rows(
 
         return harness.Row("x", measure)
 
-    return {"two.sha256": row(hash_much), "two.zlib": row(compress_much)}
+    works = {"sha256": hash_much, "zlib": compress_much, **more}
+    return {f"two.{kind}": row(work) for kind, work in works.items()}
 
 
 # ---- PostgreSQL ----

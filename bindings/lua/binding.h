@@ -10,6 +10,7 @@
  *   shared.c, value.c   channels by name, and what they carry
  *   deadlock.c, inspect.c   Deadlock, dump, trace
  *   coroutine.c   which coroutine of a green thread runs
+ *   embed.c    guests: interpreters of other languages, and what a VM that is one does
  *   io.c       descriptors, OS threads, blocking C functions
  *   ffi.c, …   gosched.ffi: see cdata.h
  *
@@ -63,6 +64,8 @@ typedef struct vm {
       finalizer;   /* the green thread that is in a foreign call from a __gc metamethod; 0: none */
   gsl_local local; /* of calls outside gosched.run */
   gsl_gate *gate;
+  gs_guest *guest;      /* this VM is one; or NULL */
+  struct guest *guests; /* of embed.c: those that a green thread of this VM has started */
   const void *cdata_meta, *cdata_gc_meta; /* the metatables of C data, without and with __gc … */
   const void *ctype_meta;                 /* … and of C types, which the registry holds */
   struct shared *shared;                  /* the shared channels that it has open */

@@ -329,7 +329,7 @@ void gsl_cancel(vm *v, green *g) {
 }
 
 void gsl_uncancel(green *g) {
-  if (g->cancels && --g->cancels == 0) GSL_OUTSIDE(g->L, g->vm, (gs_uncancel(), 0));
+  if (g->cancels && --g->cancels == 0 && !g->told) GSL_OUTSIDE(g->L, g->vm, (gs_uncancel(), 0));
 }
 
 /* g:cancel(): what it waits in raises gosched.cancelled. */

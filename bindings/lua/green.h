@@ -46,6 +46,7 @@ typedef struct green {
   bool asked_to_end; /* by g:cancel() */
   bool joined;       /* somebody got its error */
   bool deadlocked;   /* a main one that has to raise the deadlock */
+  bool _Atomic told; /* a main one: it is to end; by another thread, and not taken back */
   char name[32];     /* "file.lua:12" */
 } green;
 
@@ -165,6 +166,8 @@ static inline bool gsl_once_more(lua_State *L, op *o, int *code) {
 }
 /* Joins whatever the caller's own cancellation; GS_OK, GSL_RAISED, GSL_DEADLOCK or an error. */
 int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what);
+/* The same of whatever wait(x, deadline) waits for. */
+int gsl_wait_shielded(lua_State *L, vm *v, int (*wait)(void *, int64_t), void *x, const char *what);
 
 /* Seconds at index as nanoseconds; raises an error that names the argument. */
 int64_t gsl_check_seconds(lua_State *L, int index);
@@ -231,6 +234,9 @@ void gsl_open_group(lua_State *L, int module, int vm_index);
 void gsl_open_inspect(lua_State *L, int module, int vm_index);
 void gsl_open_io(lua_State *L, int module, int vm_index);
 void gsl_open_coroutine(lua_State *L, int vm_index);
+void gsl_open_embed(lua_State *L, int module, int vm_index);
+/* embed.c: the end of gosched.run: the guests it has started are cancelled and waited for. */
+bool gsl_guests_end(lua_State *L, vm *v);
 
 /* group.c: a member has ended; with the turn, on the member's stack. */
 void gsl_group_left(vm *v, struct group *tg, green *g);

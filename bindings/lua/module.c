@@ -94,6 +94,17 @@ typedef struct run {
   bool _Atomic known; /* main.handle is set; a guest's maker */
 } run;
 
+/* Of a guest of gs_embed, on any thread.  The main green thread of gs_run is told as by a signal.
+ */
+static void stop_main(void *arg) {
+  run *r = arg;
+  atomic_store(&r->main.told, true);
+  if (r->main.handle)
+    gs_cancel(r->main.handle);
+  else
+    gs_notify();
+}
+
 /* The main green thread, also that of a guest.  The other green threads of this VM end with it;
  * those of other VMs go on. */
 static int run_main(void *arg) {
@@ -102,18 +113,22 @@ static int run_main(void *arg) {
   r->main.id = gs_self();
   *gs_gdata() = &r->main;
   v->main = &r->main;
+  if (v->guest) gs_guest_on_cancel(v->guest, stop_main, r);
   gsl_turn_enter(v->turn, &r->main);
   gsl_gate_open(v->gate);
-  if (r->main.handle) gsl_deadlock_guest(v, r->main.handle); /* undetected if out of memory */
+  /* Undetected if out of memory, and while there are guests of gs_embed. */
+  if (r->main.handle && !v->guest) gsl_deadlock_guest(v, r->main.handle);
   r->status = lua_pcall(r->L, r->nargs, LUA_MULTRET, 1);
   v->ending = true;
   gsl_cancel_all(v, NULL); /* while unblock functions can still come in from other threads */
   gsl_gate_shut(r->L, v);
   if (gsl_end_all(r->L, v)) r->status = LUA_ERRRUN;
+  if (gsl_guests_end(r->L, v)) r->status = LUA_ERRRUN;
   r->main.outcome = RETURNED;
   if (r->main.handle) gsl_deadlock_guest_left(v);
   v->main = NULL;
   gsl_turn_leave(v->turn);
+  if (v->guest) gs_guest_on_cancel(v->guest, NULL, NULL);
   *gs_gdata() = NULL;
   return 0;
 }
@@ -157,8 +172,21 @@ static int run_it(run *r) {
     if (e != GS_EBUSY) return e;
     e = run_as_guest(r);
     if (e != GS_EPERM) return e;
+    /* That run waits for the end of this guest. */
+    if (r->v->guest && gs_guest_told(r->v->guest)) return GS_ECANCELED;
     sched_yield();
   }
+}
+
+/* The source of a guest runs inside gosched.run already; a script that has its own all the same
+ * finds what it expects: what the function has started ends with it. */
+static int run_inside(lua_State *L, vm *v) {
+  lua_pushcfunction(L, gsl_traceback);
+  lua_insert(L, 1);
+  int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1);
+  if (gsl_end_all(L, v)) status = LUA_ERRRUN;
+  if (status != LUA_OK) return lua_error(L);
+  return lua_gettop(L) - 1;
 }
 
 static void check_may_run(lua_State *L, const vm *v) {
@@ -171,6 +199,7 @@ static void check_may_run(lua_State *L, const vm *v) {
 static int l_run(lua_State *L) {
   vm *v = gsl_vm(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
+  if (v->guest && v->running && v->main && gsl_self(v) == v->main) return run_inside(L, v);
   check_may_run(L, v);
   if (gsl_turn_domain(v->turn) != GS_OK) return luaL_error(L, "gosched.run: %s", gs_error_detail());
   run r = {.v = v, .L = L, .nargs = lua_gettop(L) - 1, .status = LUA_OK};
@@ -186,6 +215,7 @@ static int l_run(lua_State *L) {
   int e = run_it(&r);
   gsl_shared_run(v, false);
   v->running = false;
+  if (e == GS_ECANCELED) return gsl_fail(L, e, "gosched.run");
   if (e != GS_OK) return luaL_error(L, "gosched.run: %s", gs_error_detail());
   if (r.status != LUA_OK) return lua_error(L);
   return lua_gettop(L) - 1;
@@ -221,6 +251,7 @@ static void push_vm(lua_State *L) {
   v->ffi = gs_ffi_new();
   v->turn = gsl_turn_new();
   v->gate = gsl_gate_new(L, v);
+  v->guest = gs_guest_here();
   if (!v->ffi || !v->turn || !v->gate) luaL_error(L, "gosched: out of memory");
 }
 
@@ -248,6 +279,7 @@ int luaopen_gosched(lua_State *L) {
   gsl_open_group(L, 2, 1);
   gsl_open_inspect(L, 2, 1);
   gsl_open_io(L, 2, 1);
+  gsl_open_embed(L, 2, 1);
   gsl_open_coroutine(L, 1);
   gsl_open_ffi(L, 1);
   lua_setfield(L, 2, "ffi");

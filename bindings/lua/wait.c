@@ -24,7 +24,7 @@ void gsl_begin(lua_State *L, op *o, const char *what, int64_t deadline) {
   gsl_check_may_wait(L, v, what);
   green *g = gsl_self(v);
   if (!g) gsl_fail(L, GS_EPERM, what);
-  if (!g->handle && g->cancels) gsl_fail(L, GS_ECANCELED, what);
+  if (!g->handle && (g->cancels || g->told)) gsl_fail(L, GS_ECANCELED, what);
   bool scoped = g->deadline < deadline;
   *o = (op){v, g, what, scoped ? g->deadline : deadline, scoped};
   g->where = what;
@@ -53,7 +53,7 @@ bool gsl_again(lua_State *L, op *o, int *code) {
   if (*code == GS_EINTR) {
     if (interrupted(L)) {
       *code = GSL_RAISED;
-    } else if (!g->handle && g->cancels) {
+    } else if (!g->handle && (g->cancels || g->told)) {
       *code = GS_ECANCELED;
     } else {
       gsl_turn_leave(o->v->turn);
@@ -71,14 +71,21 @@ bool gsl_again(lua_State *L, op *o, int *code) {
   return false;
 }
 
+static int join(void *g, int64_t deadline) { return gsl_await(g, deadline); }
+
 int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what) {
+  return gsl_wait_shielded(L, v, join, g, what);
+}
+
+int gsl_wait_shielded(lua_State *L, vm *v, int (*wait)(void *, int64_t), void *x,
+                      const char *what) {
   green *self = gsl_self(v);
   int code = GS_OK;
   if (!self) return GS_EPERM;
   self->where = what;
   gsl_turn_leave(v->turn);
   for (;;) {
-    code = gsl_await(g, GS_FOREVER);
+    code = wait(x, GS_FOREVER);
     if (code == GS_EINTR) {
       gsl_turn_enter(v->turn, self);
       if (interrupted(L)) {
@@ -92,7 +99,7 @@ int gsl_join_shielded(lua_State *L, vm *v, green *g, const char *what) {
       break;
     }
   }
-  if (self->cancels && self->handle && !self->deadlocked) gs_cancel(self->handle);
+  if ((self->cancels || self->told) && self->handle && !self->deadlocked) gs_cancel(self->handle);
   gsl_turn_enter(v->turn, self);
   if (self->deadlocked) {
     gsl_uncancel(self);

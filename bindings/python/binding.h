@@ -11,6 +11,7 @@
  *   sync.c, rlock.c   Mutex, Semaphore, Event, WaitGroup; RLock, Condition
  *   sock.c      what gosched.patch waits in
  *   sqlite.c    connections that green threads open
+ *   embed.c     interpreters of other languages
  *   holders.c   locks that exist already
  *   function.c  C functions of gosched.dlopen, converted by cffi and called through gosched_ffi.h
  *
@@ -213,6 +214,13 @@ PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *sock_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 PyObject *sock_wake_closed(PyObject *self, PyObject *fd);
+
+/* ---- embed.c: methods of the module ---- */
+
+PyObject *embed_start(PyObject *self, PyObject *args);
+PyObject *embed_join(PyObject *self, PyObject *args);
+PyObject *embed_cancel(PyObject *self, PyObject *guest);
+PyObject *embed_end(PyObject *self, PyObject *guest);
 
 int chan_init(PyObject *module);
 int shared_init(PyObject *module);

@@ -57,6 +57,8 @@ static Thread *_Atomic threads;
 static Green *main_green; /* of the run under way, borrowed; GIL */
 static bool running;      /* a run is under way; GIL */
 static bool ending;       /* its main function has returned; GIL */
+static bool beside;       /* it is beside another gs_run, see run_beside; GIL */
+static gs_guest *guest;   /* of gs_embed, which this Python is; NULL: it is none; with it */
 
 static Thread *this_thread(void) {
   void **word = gs_mdata(domain);
@@ -334,9 +336,11 @@ int green_start(Green *g) {
   return GS_OK;
 }
 
+/* The main one is the thread that called gosched.run, also if it is on another one. */
 uint64_t green_ident(void) {
   const Rec *r = rec_here();
-  return r && !r->main ? tstate_ident(gs_self()) : 0;
+  if (r && r->main) return beside ? (uint64_t)r->ts->thread_id : 0;
+  return r ? tstate_ident(gs_self()) : 0;
 }
 
 /* ---- operations that park ---- */
@@ -412,7 +416,7 @@ int op_shielded(Rec *r, int (*fn)(void *, int64_t), void *object) {
 int green_wait(Green *g, int64_t deadline, bool shielded, const char *what) {
   int code;
   if (g->finished) return GS_OK;
-  if (!g->handle) {
+  if (g == main_green) {
     PyErr_Format(exc_Error, "%s: the main green thread ends with gosched.run and cannot be joined",
                  what);
     return RAISED;
@@ -448,7 +452,47 @@ typedef struct {
   PyThreadState *ts;
   Green *green;
   PyObject *result, *error;
+  bool beside;
+  gs_guest *guest;    /* of gs_embed; NULL: the thread of gosched.run is not one's */
+  _Atomic bool known; /* green->handle is set; run_beside */
 } Run;
+
+/* ---- a guest's end ----
+ *
+ * Who cancels a guest of gs_embed is a thread of another language: it cannot wait for the GIL.  So
+ * it releases a semaphore, on which a green thread of the guest waits that does the rest. */
+
+static gs_sema stop_asked;
+
+static void stop(void *ud) {
+  (void)ud;
+  gs_sema_release(&stop_asked, 1);
+}
+
+static int acquire(void *sema, int64_t deadline) { return gs_sema_acquire(sema, deadline); }
+
+static PyObject *await_stop(PyObject *self, PyObject *ignored) {
+  (void)self;
+  (void)ignored;
+  Rec *r = op_begin("gosched.embed", state_waiting);
+  if (!r) return NULL;
+  int code = acquire(&stop_asked, GS_FOREVER);
+  op_end(r);
+  if (code != GS_OK) return raise_code(code, "gosched.embed");
+  if (main_green) green_cancel(main_green);
+  Py_RETURN_NONE;
+}
+
+/* Without it, for want of memory, the guest cannot be cancelled. */
+static void listen(void) {
+  static PyMethodDef method = {"gosched.embed", await_stop, METH_NOARGS, NULL};
+  PyObject *fn = guest ? PyCFunction_New(&method, NULL) : NULL;
+  Green *g = fn ? green_new(fn, NULL, 0, NULL) : NULL;
+  if (g && green_start(g) == GS_OK) g->retrieved = true;
+  PyErr_Clear();
+  Py_XDECREF(g);
+  Py_XDECREF(fn);
+}
 
 /* What has not ended is cancelled and joined.  A signal handler that raises (Ctrl-C) ends the wait,
  * and so does a deadlock: then the rest is left running, as daemon threads are. */
@@ -466,7 +510,7 @@ static void end_others(Run *run) {
     Py_XDECREF(run->error);
     run->error = error_take();
     while ((g = green_first())) green_unlink(g); /* the next run does not wait for them */
-    gs_run_abandon();
+    if (!beside) gs_run_abandon();
     break;
   }
 }
@@ -475,9 +519,12 @@ static int main_entry(void *arg) {
   Run *run = arg;
   Rec r = {.ts = run->ts, .obj = run->green, .main = true, .where = state_running};
   rec_begin(&r);
+  beside = run->beside;
+  guest = run->guest;
   run->green->rec = &r;
   run->green->id = gs_self();
   tstate_on_stack(r.ts, (char *)&r, MAIN_STACK - 4096);
+  listen();
   run->result = PyObject_Call(run->fn, run->args, NULL);
   if (!run->result) run->error = error_take();
   end_others(run);
@@ -489,7 +536,60 @@ static int main_entry(void *arg) {
   return 0;
 }
 
+/* By itself, with gs_run: deadlocks of the process are this Python's. */
+static int host_entry(void *arg) {
+  deadlock_begin();
+  return main_entry(arg);
+}
+
+/* Beside another gs_run.  The main green thread stays on one thread here, too, though not on that
+ * which waits for it; signals are the business of who runs the other one. */
+static void beside_entry(void *arg) {
+  Run *run = arg;
+  gs_guest *g = run->guest;
+  while (!atomic_load(&run->known)) gs_yield();
+  gs_lock_os_thread();
+  if (g) {
+    gs_sema_init(&stop_asked, 0);
+    gs_guest_on_cancel(g, stop, NULL);
+  }
+  main_entry(run);
+  tstate_forget();
+  if (g) gs_guest_on_cancel(g, NULL, NULL);
+  gs_unlock_os_thread();
+}
+
+static int run_beside(Run *run) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  opts.name = "main";
+  opts.domain = domain;
+  opts.stack_size = MAIN_STACK;
+  run->beside = true;
+  int code = gs_go_opts(&opts, beside_entry, run, &run->green->handle);
+  if (code != GS_OK) return code;
+  atomic_store(&run->known, true);
+  while (gs_join(run->green->handle, GS_FOREVER) == GS_EINTR) continue;
+  return GS_OK;
+}
+
+/* Another language of the process may be inside of a gs_run, or the program itself.  That one may
+ * end before we are let in: then it is tried again. */
+static int run_it(Run *run, const gs_config *cfg) {
+  for (;;) {
+    run->beside = false;
+    int code = gs_run(cfg, host_entry, run, NULL);
+    if (code == GS_OK) deadlock_end();
+    if (code != GS_EBUSY || gs_self()) return code;
+    code = run_beside(run);
+    if (code != GS_EPERM) return code;
+    /* That run waits for the end of this guest. */
+    if (run->guest && gs_guest_told(run->guest)) return GS_ECANCELED;
+    sched_yield();
+  }
+}
+
 static PyObject *run_result(Run *run, int code) {
+  if (code == GS_ECANCELED) return raise_code(code, "gosched.run");
   if (code != GS_OK) return raise_detail(code, "gosched.run");
   if (run->error) {
     Py_CLEAR(run->result);
@@ -520,8 +620,25 @@ PyObject *domain_live(void) {
 
 bool domain_running(void) { return running && !ending; }
 
+/* The source of a guest runs inside gosched.run already; a program that has its own all the same
+ * finds what it expects: what it has started ends with it. */
+static PyObject *run_inside(PyObject *fn, PyObject *args) {
+  Run run = {.green = main_green};
+  run.result = PyObject_Call(fn, args, NULL);
+  if (!run.result) run.error = error_take();
+  int cancels = main_green->cancels;
+  end_others(&run);
+  ending = false;
+  main_green->cancels += cancels;
+  if (cancels) gs_cancel(main_green->handle);
+  listen();
+  return run_result(&run, GS_OK);
+}
+
 PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
-  if (rec_here()) {
+  const Rec *here = rec_here();
+  if (here && here->main && guest) return run_inside(fn, args);
+  if (here) {
     PyErr_SetString(exc_Error, "already inside gosched.run: call main(*args) directly");
     return NULL;
   }
@@ -532,7 +649,7 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
     return NULL;
   }
   if (domain_ready() < 0) return NULL;
-  Run run = {.fn = fn, .args = args, .ts = PyThreadState_Get()};
+  Run run = {.fn = fn, .args = args, .ts = PyThreadState_Get(), .guest = gs_guest_here()};
   if (!(run.green = green_new(fn, NULL, 0, NULL))) return NULL;
   gs_config cfg = GS_CONFIG_DEFAULT;
   cfg.procs = procs;
@@ -545,12 +662,11 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   main_green = run.green;
   tstate_prepare();
   PyEval_SaveThread();
-  deadlock_begin();
-  int code = gs_run(&cfg, main_entry, &run, NULL);
-  deadlock_end();
+  int code = run_it(&run, &cfg);
   tstate_acquire(run.ts);
   tstate_own_stack(run.ts);
-  running = ending = false;
+  running = ending = beside = false;
+  guest = NULL;
   shared_run(false);
   main_green = NULL;
   Py_DECREF(run.green);

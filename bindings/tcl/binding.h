@@ -14,6 +14,7 @@
  *   argument.c   arguments, out-parameters;  convert.c  scalars;  value.c  structs and arrays
  *   pointer.c    pointers as Tcl values;  memory.c  gosched::new and what reads and writes memory
  *   callback.c   command prefixes as C functions
+ *   embed.c      gosched::embed: interpreters of other languages
  *   inspect.c    stats, snapshot, dump, trace;  deadlock.c
  *   gosched.tcl  what is written in Tcl: run, task groups, struct
  *
@@ -489,6 +490,10 @@ typedef struct gst_failure {
 } gst_failure;
 void gst_failure_free(gst_failure *f);
 int gst_failure_raise(Tcl_Interp *interp, const gst_failure *f);
+
+/* ---- embed.c --------------------------------------------------------------------------------- */
+
+void gst_embed_init(gst_state *s);
 
 /* ---- inspect.c, deadlock.c ------------------------------------------------------------------- */
 

@@ -206,6 +206,7 @@ int Gosched_Init(Tcl_Interp *interp) {
   gst_green_init(s);
   gst_memory_init(s);
   gst_inspect_init(s);
+  gst_embed_init(s);
   return Tcl_PkgProvide(interp, "gosched", gs_version());
 }
 

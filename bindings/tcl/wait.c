@@ -144,6 +144,15 @@ static void give_up(gst_waiter *w) {
 
 /* ---- serving events -------------------------------------------------------------------------- */
 
+/* Asked before each wait, too: what says so may have come before there was anything to wake. */
+static int may_go_on(Tcl_Interp *interp) {
+  if (Tcl_InterpDeleted(interp)) return TCL_ERROR;
+  if (Tcl_Canceled(interp, TCL_LEAVE_ERR_MSG) != TCL_OK) return TCL_ERROR;
+  if (!Tcl_LimitExceeded(interp)) return TCL_OK;
+  Tcl_SetObjResult(interp, Tcl_NewStringObj("limit exceeded", -1));
+  return TCL_ERROR;
+}
+
 static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state *s = w->state;
   gst_home *home = s->home;
@@ -154,16 +163,9 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state_retain(s);
   Tcl_Preserve(interp);
   s->top = &fresh;
-  while (!w->ready && code == TCL_OK) {
+  while ((code = may_go_on(interp)) == TCL_OK && !w->ready)
     if (!Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) && !w->ready && !gst_deadlock_look(w))
       Tcl_DoOneEvent(TCL_ALL_EVENTS);
-    if (Tcl_InterpDeleted(interp) || Tcl_Canceled(interp, TCL_LEAVE_ERR_MSG) != TCL_OK) {
-      code = TCL_ERROR;
-    } else if (Tcl_LimitExceeded(interp)) {
-      Tcl_SetObjResult(interp, Tcl_NewStringObj("limit exceeded", -1));
-      code = TCL_ERROR;
-    }
-  }
   s->top = top;
   home->nesting--;
   if (code == TCL_OK)

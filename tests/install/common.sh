@@ -146,3 +146,93 @@ if {[${libc}::abs -3] != 3} {error "abs(-3) is wrong"}
 puts $version
 TXT
 }
+
+# guests: the languages that this build has a guest of.
+guests() {
+  for guest in lua tcl python; do
+    [ ! -e "$BUILD/lib/gosched/gosched-guest-$guest.so" ] || printf '%s ' "$guest"
+  done
+}
+
+# A host in each language: starts a guest of each that its arguments name, and prints what that says.
+embed_c_program() {
+  cat <<'TXT'
+#include <gosched.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *source_of(const char *language) {
+  if (!strcmp(language, "lua")) return "return 'lua ' .. require('gosched')._VERSION";
+  if (!strcmp(language, "tcl")) return "return \"tcl [package require gosched]\"";
+  return "import gosched\n'python ' + gosched.__version__";
+}
+
+static int body(void *arg) {
+  for (char **language = arg; *language; language++) {
+    gs_guest *g;
+    gs_guest_end end = {.size = sizeof end};
+    if (gs_embed(*language, source_of(*language), NULL, &g) != GS_OK) {
+      printf("%s\n", gs_error_detail());
+      return 1;
+    }
+    gs_guest_join(g, GS_FOREVER);
+    gs_guest_result(g, &end);
+    printf("%s%s\n", end.text, end.trace);
+    gs_guest_release(g);
+  }
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  int result = argc < 1;
+  return gs_run(NULL, body, argv + 1, &result) || result;
+}
+TXT
+}
+
+embed_python_program() {
+  cat <<'TXT'
+import sys
+import gosched
+
+SOURCES = {
+    "lua": "return 'lua ' .. require('gosched')._VERSION",
+    "tcl": 'return "tcl [package require gosched]"',
+}
+
+
+def main():
+    for language in sys.argv[1:]:
+        print(gosched.embed(language, SOURCES[language]).result())
+
+
+gosched.run(main)
+TXT
+}
+
+embed_lua_program() {
+  cat <<'TXT'
+local gosched = require "gosched"
+gosched.run(function()
+  for _, language in ipairs(arg) do
+    local source = language == "tcl" and 'return "tcl [package require gosched]"' or
+      "import gosched\n'python ' + gosched.__version__"
+    print(gosched.embed(language, source):join())
+  end
+end)
+TXT
+}
+
+embed_tcl_program() {
+  cat <<'TXT'
+package require gosched
+foreach language $argv {
+    set source [expr {$language eq "lua" ? {return 'lua ' .. require('gosched')._VERSION}
+                      : "import gosched\n'python ' + gosched.__version__"}]
+    puts [[gosched::embed $language $source] join]
+}
+TXT
+}
+
+# What they print.
+said() { for guest in "$@"; do printf '%s %s\n' "$guest" "$VERSION"; done; }

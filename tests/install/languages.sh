@@ -20,8 +20,30 @@ if built tcl tcl/gosched/pkgIndex.tcl; then
   same Tcl "$(TCLLIBPATH="{$prefix/${TCL_DIR%/*}}" tclsh main.tcl)" "$VERSION"
 fi
 
+# Each of them hosts the others; guests find their bindings in the prefix by themselves.
+# (Lists of words.)
+# shellcheck disable=SC2046
+if [ "$(guests)" = "lua tcl python " ]; then
+  export GOSCHED_PYTHON="$PYTHON"
+  embed_c_program >embed.c
+  "$CC" embed.c -I"$prefix/include" -L"$prefix/$LIBDIR" -lgosched -Wl,-rpath,"$prefix/$LIBDIR" \
+    -o embed
+  same "C hosts" "$(./embed lua tcl python)" "$(said lua tcl python)"
+  embed_python_program >embed.py
+  same "Python hosts" "$(PYTHONPATH=$prefix/$PYTHON_DIR "$PYTHON" embed.py lua tcl)" "$(said lua tcl)"
+  embed_lua_program >embed.lua
+  same "Lua hosts" "$(LUA_CPATH="$prefix/$LUA_DIR/?.so" lua5.4 embed.lua tcl python)" \
+    "$(said tcl python)"
+  embed_tcl_program >embed.tcl
+  same "Tcl hosts" "$(TCLLIBPATH="{$prefix/${TCL_DIR%/*}}" tclsh embed.tcl lua python)" \
+    "$(said lua python)"
+else
+  echo "guests are not tested: this build has only these: $(guests)"
+fi
+
 # A module that found its library in the build tree would not prove anything.
-for module in "$prefix/$PYTHON_DIR"/gosched/*.so "$prefix/$LUA_DIR"/*.so "$prefix/$TCL_DIR"/*.so; do
+for module in "$prefix/$PYTHON_DIR"/gosched/*.so "$prefix/$LUA_DIR"/*.so "$prefix/$TCL_DIR"/*.so \
+  "$prefix/$LIBDIR"/gosched/*.so; do
   [ -e "$module" ] || continue
   used=$(ldd "$module" | sed -n 's/.*libgosched.so.* => \(.*\) (.*/\1/p')
   case $used in

@@ -28,6 +28,21 @@ echo "import gosched; print(gosched.go(lambda: 42).result())" >script.py
 same "python -m gosched" "$(alone python -m gosched script.py)" 42
 alone python -m pip check
 
+# Guests are not in a wheel; those of a prefix (here the build tree) go on with the wheel's library.
+if [ -e "$BUILD/lib/gosched/gosched-guest-lua.so" ]; then
+  echo 'import gosched
+gosched.run(lambda: gosched.embed("lua", "return 1"))' >bare.py
+  if alone python bare.py 2>bare.txt; then fail "there is a guest in the wheel"; fi
+  grep -q 'GOSCHED_GUESTS names other directories' bare.txt || fail "not a clear error: $(cat bare.txt)"
+  embed_python_program >embed.py
+  same "with guests" "$(alone GOSCHED_GUESTS="$BUILD/lib/gosched" python embed.py lua)" "$(said lua)"
+  echo "import gosched; gosched.run(lambda: gosched.embed('lua', '').result())
+print(*{line.split()[-1] for line in open('/proc/self/maps') if 'libgosched' in line})" >maps.py
+  case $(alone GOSCHED_GUESTS="$BUILD/lib/gosched" python maps.py) in
+    *" "* | *"$BUILD"*) fail "there are two copies of the library" ;;
+  esac
+fi
+
 # All that is used is inside, or in every system.
 for file in user/lib/python*/site-packages/gosched/*.so*; do
   needed=$(readelf -d "$file" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')

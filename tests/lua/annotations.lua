@@ -32,7 +32,7 @@ check.case("methods", function()
   for class, object in pairs {
     Green = "gosched.green", Chan = "gosched.chan", Mutex = "gosched.mutex",
     Waitgroup = "gosched.waitgroup", Taskgroup = "gosched.taskgroup", Trace = "gosched.trace",
-    Timeout = "gosched.timeout", Shared = "gosched.shared",
+    Timeout = "gosched.timeout", Guest = "gosched.guest", Shared = "gosched.shared",
   } do
     local index = debug.getregistry()[object].__index
     if type(index) == "function" then index = select(2, debug.getupvalue(index, 2)) end

@@ -8,7 +8,8 @@ make_site() {
 
 make_manual() {
   python3 tools/manpages.py --version "$(cat VERSION)" --out build/docs/man \
-    core/gosched.h core/gosched_inspect.h core/gosched_domain.h core/gosched_shared.h \
+    core/gosched.h core/gosched_embed.h core/gosched_inspect.h core/gosched_domain.h \
+    core/gosched_shared.h \
     ffi/gosched_ffi.h
 }
 

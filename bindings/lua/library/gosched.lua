@@ -44,6 +44,39 @@ function Green:state() end
 ---@return any ... # f's results
 function gosched.run(f, ...) end
 
+---An interpreter of another language that runs in this process; see docs/embed.md. As a to-be-closed variable it is cancelled and waited for at the end of the block.
+---@class gosched.Guest
+---@field language string
+---@field name string of its source
+local Guest = {}
+---Waits until it has ended, `timeout` seconds at most.
+---@param timeout? number
+---@return any result what it returned, as text; nil: nothing, or it has exited with status 0; or `gosched.timeout`. Its error is raised as a gosched.GuestError, `gosched.cancelled` if it was cancelled
+function Guest:join(timeout) end
+---What its main green thread waits in fails, now and later; Tcl is also interrupted where it computes.
+function Guest:cancel() end
+---@return "running"|"returned"|"failed"|"exited"|"cancelled" state
+function Guest:state() end
+
+---The error that a guest ended with; tostring gives all of it.
+---@class gosched.GuestError
+---@field language string
+---@field name string
+---@field message string
+---@field traceback string its language's; "" if there is none
+---@field status? integer what it gave to its exit
+
+---@class gosched.EmbedOptions
+---@field name? string of the source, in its tracebacks; default: the language
+---@field args? string[] the arguments of the program that the source is
+
+---Starts another language's interpreter in the process, on a thread of its own, with green threads of its own. At the end of gosched.run it is cancelled and waited for.
+---@param language string "python", "tcl", "lua"
+---@param source string
+---@param options? gosched.EmbedOptions
+---@return gosched.Guest
+function gosched.embed(language, source, options) end
+
 ---Starts `f(...)` as a green thread.
 ---@param f function
 ---@param ... any

@@ -19,11 +19,11 @@ Excluding each other     Mutex, RLock, Semaphore, Condition, Event, WaitGroup
 Stopping                 timeout, shield, Cancelled
 Threads                  os_thread
 Standard library         patch, unpatch; from asyncio: aio.call
-Other languages          shared, SharedChan
+Other languages          shared, SharedChan, embed, Guest
 Foreign functions        dlopen, wrap, bind, callback, ffi, errno, dlclose
 Seeing inside            stats, metrics, histograms, metrics_text, profile, snapshot,
                          dump, trace, excepthook
-Errors                   Error, Closed, WouldBlock, Deadlock, FFIError
+Errors                   Error, Closed, WouldBlock, Deadlock, FFIError, GuestError
 
 All times are seconds.  A timeout of None waits for ever; when one is over, TimeoutError is raised.
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 from gosched import _gosched, _identity, _inside, _run, _stacks
 from gosched._callback import Callback, callback
 from gosched._dlopen import Library, bind, dlclose, dlopen, ffi
+from gosched._embed import Guest, GuestError, embed
 from gosched._gosched import (
     Cancelled,
     Chan,
@@ -110,6 +111,8 @@ __all__ = [
     "Executor",
     "FFIError",
     "GreenThread",
+    "Guest",
+    "GuestError",
     "Histogram",
     "Library",
     "Metric",
@@ -131,6 +134,7 @@ __all__ = [
     "dlclose",
     "dlopen",
     "dump",
+    "embed",
     "errno",
     "excepthook",
     "ffi",
