@@ -33,6 +33,8 @@ test     zlib1g-dev     file:/usr/include/zlib.h
 test     libpq-dev      file:/usr/include/postgresql/libpq-fe.h
 test     libcurl4-openssl-dev pc:libcurl
 test     patch          cmd:patch
+test     gdb            cmd:gdb
+test     libunwind-dev  pc:libunwind
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
 test     lua-socket     file:/usr/share/lua/5.4/socket.lua
