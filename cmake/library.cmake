@@ -74,6 +74,17 @@ foreach(objects IN ITEMS gosched_core gosched_ffi)
   target_link_libraries(${objects} PRIVATE Threads::Threads)
 endforeach()
 
+# gdb breaks (up to 16: "cache_new_ref1: Assertion `*slot == NULL' failed") at a function that changes
+# stacks, whose unwind rules say that it is a signal frame, if it was reached by a jump instead of a
+# call.  What tells gdb of such jumps is the call sites in the debug information, which this flavour
+# of it does not have.
+set(gs_no_call_sites "$<$<CONFIG:Debug,RelWithDebInfo>:-gdwarf-4;-gstrict-dwarf>")
+foreach(file IN ITEMS core/call_opts.c core/callback.c core/cgocall.c core/detach.c core/switch.c
+                      core/unblock.c ffi/call.c ffi/call_opts.c ffi/callback.c)
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/${file}" PROPERTIES COMPILE_OPTIONS
+                                                                        "${gs_no_call_sites}")
+endforeach()
+
 # ---- libraries -------------------------------------------------------------------------------
 
 # An archive has no version script: all that its objects share among each other would be the

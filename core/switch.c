@@ -194,20 +194,10 @@ __attribute__((no_sanitize("thread"))) int call_on_g(M *m, int (*fn)(void *), vo
   return r;
 }
 #else
-/* Calls, not jumps: gdb would make up a frame for a jump and go astray at it, since gs_arch_call
- * says that it is a signal frame. */
-#define NOT_A_JUMP(result) __asm__ volatile("" : "+r"(result))
-
-int call_on_g0(M *m, int (*fn)(void *), void *arg) {
-  int r = gs_arch_call(fn, arg, below(m->g0sp));
-  NOT_A_JUMP(r);
-  return r;
-}
+int call_on_g0(M *m, int (*fn)(void *), void *arg) { return gs_arch_call(fn, arg, below(m->g0sp)); }
 
 int call_on_g(M *m, int (*fn)(void *), void *arg, void *sp) {
   (void)m;
-  int r = gs_arch_call(fn, arg, sp);
-  NOT_A_JUMP(r);
-  return r;
+  return gs_arch_call(fn, arg, sp);
 }
 #endif

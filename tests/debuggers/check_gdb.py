@@ -148,7 +148,7 @@ def check_all(*target: str) -> None:
         *["-ex", "gs 4711", "-ex", "gs x", "-ex", "info gs asleep"],
     )
     for pattern in (
-        rf"M\d+ +tid \d+ +thread \d+ +call.* no P G{found['caller']} in c_reads ncgo=1 ncgocall=1 ",
+        rf"M\d+ +tid \d+ +thread \d+ +call.* G{found['caller']} in c_reads ncgo=1 ncgocall=1 ",
         rf"M\d+ .* call.* G{found['deep']} in c_reads only for G{found['deep']} ncgo=2 ",
         r"domain native: \d+ procs, \d+ idle, 0 spinning, 0 in the global queue",
         r"  P0 +(idle|running|syscall) .* queued, schedtick \d+, syscalltick \d+",
