@@ -3,8 +3,8 @@
  *
  * It prints "ready" when all of them are where they shall be and stays so until its input ends.
  *
- * With the argument "mprotect" the guards of stacks are made by mprotect, as on kernels before 6.13:
- * gcore cannot read past the other kind.
+ * With the argument "mprotect" the guards of stacks are made by mprotect, as on kernels
+ * before 6.13: gcore cannot read past the other kind.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -120,10 +120,8 @@ static const struct {
   void (*fn)(void *);
   int state; /* that it comes to */
 } scenes[] = {
-    {"waiter", waits, GS_G_WAITING},
-    {"caller", calls, GS_G_SYSCALL},
-    {"quick", calls_quickly, GS_G_SYSCALL},
-    {"back", called_back, GS_G_WAITING},
+    {"waiter", waits, GS_G_WAITING},          {"caller", calls, GS_G_SYSCALL},
+    {"quick", calls_quickly, GS_G_SYSCALL},   {"back", called_back, GS_G_WAITING},
     {"deep", called_back_deep, GS_G_SYSCALL},
 };
 #define SCENES (sizeof scenes / sizeof scenes[0])

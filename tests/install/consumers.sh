@@ -14,6 +14,8 @@ mv "$scratch/elsewhere" "$prefix"
 LD_LIBRARY_PATH=$prefix/$LIBDIR
 export LD_LIBRARY_PATH PKG_CONFIG_PATH="$prefix/$LIBDIR/pkgconfig"
 
+[ -e "$prefix/$LIBDIR/libgosched.so.$VERSION-gdb.py" ] || fail "gdb does not find its script"
+
 mkdir consumer
 c_program >consumer/main.c
 cat >consumer/CMakeLists.txt <<'TXT'

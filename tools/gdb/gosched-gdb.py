@@ -158,7 +158,8 @@ def on_thread(g):
 
 def threads():
     """gdb's threads by the kernel's number."""
-    return {thread.ptid[1] or thread.ptid[0]: thread for thread in gdb.selected_inferior().threads()}
+    found = gdb.selected_inferior().threads()
+    return {thread.ptid[1] or thread.ptid[0]: thread for thread in found}
 
 
 def call_name(g):
@@ -335,8 +336,8 @@ def describe(g, known):
 
 class InfoGs(gdb.Command):
     """List gosched's green threads.
-Usage: info gs [STATE]
-STATE is one of runnable, running, syscall, waiting.  The mark * is at the selected thread's."""
+    Usage: info gs [STATE]
+    STATE is one of runnable, running, syscall, waiting.  The mark * is at the selected thread's."""
 
     def __init__(self):
         super().__init__("info gs", gdb.COMMAND_STATUS)
@@ -368,7 +369,7 @@ STATE is one of runnable, running, syscall, waiting.  The mark * is at the selec
 
 class InfoMs(gdb.Command):
     """List the OS threads that gosched runs green threads on.
-Usage: info ms"""
+    Usage: info ms"""
 
     def __init__(self):
         super().__init__("info ms", gdb.COMMAND_STATUS)
@@ -381,8 +382,9 @@ Usage: info ms"""
                 continue  # a struct that is kept for the next thread
             sc, p = int(m["sc"]), m_p(m)
             words = [MODES[sc & SC_MODE] + ("+fenced" if sc & SC_FENCED else "")]
-            words.append(f"P{int(p['id'])} of {array_text(p['d'].dereference()['name'])}" if p
-                         else "no P")
+            words.append(
+                f"P{int(p['id'])} of {array_text(p['d'].dereference()['name'])}" if p else "no P"
+            )
             if int(m["pw"]) & PW_LOCK:
                 words.append("(locked)")
             if m["curg"]:
@@ -398,41 +400,48 @@ Usage: info ms"""
             frame = gdb.newest_frame()
             words.append(f" at {frame.name() or hex(frame.pc())}")
             mark = "*" if here and thread.num == here.num else " "
-            print(f"{mark} M{int(m['id']):<4} tid {int(m['tid']):<8} thread {thread.num:<4} "
-                  + " ".join(words))
+            print(
+                f"{mark} M{int(m['id']):<4} tid {int(m['tid']):<8} thread {thread.num:<4} "
+                + " ".join(words)
+            )
         if here:
             here.switch()
 
 
 class InfoPs(gdb.Command):
     """List gosched's Ps: the rights to run green threads.
-Usage: info ps"""
+    Usage: info ps"""
 
     def __init__(self):
         super().__init__("info ps", gdb.COMMAND_STATUS)
 
     def invoke(self, argument, from_tty):
         for d in reversed(list(linked(sched()["domains"], "next"))):
-            print(f"domain {array_text(d['name'])}: {int(d['nprocs'])} procs, "
-                  f"{int(d['npidle'])} idle, {int(d['nmspinning'])} spinning, "
-                  f"{int(d['runqsize'])} in the global queue")
+            print(
+                f"domain {array_text(d['name'])}: {int(d['nprocs'])} procs, "
+                f"{int(d['npidle'])} idle, {int(d['nmspinning'])} spinning, "
+                f"{int(d['runqsize'])} in the global queue"
+            )
             for i in range(int(d["nallp"])):
                 p = d["allp"][i].dereference()
                 state = p_state(p)
                 if state == P_DEAD:
                     continue
                 holder = f"M{int(p['m'].dereference()['id'])}" if p["m"] else "no M"
-                queued = ((int(p["tail"]) - int(p["head"])) & 0xFFFFFFFF) + (1 if p["runnext"] else 0)
-                print(f"  P{int(p['id']):<3} {name_in(P_STATES, state):<8} {holder:<6} "
-                      f"{queued} queued, schedtick {int(p['schedtick'])}, "
-                      f"syscalltick {int(p['syscalltick'])}")
+                queued = (int(p["tail"]) - int(p["head"])) & 0xFFFFFFFF
+                queued += 1 if p["runnext"] else 0
+                print(
+                    f"  P{int(p['id']):<3} {name_in(P_STATES, state):<8} {holder:<6} "
+                    f"{queued} queued, schedtick {int(p['schedtick'])}, "
+                    f"syscalltick {int(p['syscalltick'])}"
+                )
 
 
 class GsCommand(gdb.Command):
     """Run a command in the context of one of gosched's green threads.
-Usage: gs N [COMMAND]
-N is its number as 'info gs' shows it; COMMAND is bt if there is none.  With a command other than a
-backtrace, the selected frame is the green thread's innermost one."""
+    Usage: gs N [COMMAND]
+    N is its number as 'info gs' shows it; COMMAND is bt if there is none.  With a command other than a
+    backtrace, the selected frame is the green thread's innermost one."""
 
     def __init__(self):
         super().__init__("gs", gdb.COMMAND_STACK)
