@@ -440,7 +440,7 @@ class InfoPs(gdb.Command):
 class GsCommand(gdb.Command):
     """Run a command in the context of one of gosched's green threads.
     Usage: gs N [COMMAND]
-    N is its number as 'info gs' shows it; COMMAND is bt if there is none.  With a command other than a
+    N is its number as 'info gs' shows it; COMMAND is bt if there is none.  With one that is not a
     backtrace, the selected frame is the green thread's innermost one."""
 
     def __init__(self):
