@@ -163,7 +163,7 @@ def check_answers(command, scratch):
         check(client.ask("metrics"), "others are not served beside a lazy one")
     lazy.close()
 
-    # As many as there are places, and more: these are closed, and the next one that goes makes room.
+    # As many as there are places, and more: these are closed; the next one that goes makes room.
     many = [Client(path) for _ in range(40)]
     served = 0
     for one in many:
