@@ -405,6 +405,10 @@ int monitor_from_env(void) {
   const char *path;
   os_secure_env("GOSCHED_MONITOR", &path);
   if (!path || !*path || xchg(&once, 1)) return GS_OK;
+  if (path[0] != '/' && strcmp(path, "default") != 0)
+    return gs_fail(GS_EINVAL,
+                   "GOSCHED_MONITOR is \"%.100s\"; an absolute path, or default, is accepted",
+                   path);
   int err = gs_monitor_start(path);
   if (err != GS_EBUSY) return err;
   gs_log(1, "GOSCHED_MONITOR: %s", gs_error_detail()); /* children inherit the variable, too */

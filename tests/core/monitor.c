@@ -1,5 +1,6 @@
-/* monitor.c: opening and closing the monitor, and what goes on beside it.  What it answers is looked
- * at by check_monitor.py, which a JSON parser is at hand for; this program serves it ("serve").
+/* monitor.c: opening and closing the monitor, and what goes on beside it.  What it answers is
+ * looked at by check_monitor.py, which a JSON parser is at hand for; this program serves it
+ * ("serve").
  */
 #include "fork_child.h"
 
@@ -304,6 +305,8 @@ static void test_environment(void **state) {
   assert_child_says(&c, ", there");
   child_run(&c, "once", (const char *[]){"GOSCHED_MONITOR=/nowhere/at/all", NULL});
   assert_child_says(&c, "the monitor's socket \"/nowhere/at/all\": bind: No such file");
+  child_run(&c, "once", (const char *[]){"GOSCHED_MONITOR=a/path", NULL});
+  assert_child_says(&c, "GOSCHED_MONITOR is \"a/path\"; an absolute path");
   /* Somebody else's, as where a program starts others: these go on without. */
   assert_int_equal(gs_monitor_start(path), GS_OK);
   snprintf(set, sizeof set, "GOSCHED_MONITOR=%s", path);
@@ -372,9 +375,15 @@ int main(int argc, char **argv) {
   scenarios_main(argc, argv, scenarios, COUNT(scenarios));
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
   const struct CMUnitTest tests[] = {
-      TEST(test_bad_paths), TEST(test_default_path),        TEST(test_taken_paths),
-      TEST(test_deadlock),  TEST(test_stop_closes_clients), TEST(test_mode_and_name),
-      TEST(test_fork),      TEST(test_threads),             TEST(test_environment),
+      TEST(test_bad_paths),
+      TEST(test_default_path),
+      TEST(test_taken_paths),
+      TEST(test_deadlock),
+      TEST(test_stop_closes_clients),
+      TEST(test_mode_and_name),
+      TEST(test_fork),
+      TEST(test_threads),
+      TEST(test_environment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,12 +76,7 @@ static int names_of(const char *pid, char names[2][256]) {
        *dir = environment_of(pid, "XDG_RUNTIME_DIR");
   const char *own = getenv("XDG_RUNTIME_DIR");
   if (told && strcmp(told, "default") != 0) {
-    char path[200];
-    expand(told, pid, path, sizeof path);
-    if (path[0] == '/')
-      snprintf(names[n++], 256, "%s", path);
-    else
-      snprintf(names[n++], 256, "/proc/%s/cwd/%s", pid, path); /* where it was started, mostly */
+    expand(told, pid, names[n++], 256);
   }
   if (dir || own) snprintf(names[n++], 256, "%.200s/gosched-%s.sock", dir ? dir : own, pid);
   free(told);

@@ -110,8 +110,7 @@ def find(pid: int) -> list[str]:
     environment, found = _environment(pid), []
     told = environment.get("GOSCHED_MONITOR", "default")
     if told != "default":
-        path = re.sub("%([p%])", lambda m: str(pid) if m.group(1) == "p" else "%", told)
-        found.append(path if path.startswith("/") else f"/proc/{pid}/cwd/{path}")
+        found.append(re.sub("%([p%])", lambda m: str(pid) if m.group(1) == "p" else "%", told))
     directory = environment.get("XDG_RUNTIME_DIR") or os.environ.get("XDG_RUNTIME_DIR")
     if directory:
         found.append(f"{directory}/gosched-{pid}.sock")
