@@ -162,6 +162,12 @@ def threads():
     return {thread.ptid[1] or thread.ptid[0]: thread for thread in found}
 
 
+def wait_reason(g):
+    """The scheduler may mark one that it has seen, in the topmost bit, which no address has."""
+    pointer = g["waitreason"]
+    return text(gdb.Value(int(pointer) & ~(1 << 63)).cast(pointer.type))
+
+
 def call_name(g):
     if not g["site"]:
         return ""
@@ -317,7 +323,7 @@ def describe(g, known):
     state = g_state(g)
     words = [name_in(G_STATES, state)]
     if state == G_WAITING:
-        words.append(f"[{text(g['waitreason'])}]")
+        words.append(f"[{wait_reason(g)}]")
     if state == G_SYSCALL and g["site"]:
         words.append(f"in {call_name(g)}")
     m = on_thread(g)
