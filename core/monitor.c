@@ -87,18 +87,18 @@ UNCHECKED static const char *call_of(const M *m) {
 }
 
 /* Where its thread sleeps, or has called C: the innermost function that is known by name. */
-static void put_place(Json *j, const M *m) {
+static void put_place(Json *j, uint32_t tid) {
   char text[200];
   void *sp, *pc;
-  if (!os_thread_at(m->tid, &sp, &pc)) return; /* it computes */
+  if (!os_thread_at(tid, &sp, &pc)) return; /* it computes */
   os_describe(pc, text, sizeof text);
   json_string(j, "at", text);
 }
 
-static void put_m(Json *j, const gs_m_info *i, int64_t now, Rows *calls) {
+UNCHECKED static void put_m(Json *j, const gs_m_info *i, int64_t now, Rows *calls) {
   const M *m = m_of(i->id);
   int64_t cpu = os_thread_cputime_of(i->tid);
-  if (!m || cpu < 0) return; /* the struct waits for its next thread */
+  if (!m || !i->tid || cpu < 0) return; /* the struct waits for its first, or its next thread */
   bool in_call = i->mode == GS_M_CALL, foreign = m->extrag && !i->ncgo;
   json_open(j, NULL, '{');
   json_int(j, "id", i->id);
@@ -118,7 +118,7 @@ static void put_m(Json *j, const gs_m_info *i, int64_t now, Rows *calls) {
     json_int(j, "call_ns", ns);
     if (!foreign) count(calls, call_of(m), ns);
   }
-  if (in_call || i->mode == GS_M_USER) put_place(j, m);
+  if (in_call || i->mode == GS_M_USER) put_place(j, i->tid);
   json_close(j, '}');
 }
 
