@@ -193,7 +193,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
     return gs_fail(GS_EINVAL, "gs_run: cfg->size is %zu, this library has %zu", c->size, sizeof *c);
   if (gs_getm())
     return gs_fail(GS_EBUSY, "gs_run: this thread runs green threads already; call fn directly");
-  if ((err = numbers_of(c, &n)) || (err = gs_boot())) return err;
+  if ((err = numbers_of(c, &n)) || (err = gs_boot()) || (err = monitor_from_env())) return err;
   if (!CAS(&gs_sched.running, RUN_NONE, RUN_STARTS))
     return gs_fail(GS_EBUSY, "gs_run: another gs_run is under way; start green threads with gs_go");
   store_rlx(&gs_sched.max_threads, (uint32_t)n.threads);

@@ -227,6 +227,29 @@ typedef struct gs_snapshot_data {
 GS_API int gs_snapshot(gs_snapshot_data **out);
 GS_API void gs_snapshot_free(gs_snapshot_data *s); /* NULL: nothing */
 
+/* Opens the monitor: a Unix socket at which other processes of the same user see this one's green
+ * threads, threads and counters while it runs (gosched-top; docs/monitor.md has the protocol).  It
+ * is served by a thread of the runtime's own, which runs no green threads, until gs_monitor_stop or
+ * the end of the process, which takes the socket away.  A child of fork has none; if there is a %p
+ * in path, it opens its own.  GOSCHED_MONITOR in the environment names a path to do this with at
+ * the first gs_run.
+ *   path  where the socket is made, with the mode 0600; %p stands for the number of the process, %%
+ *         for a %.  NULL or "default": gosched-%p.sock in the directory XDG_RUNTIME_DIR.  A socket
+ *         that nobody listens on is replaced, anything else is left as it is.
+ * Errors: GS_EINVAL (the path is too long, or taken by a file), GS_EBUSY (it is open already, or
+ * another process listens there), GS_ESYS (errno), GS_ETHREADS, GS_ENOMEM.  gs_error_detail has the
+ * sentence.  Any thread, any stack; not in signal handlers; does not park. */
+GS_API int gs_monitor_start(const char *path);
+
+/* Closes it, and takes the socket away.  Waits until an answer that is being made is ready.
+ * Errors: GS_EPERM (it is not open).  Any thread, any stack; not in signal handlers; blocks its
+ * thread, does not park. */
+GS_API int gs_monitor_stop(void);
+
+/* Where it is, copied into buf (n bytes, cut, with a 0 at the end).  Returns the path's length, 0
+ * if it is not open.  Any thread, any stack; does not park. */
+GS_API size_t gs_monitor_path(char *buf, size_t n);
+
 /* Deadlocks: every green thread waits for another one, and nothing can wake any of them: none runs,
  * is runnable or in a foreign call, no timer is set, none waits for a descriptor, and nothing
  * outside the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way

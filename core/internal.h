@@ -443,6 +443,13 @@ static inline bool poll_wanted(void) {
 enum { ORPHAN_NO, ORPHAN_MAIN, ORPHAN_OTHER };
 int process_init(void); /* 0 or errno */
 void process_revive(void);
+
+/* ---- os/linux_monitor.c ---- */
+
+int monitor_from_env(void);       /* opens what GOSCHED_MONITOR names, once */
+void monitor_lock(bool on);       /* around fork */
+void monitor_forked(void);        /* in the child, where it is not served */
+void monitor_revive(void);        /* in the child, once it may have threads */
 void handle_forked(gs_handle *h); /* the G is gone */
 void unblock_forked(G *g);        /* this one is not */
 M *callback_bound(void);

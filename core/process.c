@@ -55,6 +55,7 @@ void fork_lock(Lock *l, bool on) {
 
 /* In the order of their ranks; giving back needs none. */
 static void global_locks(bool on) {
+  monitor_lock(on);
   deadlock_lock(on);
   shared_lock(on);
   EACH_DOMAIN(d) { EACH_P(d, p) fork_lock(&p->timers.lock, on); }
@@ -251,6 +252,7 @@ static void in_child(void) {
   if (g) unblock_forked(g);
   lead(m, g && !g->extra ? g : NULL);
   netpoll_forked();
+  monitor_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;
 }
@@ -260,7 +262,10 @@ void process_revive(void) {
   if (!xchg(&gs_sched.no_sysmon, 0)) return;
   int err = template_start();
   if (!err) err = sysmon_start();
-  if (!err) return;
+  if (!err) {
+    monitor_revive();
+    return;
+  }
   store_rlx(&gs_sched.no_sysmon, 1); /* tried again with the next one */
   gs_log(1, "after fork, the threads that watch blocking calls and make others cannot be made: %s",
          strerror(err));

@@ -221,7 +221,7 @@ def test_arguments_out_of_range_are_named(function: Any) -> None:
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "gosched.timeline", *map(str, arguments)]
+    words = [sys.executable, "-m", "gosched", "timeline", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -14,6 +14,11 @@ mv "$scratch/elsewhere" "$prefix"
 LD_LIBRARY_PATH=$prefix/$LIBDIR
 export LD_LIBRARY_PATH PKG_CONFIG_PATH="$prefix/$LIBDIR/pkgconfig"
 
+[ -e "$prefix/$LIBDIR/libgosched.so.$VERSION-gdb.py" ] || fail "gdb does not find its script"
+
+"$prefix/bin/gosched-top" --version >/dev/null || fail "gosched-top does not run"
+[ -e "$prefix/share/man/man1/gosched-top.1" ] || fail "gosched-top has no manual page"
+
 mkdir consumer
 c_program >consumer/main.c
 cat >consumer/CMakeLists.txt <<'TXT'

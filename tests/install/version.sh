@@ -14,6 +14,8 @@ same GS_VERSION_NUMBER "$number" "$(awk -F. '{ print $1 * 10000 + $2 * 100 + $3 
 same 'pkg-config --modversion' \
   "$(PKG_CONFIG_PATH=$BUILD/lib/pkgconfig pkg-config --modversion gosched)" "$VERSION"
 
+same gosched-top "$("$BUILD/bin/gosched-top" --version)" "gosched-top $VERSION"
+
 if built python python/gosched; then
   same __version__ \
     "$(PYTHONPATH=$BUILD/python "$PYTHON" -c 'import gosched; print(gosched.__version__)')" \

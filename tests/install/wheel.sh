@@ -26,6 +26,9 @@ alone python -m pip install --quiet "$wheel" || fail "pip install of the wheel"
 same "without a compiler" "$(alone python main.py)" "$VERSION"
 echo "import gosched; print(gosched.go(lambda: 42).result())" >script.py
 same "python -m gosched" "$(alone python -m gosched script.py)" 42
+same "gosched" "$(alone gosched --version)" "gosched $VERSION"
+alone gosched top --help >help.txt
+alone gosched timeline --help >help.txt
 alone python -m pip check
 
 # Guests are not in a wheel; those of a prefix (here the build tree) go on with the wheel's library.

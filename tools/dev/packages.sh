@@ -8,7 +8,7 @@
 #   lib:X    the dynamic linker finds X     dir:X    a directory matching X
 #   file:X   the file X is there
 # The groups: build (nothing works without), lua, tcl (these bindings), demo, postgres, redis, test,
-# git, cross (./dev test --arch arm64), lint, bench.
+# perf, git, cross (./dev test --arch arm64), lint, bench.
 GS_PACKAGES='
 build    gcc            cmd:cc
 build    libc6-dev      pc:libc
@@ -33,6 +33,8 @@ test     zlib1g-dev     file:/usr/include/zlib.h
 test     libpq-dev      file:/usr/include/postgresql/libpq-fe.h
 test     libcurl4-openssl-dev pc:libcurl
 test     patch          cmd:patch
+test     gdb            cmd:gdb
+test     libunwind-dev  pc:libunwind
 test     spin           cmd:spin
 test     mandoc         cmd:mandoc
 test     lua-socket     file:/usr/share/lua/5.4/socket.lua
@@ -42,6 +44,7 @@ test     tcl-thread     dir:/usr/lib/tcltk/*/thread*
 test     tk             cmd:wish
 test     xvfb           cmd:Xvfb
 test     xdotool        cmd:xdotool
+perf     linux-perf     cmd:perf
 git      git            cmd:git
 cross    gcc-aarch64-linux-gnu   cmd:aarch64-linux-gnu-gcc
 cross    g++-aarch64-linux-gnu   cmd:aarch64-linux-gnu-g++

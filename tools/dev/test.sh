@@ -78,10 +78,11 @@ dev_test() {
 }
 
 set_up_tests() {
-  set_up_build test postgres redis
+  set_up_build test postgres redis perf
   need test || die "the tests need these packages, as root: $(install_hint)"
   need_or_say postgres "tests against a PostgreSQL server are"
   need_or_say redis "tests against a Redis server are"
+  need_or_say perf "the test that perf walks through the change of stacks is"
 }
 
 # run_check PYTHON: builds for it and runs every test.

@@ -1,4 +1,8 @@
-"""python -m gosched SCRIPT: runs a program inside gosched.run."""
+"""python -m gosched SCRIPT: runs a program inside gosched.run.
+
+``python -m gosched top`` and ``python -m gosched timeline`` are programs of their own
+(gosched/top.py, gosched/timeline.py); a script of that name is run as ./top.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,16 @@ from contextlib import ExitStack
 
 import gosched
 
+from . import timeline, top
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gosched",
         description="Runs a Python program as the main green thread of gosched.run, so that it can "
         "use gosched.go and the rest without asking for it.",
-        epilog="python -m gosched.timeline draws what --trace wrote.",
+        epilog="python -m gosched timeline draws what --trace wrote; "
+        "python -m gosched top shows a program that runs.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gosched {gosched.__version__}")
@@ -58,8 +65,13 @@ def _print_stats() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; what it raises, SystemExit too, ends this program as it would have."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["top"]:
+        return top.main(given[1:])
+    if given[:1] == ["timeline"]:
+        return timeline.main(given[1:])
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if options.module is None and options.script is None:
         parser.error("give a script, or a module by -m")
     if options.patch:

@@ -174,7 +174,7 @@ class trace:  # noqa: N801 - used like a function
             ...
 
     writes the newest scheduler events of the block as Chrome trace-event JSON, for
-    https://ui.perfetto.dev or ``python -m gosched.timeline``.
+    https://ui.perfetto.dev or ``python -m gosched timeline``.
 
     Raises Error if a trace is being recorded already, OSError if the file cannot be written.
     """

@@ -20,8 +20,8 @@ characters for a terminal.
 
 From the command line::
 
-    python -m gosched.timeline trace.json -o out.svg
-    python -m gosched.timeline trace.json --text --from 20 --to 60      # milliseconds
+    python -m gosched timeline trace.json -o out.svg
+    python -m gosched timeline trace.json --text --from 20 --to 60      # milliseconds
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["Call", "Move", "Row", "Run", "Timeline", "load", "main", "parse", "s
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m gosched.timeline", description="Draw a gosched trace."
+        prog="python -m gosched timeline", description="Draw a gosched trace."
     )
     parser.add_argument("trace", help="trace-event JSON written by gosched.trace")
     parser.add_argument("-o", "--output", help="write the picture to this SVG file")
