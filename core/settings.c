@@ -36,6 +36,13 @@ static bool is_log(const char *s) {
   return log_parse(s, &level, &file);
 }
 
+static bool is_monitor(const char *s) { return s[0] == '/' || strcmp(s, "default") == 0; }
+
+static bool is_anything(const char *s) {
+  (void)s;
+  return true;
+}
+
 static const Row rows[] = {
     NUMBER("GOSCHED_PROCS", 1, GS_MAX_PROCS, "gs_config.procs, or else the CPUs of the process",
            "Ps of the native domain: how many native green threads run at once"),
@@ -60,6 +67,16 @@ static const Row rows[] = {
     NUMBER("GOSCHED_DUMP_ON_SIGQUIT", 0, 1, "0, unless gs_run has GS_RUN_DUMP_ON_SIGQUIT",
            "1: the signal SIGQUIT (Ctrl-\\) makes the program write every green thread, thread and "
            "P with their stacks to the file of GOSCHED_LOG, or to stderr, and go on"),
+    TEXT("GOSCHED_MONITOR", "an absolute path, or default", "no monitor",
+         "Opens a Unix socket there (%p: the process's number), at which gosched-top sees the "
+         "program; see docs/monitor.md",
+         is_monitor),
+    TEXT("GOSCHED_GUESTS", "directories, separated by colons",
+         "the directory gosched beside the library",
+         "Where gs_embed looks first for the plugins of other languages", is_anything),
+    TEXT("GOSCHED_PYTHON", "the path of a Python",
+         "the virtual environment that is active, or python3",
+         "Whose packages Python has as a guest of another language", is_anything),
 };
 #define NROWS (sizeof rows / sizeof *rows)
 

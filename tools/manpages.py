@@ -270,7 +270,7 @@ def squeeze(lines: list[str]) -> list[str]:
     """Without paragraph breaks that mandoc finds empty."""
     out: list[str] = []
     for line in lines:
-        if line == ".PP" and (not out or re.match(r"\.(PP|SH|TP|IP)", out[-1])):
+        if line == ".PP" and (not out or re.match(r"\.(PP|SH|SS|TP|IP)", out[-1])):
             continue
         if re.match(r"\.(SH|IP|TP)", line) and out and out[-1] == ".PP":
             out.pop()

@@ -161,7 +161,7 @@ static void set_hints(lua_State *L, vm *v, gs_lib *lib, int table, const char *h
     int e = gs_ffi_func(lib, lua_tostring(L, -1), &func, &err);
     gsl_back(v, finalizing);
     if (e != GS_OK) luaL_error(L, "%s", err.text);
-    unsigned old = gs_func_set_hints(func, 0) | bit;
+    unsigned old = gs_func_hints(func) | bit;
     if (old & GS_SITE_CRITICAL && old & GS_SITE_BLOCKING)
       luaL_error(L, "ffi.load: '%s' cannot be both critical and blocking", lua_tostring(L, -1));
     gs_func_set_hints(func, old);

@@ -43,7 +43,8 @@ static int begin(void) {
 /* ---- the interpreter ------------------------------------------------------------------------- */
 
 static PyStatus set_program(PyConfig *config) {
-  const char *python = getenv("GOSCHED_PYTHON"), *venv = getenv("VIRTUAL_ENV");
+  const char *python, *venv = getenv("VIRTUAL_ENV");
+  (void)gs_setting_get("GOSCHED_PYTHON", &python, NULL);
   char path[PATH_MAX];
   if (!python && venv) {
     snprintf(path, sizeof path, "%s/bin/python3", venv);

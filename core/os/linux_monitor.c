@@ -403,13 +403,9 @@ size_t gs_monitor_path(char *buf, size_t n) {
 int monitor_from_env(void) {
   static uint32_t done; /* only who is about to be inside gs_run, one at a time as a rule */
   const char *path;
-  os_secure_env("GOSCHED_MONITOR", &path);
-  if (!path || !*path || load_rlx(&done)) return GS_OK;
-  if (path[0] != '/' && strcmp(path, "default") != 0)
-    return gs_fail(GS_EINVAL,
-                   "GOSCHED_MONITOR is \"%.100s\"; an absolute path, or default, is accepted",
-                   path);
-  int err = gs_monitor_start(path);
+  int err = gs_setting_get("GOSCHED_MONITOR", &path, NULL);
+  if (err <= 0 || load_rlx(&done)) return err;
+  err = gs_monitor_start(path);
   if (err == GS_EBUSY) { /* children inherit the variable, too */
     gs_log(1, "GOSCHED_MONITOR: %s", gs_error_detail());
     err = GS_OK;
