@@ -118,6 +118,8 @@ GS_API int gs_value_type(const gs_value *v);
 
 /* ---- writing lists and maps ----
  *
+ * One after the other, as they are read:
+ *
  *     gs_value_writer w;
  *     gs_value_begin(&w);
  *     gs_value_put_map(&w);
@@ -166,6 +168,8 @@ GS_API int gs_value_end(gs_value_writer *w, gs_value *out);
 GS_API void gs_value_drop(gs_value_writer *w);
 
 /* ---- reading ----
+ *
+ * A reader goes through a value from its beginning to its end:
  *
  *     gs_value_reader r;
  *     gs_value_item it;

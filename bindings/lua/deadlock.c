@@ -31,7 +31,8 @@ static int _Atomic hosts; /* VMs whose gosched.run is the process's gs_run: 1 at
 static int all_asleep(const char *report, void *ud) {
   (void)report;
   (void)ud;
-  if (gs_shared_strangers()) return 1;
+  /* Asked again afterwards: a thread may just have begun to run green threads. */
+  if (gs_shared_strangers() || !gs_deadlocked(0) || gs_shared_strangers()) return 1;
   if (atomic_load(&hosts)) gs_deadlocked(1);
   pthread_mutex_lock(&mutex);
   for (guest *g = guests; g; g = g->next) {
