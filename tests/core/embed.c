@@ -5,6 +5,12 @@
 
 #include "support.h"
 
+/* The plugin finds them here: how often its begin and end were called, which go together; and
+ * whether a guest can be stopped now. */
+#define FOR_PLUGIN __attribute__((visibility("default")))
+FOR_PLUGIN extern atomic_int guests_begun, guests_ended, guest_ready;
+atomic_int guests_begun, guests_ended, guest_ready;
+
 static gs_guest *start(const char *source) {
   gs_guest *g = NULL;
   CHECK_CODE(gs_embed("test", source, NULL, &g), GS_OK);
@@ -119,6 +125,7 @@ static void test_errors(void **state) {
 static void taken_back(void *arg) {
   (void)arg;
   gs_guest *g = start("take back");
+  while (!atomic_load(&guest_ready)) gs_sleep(MS(1));
   CHECK_CODE(gs_guest_cancel(g), GS_OK);
   CHECK_CODE(gs_guest_cancel(g), GS_OK);
   CHECK(strcmp(end_of(g).text, "kept") == 0);
@@ -162,6 +169,7 @@ static void test_end_of_run(void **state) {
     assert_int_equal(end.how, GS_GUEST_CANCELLED);
     gs_guest_release(left[i]);
   }
+  assert_int_equal(atomic_load(&guests_begun), atomic_load(&guests_ended));
 }
 
 static void release_it(void *arg) {

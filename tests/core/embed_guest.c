@@ -14,8 +14,7 @@
 
 static const void *library(void) { return gs_guest_library(); }
 
-EXPORT extern atomic_int guests_begun, guests_ended;
-atomic_int guests_begun, guests_ended; /* begin and end, which go together */
+extern atomic_int guests_begun, guests_ended, guest_ready; /* of embed.c */
 
 static int begin(void) {
   if (getenv("TEST_GUEST_REFUSES")) return gs_fail(GS_ENOTSUP, "gs_embed: not today");
@@ -60,6 +59,7 @@ static void stop_slowly(void *arg) {
 static void take_back(gs_guest *g) {
   slow s = {0, 0};
   gs_guest_on_cancel(g, stop_slowly, &s);
+  atomic_store(&guest_ready, 1);
   while (!atomic_load(&s.in)) sleep_ms(1);
   gs_guest_on_cancel(g, NULL, NULL);
   gs_guest_returned(g, atomic_load(&s.out) ? "kept" : "torn", 4);
