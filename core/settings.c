@@ -54,6 +54,14 @@ static const Row rows[] = {
          "Which messages of the runtime are written, and to which file, at its end; without a file "
          "to stderr.  A program's gs_set_logger gets them all the same",
          is_log),
+    TEXT(
+        "GOSCHED_MONITOR",
+        "an absolute path of up to 107 bytes, in which %p is the number of the process and %% a %, "
+        "or default",
+        "no monitor",
+        "A Unix socket at which gosched-top and other programs of the same user see this one while "
+        "it runs (docs/monitor.md); default is gosched-%p.sock in XDG_RUNTIME_DIR",
+        monitor_path_right),
     NUMBER("GOSCHED_SCHEDTRACE", 1, 86400000, "no such lines",
            "Every so many milliseconds a line that says what the scheduler does, like Go's "
            "schedtrace; to the file of GOSCHED_LOG, or to stderr"),
