@@ -446,12 +446,13 @@ void process_revive(void);
 
 /* ---- os/linux_monitor.c ---- */
 
-int monitor_from_env(void);       /* opens what GOSCHED_MONITOR names, once */
-void monitor_lock(bool on);       /* around fork */
-void monitor_forked(void);        /* in the child, where it is not served */
-void monitor_revive(void);        /* in the child, once it may have threads */
-void handle_forked(gs_handle *h); /* the G is gone */
-void unblock_forked(G *g);        /* this one is not */
+int monitor_from_env(void);                /* opens what GOSCHED_MONITOR names, once */
+bool monitor_path_right(const char *path); /* as far as can be told without opening it */
+void monitor_lock(bool on);                /* around fork */
+void monitor_forked(void);                 /* in the child, where it is not served */
+void monitor_revive(void);                 /* in the child, once it may have threads */
+void handle_forked(gs_handle *h);          /* the G is gone */
+void unblock_forked(G *g);                 /* this one is not */
 M *callback_bound(void);
 void netpoll_forked(void);
 void fork_lock(Lock *l, bool on);

@@ -140,6 +140,7 @@ static void put_g(Json *j, const gs_g_info *g) {
   json_string(j, "name", g->name);
   json_string(j, "state", NAME_IN(g_states, g->state));
   json_string(j, "wait_reason", g->wait_reason);
+  json_int(j, "since", g->since);
   json_string(j, "call", g->call);
   json_string(j, "domain", g->domain);
   json_int(j, "m", g->m);
@@ -150,20 +151,54 @@ static void put_g(Json *j, const gs_g_info *g) {
   json_close(j, '}');
 }
 
-#define FIELD(f) json_uint(j, #f, x.f)
+/* A histogram is its sum, its count, and its buckets with their upper ends. */
+static void put_histogram(Json *j, const char *key, const gs_histogram *h) {
+  uint64_t n = 0;
+  json_open(j, key, '{');
+  json_uint(j, "sum_ns", h->sum_ns);
+  json_open(j, "bucket", '[');
+  for (int i = 0; i < GS_BUCKETS; i++) {
+    json_uint(j, NULL, h->bucket[i]);
+    n += h->bucket[i];
+  }
+  json_close(j, ']');
+  json_uint(j, "count", n);
+  json_close(j, '}');
+}
+
 static void put_metrics(Json *j, const char *key) {
   gs_metrics x = {.size = sizeof x};
+  const gs_metric *m;
   (void)gs_read_metrics(&x);
   json_open(j, key, '{');
-  FIELD(gs_live), FIELD(threads), FIELD(threads_idle), FIELD(incgo), FIELD(procs);
-  FIELD(procs_idle), FIELD(gs_created), FIELD(threads_created), FIELD(threads_max);
-  FIELD(cgocalls), FIELD(exits_fast), FIELD(exits_idle_p), FIELD(exits_slow), FIELD(retakes);
-  FIELD(retakes_user), FIELD(retakes_failed), FIELD(handoffs), FIELD(handoffs_entry);
-  FIELD(steals), FIELD(switches), FIELD(parks), FIELD(sysmon_ticks), FIELD(sysmon_pokes);
-  FIELD(barriers), FIELD(thread_limit_hits), FIELD(stacks_mapped), FIELD(io_waiters);
-  FIELD(polls), FIELD(extra_ms), FIELD(threads_pless), FIELD(hogs), FIELD(hogs_kept);
-  FIELD(threads_ended), FIELD(detached), FIELD(detached_now);
+  for (size_t i = 0; (m = gs_metric_info(i)); i++) {
+    const char *at = (const char *)&x + m->offset;
+    if (m->kind == GS_HISTOGRAM)
+      put_histogram(j, m->name, (const gs_histogram *)(const void *)at);
+    else
+      json_uint(j, m->name, *(const uint64_t *)(const void *)at);
+  }
   json_close(j, '}');
+}
+
+#define FUNCTIONS 32 /* those that took the most time */
+static void put_functions(Json *j) {
+  gs_profile_entry e[FUNCTIONS];
+  size_t n = gs_profile(e, FUNCTIONS);
+  json_open(j, "functions", '[');
+  for (size_t i = 0; i < n && i < FUNCTIONS; i++) {
+    json_open(j, NULL, '{');
+    json_string(j, "name", e[i].name);
+    json_uint(j, "blocked", e[i].blocked);
+    json_uint(j, "blocked_ns", e[i].blocked_ns);
+    json_uint(j, "longest_ns", e[i].longest_ns);
+    json_uint(j, "retakes", e[i].retakes);
+    json_uint(j, "samples", e[i].samples);
+    json_uint(j, "sampled_ns", e[i].sampled_ns);
+    json_uint(j, "now", e[i].now);
+    json_close(j, '}');
+  }
+  json_close(j, ']');
 }
 
 static void put_states(Json *j, const gs_snapshot_data *s) {
@@ -178,8 +213,6 @@ static void put_states(Json *j, const gs_snapshot_data *s) {
   json_close(j, '}');
   put_rows(j, "waits", &waits, false);
 }
-
-UNCHECKED static uint32_t threads_system(void) { return gs_sched.nmsys; }
 
 static void put_head(Json *j) {
   json_string(j, "gosched", GS_VERSION);
@@ -207,12 +240,12 @@ static void snapshot(Json *j, bool each) {
   json_open(j, NULL, '{');
   put_head(j);
   put_metrics(j, "metrics");
-  json_uint(j, "threads_system", threads_system());
   put_states(j, s);
   json_open(j, "ms", '[');
   for (size_t i = 0; i < s->nm; i++) put_m(j, &s->m[i], s->when, &calls);
   json_close(j, ']');
   put_rows(j, "calls", &calls, true);
+  put_functions(j);
   json_open(j, "ps", '[');
   for (size_t i = 0; i < s->np; i++) put_p(j, &s->p[i]);
   json_close(j, ']');

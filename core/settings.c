@@ -36,8 +36,6 @@ static bool is_log(const char *s) {
   return log_parse(s, &level, &file);
 }
 
-static bool is_monitor(const char *s) { return s[0] == '/' || strcmp(s, "default") == 0; }
-
 static bool is_anything(const char *s) {
   (void)s;
   return true;
@@ -61,16 +59,20 @@ static const Row rows[] = {
          "Which messages of the runtime are written, and to which file, at its end; without a file "
          "to stderr.  A program's gs_set_logger gets them all the same",
          is_log),
+    TEXT(
+        "GOSCHED_MONITOR",
+        "an absolute path of up to 107 bytes, in which %p is the number of the process and %% a %, "
+        "or default",
+        "no monitor",
+        "A Unix socket at which gosched-top and other programs of the same user see this one while "
+        "it runs (docs/monitor.md); default is gosched-%p.sock in XDG_RUNTIME_DIR",
+        monitor_path_right),
     NUMBER("GOSCHED_SCHEDTRACE", 1, 86400000, "no such lines",
            "Every so many milliseconds a line that says what the scheduler does, like Go's "
            "schedtrace; to the file of GOSCHED_LOG, or to stderr"),
     NUMBER("GOSCHED_DUMP_ON_SIGQUIT", 0, 1, "0, unless gs_run has GS_RUN_DUMP_ON_SIGQUIT",
            "1: the signal SIGQUIT (Ctrl-\\) makes the program write every green thread, thread and "
            "P with their stacks to the file of GOSCHED_LOG, or to stderr, and go on"),
-    TEXT("GOSCHED_MONITOR", "an absolute path, or default", "no monitor",
-         "Opens a Unix socket there (%p: the process's number), at which gosched-top sees the "
-         "program; see docs/monitor.md",
-         is_monitor),
     TEXT("GOSCHED_GUESTS", "directories, separated by colons",
          "the directory gosched beside the library",
          "Where gs_embed looks first for the plugins of other languages", is_anything),

@@ -311,7 +311,7 @@ static void *monitor_main(void *arg) {
   for (int i = 0; i < CLIENTS; i++)
     if (mon.client[i].fd >= 0) drop(&mon.client[i]);
   lock(&gs_sched.lock);
-  gs_sched.nmsys--;
+  store_rlx(&gs_sched.nmsys, gs_sched.nmsys - 1);
   unlock(&gs_sched.lock);
   note_wake(&mon.ended);
   return NULL;
@@ -329,12 +329,12 @@ static int start_thread(const char *path) {
   for (int i = 0; i < CLIENTS; i++) mon.client[i] = (Client){.fd = -1};
   mon.ended.word = 0;
   lock(&gs_sched.lock);
-  gs_sched.nmsys++;
+  store_rlx(&gs_sched.nmsys, gs_sched.nmsys + 1);
   unlock(&gs_sched.lock);
   int err = os_thread_start(monitor_main, NULL);
   if (!err) return GS_OK;
   lock(&gs_sched.lock);
-  gs_sched.nmsys--;
+  store_rlx(&gs_sched.nmsys, gs_sched.nmsys - 1);
   unlock(&gs_sched.lock);
   return gs_fail(GS_ETHREADS, "the monitor's thread could not be made: %s", strerror(err));
 }
@@ -400,12 +400,18 @@ size_t gs_monitor_path(char *buf, size_t n) {
   return len;
 }
 
+/* As far as it can be told without opening it. */
+bool monitor_path_right(const char *path) {
+  char expanded[PATH_ROOM];
+  if (strcmp(path, "default") == 0) return true;
+  return path[0] == '/' && strlen(path) < PATH_ROOM && expand(path, expanded) == GS_OK;
+}
+
 int monitor_from_env(void) {
   static uint32_t done; /* only who is about to be inside gs_run, one at a time as a rule */
   const char *path;
-  int err = gs_setting_get("GOSCHED_MONITOR", &path, NULL);
-  if (err <= 0 || load_rlx(&done)) return err;
-  err = gs_monitor_start(path);
+  if (gs_setting_get("GOSCHED_MONITOR", &path, NULL) != 1 || load_rlx(&done)) return GS_OK;
+  int err = gs_monitor_start(path);
   if (err == GS_EBUSY) { /* children inherit the variable, too */
     gs_log(1, "GOSCHED_MONITOR: %s", gs_error_detail());
     err = GS_OK;

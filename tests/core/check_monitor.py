@@ -98,7 +98,7 @@ def check_snapshot(client, pid):
     check(all(m["mode"] == "call" and m["ncgo"] == 1 for m in in_call), f"Ms: {in_call}")
     check(answer["ps"] and all(p["domain"] == "native" for p in answer["ps"]), "no Ps")
     # Ms, and the runtime's threads that are none, are all the threads there are.
-    system = answer["threads_system"]
+    system = answer["metrics"]["threads_system"]
     check(system == 3, f"{system} threads of the system: sysmon, the template, the monitor")
     return answer
 
@@ -120,7 +120,7 @@ def check_threads(client, pid):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         answer = client.ask("top")
-        known = len(answer["ms"]) + answer["threads_system"]
+        known = len(answer["ms"]) + answer["metrics"]["threads_system"]
         there = threads_there(pid)
         if known == there:
             return

@@ -145,7 +145,7 @@ def check_strangers(top, scratch):
     listener.listen()
     empty = {
         "gosched": "9", "pid": 7, "program": "\u001b[31m\u009bred\n", "now": 5,
-        "metrics": {}, "threads_system": 0, "states": {}, "waits": [], "calls": [], "ms": [],
+        "metrics": {}, "states": {}, "waits": [], "calls": [], "ms": [],
         "ps": [],
     }  # fmt: skip
     answers = [

@@ -145,13 +145,13 @@ def test_nothing_to_look_at(tmp_path: Path) -> None:
 
 def answer(now: int, **more: Any) -> dict[str, Any]:
     metrics = dict.fromkeys(("handoffs", "retakes", "cgocalls", "switches", "parks"), now // 7)
+    metrics["threads_system"] = 3
     return {
         "gosched": "1.2.3",
         "pid": 99,
         "program": "a\tb",
         "now": now,
         "metrics": metrics,
-        "threads_system": 3,
         "states": {"runnable": 1, "running": 2, "syscall": 3, "waiting": 40000000},
         "waits": [{"name": "chan recv", "count": 12}, {"name": "x" * 50, "count": 0}],
         "calls": [

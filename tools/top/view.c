@@ -125,7 +125,7 @@ static void head(Page *p, const json_value *now, const json_value *before) {
   line(p,
        "Ms  %5zu: %d in C, %d in user code, %d in the scheduler, %d idle; and %.0f of the system",
        length(ms), with(ms, "mode", "call"), with(ms, "mode", "user"), with(ms, "mode", "inside"),
-       with(ms, "mode", "idle"), json_number(now, "threads_system"));
+       with(ms, "mode", "idle"), json_number(json_get(now, "metrics"), "threads_system"));
   line(p, "Ps  %5zu: %d idle, %.0f Gs queued on them", length(ps), with(ps, "status", "idle"),
        queued);
   line(p, "per second: %s hand-offs, %s retakes, %s calls, %s switches, %s parks",

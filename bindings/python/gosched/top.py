@@ -178,7 +178,7 @@ def _head(now: _Answer, before: _Answer | None) -> list[str]:
         f"{states['running']} running, {states['runnable']} runnable",
         f"Ms  {len(ms):5}: {modes.count('call')} in C, {modes.count('user')} in user code, "
         f"{modes.count('inside')} in the scheduler, {modes.count('idle')} idle; "
-        f"and {now['threads_system']} of the system",
+        f"and {now['metrics']['threads_system']} of the system",
         f"Ps  {len(ps):5}: {[p['status'] for p in ps].count('idle')} idle, "
         f"{sum(p['runq'] for p in ps)} Gs queued on them",
         f"per second: {rates['handoffs']} hand-offs, {rates['retakes']} retakes, "
