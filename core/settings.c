@@ -36,10 +36,7 @@ static bool is_log(const char *s) {
   return log_parse(s, &level, &file);
 }
 
-static bool is_anything(const char *s) {
-  (void)s;
-  return true;
-}
+static bool is_absolute(const char *s) { return s[0] == '/'; }
 
 static const Row rows[] = {
     NUMBER("GOSCHED_PROCS", 1, GS_MAX_PROCS, "gs_config.procs, or else the CPUs of the process",
@@ -73,12 +70,12 @@ static const Row rows[] = {
     NUMBER("GOSCHED_DUMP_ON_SIGQUIT", 0, 1, "0, unless gs_run has GS_RUN_DUMP_ON_SIGQUIT",
            "1: the signal SIGQUIT (Ctrl-\\) makes the program write every green thread, thread and "
            "P with their stacks to the file of GOSCHED_LOG, or to stderr, and go on"),
-    TEXT("GOSCHED_GUESTS", "directories, separated by colons",
+    TEXT("GOSCHED_GUESTS", "absolute paths of directories, separated by colons",
          "the directory gosched beside the library",
-         "Where gs_embed looks first for the plugins of other languages", is_anything),
-    TEXT("GOSCHED_PYTHON", "the path of a Python",
+         "Where gs_embed looks first for the plugins of other languages", is_absolute),
+    TEXT("GOSCHED_PYTHON", "the absolute path of a Python",
          "the virtual environment that is active, or python3",
-         "Whose packages Python has as a guest of another language", is_anything),
+         "Whose packages Python has as a guest of another language", is_absolute),
 };
 #define NROWS (sizeof rows / sizeof *rows)
 

@@ -231,12 +231,16 @@ static void test_schedtrace(void **state) {
     assert_non_null(strchr(line, '\n'));
     int got = sscanf(line,
                      "SCHED %dms: procs=%d idleprocs=%d threads=%d spinningthreads=%d "
-                     "needspinning=%d idlethreads=%d incgo=%d gs=%d runqueue=%d [%*d %*d %*d]%n",
+                     "needspinning=%d idlethreads=%d incgo=%d gs=%d runqueue=%d [%n",
                      &ms, &procs, &idle, &threads, &spinning, &needs, &idlethreads, &incgo, &gs,
                      &queue, &end);
     if (got != 10) print_error("%s", line);
     assert_int_equal(got, 10);
-    assert_true(end > 0 && line[end] == '\n');
+    /* A queue for each P: at the start of a run there are not all of them yet. */
+    assert_true(end > 0);
+    int queues = 0;
+    for (; line[end] && strchr("0123456789 ", line[end]); end++) queues += line[end] != ' ';
+    assert_true(queues <= 3 && line[end] == ']' && line[end + 1] == '\n');
     assert_true(ms >= last && procs >= 1 && idle <= procs && idlethreads <= threads && gs <= 1);
     last = ms;
     n++;
