@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # ./dev demo [--postgres] […]: the main job on real input; arguments go to examples/demo.py.
+# ./dev demo polyglot […]: Python, Lua and Tcl in one process; to examples/polyglot/polyglot.py.
 
 dev_demo() {
-  gs_postgres=
+  gs_postgres='' gs_program=examples/demo.py
   for gs_argument in "$@"; do
     [ "$gs_argument" != --postgres ] || gs_postgres=postgres
   done
@@ -15,6 +16,11 @@ dev_demo() {
   build release
   say_left_out
   use_build
+  if [ "${1:-}" = polyglot ]; then
+    shift
+    gs_program=examples/polyglot/polyglot.py
+    set -- --picture "$GS_BUILD/polyglot.svg" "$@"
+  fi
   cd "$GS_CALLED_FROM"
-  exec "$GS_PY" "$GS_ROOT/examples/demo.py" "$@"
+  exec "$GS_PY" "$GS_ROOT/$gs_program" "$@"
 }

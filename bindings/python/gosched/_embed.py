@@ -33,6 +33,9 @@ class GuestError(_gosched.Error):
         return f"{head}\n{self.traceback.rstrip()}" if self.traceback else head
 
 
+GuestError.__module__ = "gosched"  # the name that users know it by
+
+
 class Guest:
     """An interpreter of another language that runs in this process; made by gosched.embed."""
 
