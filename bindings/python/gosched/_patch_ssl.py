@@ -5,6 +5,11 @@ waits for.  So the first operation of a green thread on a connected SSLSocket ta
 in C, its timeout is 0 from then on, and what Python sees as its timeout is kept beside it.
 Ordinary threads that use such a socket wait here, too, in poll.  It is given back when the socket
 is a plain one again (unwrap, shutdown, detach), and by unpatch.
+
+OpenSSL keeps in its object what the last operation waits for, and Python asks for that after the
+GIL was released: a read and a write at once, each on a thread of its own, take the one's answer for
+the other's, and see an end of the connection that is none.  So there is a lock around each attempt.
+None of them blocks; who waits has let go of it.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import functools
 import select
 import ssl
 import weakref
+from _thread import LockType, allocate_lock
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,12 +33,14 @@ T = TypeVar("T")
 _base = _socket.socket
 _poll = select.poll
 _KEPT = "_gosched_timeout"  # in the dictionary of a socket that was taken over
+_LOCK = "_gosched_lock"  # and ever since
 
 _taken: weakref.WeakSet[ssl.SSLSocket] = weakref.WeakSet()
 
 
 def _take(sock: ssl.SSLSocket) -> None:
     if _KEPT not in vars(sock):
+        vars(sock).setdefault(_LOCK, allocate_lock())
         vars(sock)[_KEPT] = _base.gettimeout(sock)
         _base.settimeout(sock, 0)
         _taken.add(sock)
@@ -77,9 +85,11 @@ def _waiting(name: str, what: str) -> Callable[..., Any]:
         elif _KEPT not in vars(self):
             return original(self, *args, **kwargs)
         end = _end_of(self.gettimeout())
+        lock: LockType = vars(self)[_LOCK]
         while True:
             try:
-                return original(self, *args, **kwargs)
+                with lock:
+                    return original(self, *args, **kwargs)
             except ssl.SSLWantReadError:
                 write = False
             except ssl.SSLWantWriteError:
