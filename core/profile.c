@@ -32,9 +32,14 @@ static const char nameless[] = "a foreign call", rest[] = "other functions";
 
 static struct { int64_t last, next; /* looks; sysmon */ } looks;
 
-static Entry *entry_of(const gs_site *site) {
+/* Whoever made the site has told its own threads about it, and not sysmon. */
+UNCHECKED static const char *name_of(const gs_site *site) {
   const char *name = load_rlx(&site->name);
-  if (!name) name = nameless;
+  return name ? name : nameless;
+}
+
+static Entry *entry_of(const gs_site *site) {
+  const char *name = name_of(site);
   uint32_t at = (uint32_t)((uintptr_t)name >> 3) * 0x9e3779b9u >> 22;
   for (uint32_t i = 0; i < 64; i++) {
     Entry *e = &entries[(at + i) % ENTRIES];
