@@ -78,18 +78,3 @@ def test_c(run: Run, root: Path, tmp_path: Path) -> None:
     cc = os.environ.get("CC", "cc")
     run([cc, "-Wall", "-Wextra", "-Werror", program, "-lgosched", "-o", tmp_path / "program"])
     printed(run, [tmp_path / "program"], page)
-
-
-def test_the_examples_are_listed(root: Path) -> None:
-    """examples/README.md has a row for each program, and the test that it names exists."""
-    page = (root / "examples/README.md").read_text()
-    rows = dict(re.findall(r"^\| \[`([^`]+)`\].*\| `([^`]+)` \|$", page, re.M))
-    programs = {
-        path.name
-        for path in (root / "examples").iterdir()
-        if path.suffix in {".py", ".c", ".lua", ".tcl"}
-    } | {"polyglot/polyglot.py"}
-    assert programs == set(rows)
-    for test in rows.values():
-        name, _, function = test.partition("::")
-        assert f"def {function}(" in (root / "tests/examples" / name).read_text(), test
