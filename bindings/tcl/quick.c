@@ -68,9 +68,9 @@ static void set_result(Tcl_Interp *interp, gst_state *s, int op, const gs_func *
                        const gst_slot *from) {
   switch (op) {
     case NOTHING: return; /* the result is empty already */
-    case I32: Tcl_SetObjResult(interp, Tcl_NewWideIntObj(*(const int32_t *)from)); return;
+    case I32: Tcl_SetObjResult(interp, Tcl_NewWideIntObj((int32_t)from->integer)); return;
     case I64: Tcl_SetObjResult(interp, Tcl_NewWideIntObj(from->integer)); return;
-    case U32: Tcl_SetObjResult(interp, Tcl_NewWideIntObj(*(const uint32_t *)from)); return;
+    case U32: Tcl_SetObjResult(interp, Tcl_NewWideIntObj((uint32_t)from->natural)); return;
     case F64: Tcl_SetObjResult(interp, Tcl_NewDoubleObj(from->real)); return;
     default: Tcl_SetObjResult(interp, gst_scalar_to_tcl(s, gs_func_ret(func), from));
   }
