@@ -123,8 +123,8 @@ static int check(const char *language, const gs_guest_plugin *ops) {
   dladdr(gs_guest_library(), &ours);
   dladdr(other, &theirs);
   return gs_fail(GS_EABI,
-                 "gs_embed: the guest uses the copy of gosched in %s, and this program the one in "
-                 "%s: a program with guests must be linked with the shared library",
+                 "gs_embed: a program with guests must be linked with the shared library: the "
+                 "guest uses the copy of gosched in %s, and this program the one in %s",
                  theirs.dli_fname ? theirs.dli_fname : "another file",
                  ours.dli_fname ? ours.dli_fname : "itself");
 }
