@@ -35,9 +35,10 @@
  *               has let the lock go by itself: the P may be handed on), or GS_RETAKE_HOG (it
  *               computes; take the P if it has been at it for too long), or GS_RETAKE_NOW (it
  *               computes, and has had its slice by the binding's own measure: take the P if
- *               others wait).  gdata is the address of the slot that gs_gdata() names: the binding
- *               must guard its contents itself, because the green thread may end meanwhile (the
- *               slot is memory that is never freed).  Must be short.
+ *               others wait), or GS_RETAKE_GONE (as BLOCKED, and the binding has reasons of its own
+ *               to think that it stays so: take the P at this look if others wait).  gdata is the
+ * address of the slot that gs_gdata() names: the binding must guard its contents itself, because
+ * the green thread may end meanwhile (the slot is memory that is never freed).  Must be short.
  *
  * Callbacks.  A green thread makes a foreign call, and the foreign code calls back: it parks in
  * gs_sleep, say.  The hooks are called in this order, all on one thread, since the foreign frames
@@ -72,7 +73,13 @@ extern "C" {
 #define GS_PRINTF
 #endif
 
-enum { GS_RETAKE_NO = 0, GS_RETAKE_BLOCKED = 1, GS_RETAKE_HOG = 2, GS_RETAKE_NOW = 3 };
+enum {
+  GS_RETAKE_NO = 0,
+  GS_RETAKE_BLOCKED = 1,
+  GS_RETAKE_HOG = 2,
+  GS_RETAKE_NOW = 3,
+  GS_RETAKE_GONE = 4
+};
 
 /* The binding looks for signals itself when an operation of the locked main green thread returns
  * GS_EINTR, and repeats it otherwise.  A signal that comes between the interpreter's last look and

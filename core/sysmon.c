@@ -20,6 +20,12 @@
  * HOT_NS.  So a call of a site known to be short that turns long, and code that blocks without
  * having declared anything, are found within a millisecond, whatever sysmon did before.
  *
+ * The sprint.  A hand-off from undeclared code of a binding is two looks, 50 us apart, and as many
+ * sleeps of a thread, which wake late: 150 us, and a hundred green threads that each go to sleep in
+ * C are a hundred of those, one after the other.  So after one, if more work is queued, sysmon
+ * looks again and again for SPRINT_NS, where there is more than one CPU; and a binding that sees
+ * that the others stay away as it had guessed answers GONE, which one look is enough for.
+ *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
  * a burst of BURST_NS is allowed first.  Looks that found undeclared code blocking are free: a
@@ -31,9 +37,9 @@
  *   CALL   taken if work waits for this P, or if every other P of the domain is busy too, or if the
  *          call has lasted EMPTY_NS (so that sysmon can go to sleep and leave a long call alone).
  *   USER   of a binding that has may_retake: the binding is asked.  BLOCKED at two looks: as CALL,
- *          for work that waits.  HOG: taken after FORCE_PREEMPT_NS if work waits (NOW: at once; the
- *          binding has a slice of its own); it goes on without a P and queues at its next gs_ call.
- *          Of the native domain: the system is asked.  The thread's CPU clock has not moved since
+ *          for work that waits; GONE: at one.  HOG: taken after FORCE_PREEMPT_NS if work waits
+ * (NOW: at once; the binding has a slice of its own); it goes on without a P and queues at its next
+ * gs_ call. Of the native domain: the system is asked.  The thread's CPU clock has not moved since
  *          the last look, and its state is "sleeping": it blocks, and is treated as a CALL.  A
  *          thread that spins on a loaded machine stands still as well, so the clock alone proves
  *          nothing; the state alone is that of one instant, and costs 10 us to read, so it comes
@@ -70,8 +76,9 @@
 #define HOT_NS 20000000
 #define BUDGET_PERMILLE 45 /* so that the overdraft of the last look stays within 5 % */
 #define BURST_NS 5000000
-#define LOOK_NS 500000 /* no look costs more */
-#define SLOW_NS 100000 /* a pause longer than this is worth a poke */
+#define LOOK_NS 500000   /* no look costs more */
+#define SPRINT_NS 150000 /* three times what a thread needs to wake, run a little, and block */
+#define SLOW_NS 100000   /* a pause longer than this is worth a poke */
 #define BATCH 64
 
 enum { POKING = 1, POKED = 2 }; /* sysmon_poked: being written, to be served */
@@ -81,8 +88,10 @@ static struct {
   int idle;       /* looks in vain */
   int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
-  int64_t before; /* what the look before cost */
+  int64_t before; /* what the look before cost, or all of the sprint so far */
   bool found;     /* the last look took a P from undeclared code, other than a native hog's */
+  int64_t sprint; /* until then no pause between looks, while the bucket is not empty */
+  bool alone;     /* one CPU: looking would keep those from it who are looked at */
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
   bool suspect;   /* an M was seen outside for the first time, with work behind it */
@@ -162,7 +171,9 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
         if (waiting) sm.suspect = true; /* the second look is soon */
         return false;
       }
+      if (now - p->seen.detached < RELOOK_NS) return false; /* in a sprint */
       return waiting || now - p->seen.detached >= EMPTY_NS;
+    case GS_RETAKE_GONE: return waiting;
     case GS_RETAKE_HOG: p->seen.detached = 0; return waiting && outside >= FORCE_PREEMPT_NS;
     case GS_RETAKE_NOW: p->seen.detached = 0; return waiting;
     default: p->seen.detached = 0; return false;
@@ -247,6 +258,8 @@ static int take_and_hand_off(Retake *r, int n) {
       add_rlx(&gs_sched.nhogs, 1);
     else if ((r[i].sc & SC_MODE) == SC_USER)
       sm.found = true;
+    if ((r[i].sc & SC_MODE) == SC_USER && r[i].p->d->ops.may_retake && p_has_work(r[i].p))
+      sm.sprint = os_now() + SPRINT_NS;
     handoffp(r[i].p);
   }
   incidlelocked(1);
@@ -304,6 +317,8 @@ static bool backup(int64_t now) {
 
 /* ---- how long to pause ---- */
 
+static bool sprinting(int64_t now) { return now < sm.sprint && sm.bucket >= 0 && !sm.alone; }
+
 /* What was spent on finding out that undeclared code blocks is not charged: the budget is against
  * looking in vain, and there is a thread switch for each such look.  (Calls are: they can name
  * themselves.)  Nor is what no look costs: a barrier waits, computing, until every CPU has
@@ -313,7 +328,7 @@ static void account(int64_t now) {
   if (spent > LOOK_NS) spent = LOOK_NS;
   sm.bucket += (now - sm.last_now) * BUDGET_PERMILLE / 1000 - spent;
   if (sm.found) sm.bucket += spent + sm.before;
-  sm.before = sm.found ? 0 : spent;
+  sm.before = sm.found ? 0 : spent + (sprinting(now) ? sm.before : 0);
   sm.found = false;
   if (sm.bucket > BURST_NS) sm.bucket = BURST_NS;
   sm.last_now = now;
@@ -423,11 +438,15 @@ static void *sysmon(void *arg) {
   sm.bucket = BURST_NS;
   sm.last_now = os_now();
   sm.last_cpu = os_thread_cputime();
+  sm.alone = os_ncpu() < 2;
   for (;;) {
     int64_t now = os_now();
     account(now);
+    bool sprint = sprinting(now);
     if (deep_sleep())
       sm.idle = 0;
+    else if (sprint)
+      os_yield();
     else
       nap(next_pause(waiting, now), now);
     add_rlx(&gs_sched.nticks, 1);
@@ -441,7 +460,7 @@ static void *sysmon(void *arg) {
     waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
-    else
+    else if (!sprint)
       sm.idle += waiting ? 1 : NOBODY_WAITS;
     unlock(&gs_sched.retake_mu);
   }

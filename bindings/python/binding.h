@@ -47,15 +47,16 @@ typedef struct Rec {
   Green *obj;        /* the Python object; NULL at the very end; GIL */
   _Atomic int held;  /* 1 while a thread has ts current, or had and has not let go of it yet */
   _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
-  int gilstate_base; /* ts->gilstate_counter outside of any callback */
-  int calls;         /* foreign calls under way: its Python code is in a callback of them; GIL */
-  int last_errno;    /* of its last foreign call */
-  PyObject *failed;  /* what a callback of the innermost call has raised, or NULL; GIL */
-  bool pinned;       /* gs_lock_os_thread was called because of a callback */
-  bool main;         /* the green thread of run */
-  bool has_dummy;    /* threading knows it, and has to forget it at its end; GIL */
-  bool ended;        /* nobody's any more, but current on this thread still; that thread */
-  struct Rec *next;  /* of recs.c */
+  _Atomic clockid_t clock; /* of the CPU time of the thread it runs on; read by sysmon */
+  int gilstate_base;       /* ts->gilstate_counter outside of any callback */
+  int calls;        /* foreign calls under way: its Python code is in a callback of them; GIL */
+  int last_errno;   /* of its last foreign call */
+  PyObject *failed; /* what a callback of the innermost call has raised, or NULL; GIL */
+  bool pinned;      /* gs_lock_os_thread was called because of a callback */
+  bool main;        /* the green thread of run */
+  bool has_dummy;   /* threading knows it, and has to forget it at its end; GIL */
+  bool ended;       /* nobody's any more, but current on this thread still; that thread */
+  struct Rec *next; /* of recs.c */
   struct Rec *next_asked;  /* of hogs.c, as the four that follow */
   struct Rec *next_marked; /* those that are stopping; GIL */
   bool asked;              /* it computes, and its turn has been taken; rec_lock */

@@ -30,6 +30,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "guess.h"
 #include "hogs.h"
 #include "tstate.h"
 
@@ -48,6 +49,7 @@ const char state_runnable[] = "runnable", state_running[] = "running", state_wai
  */
 typedef struct Thread {
   Rec *_Atomic cur;    /* see above; this thread only, read by sysmon under rec_lock */
+  clockid_t clock;     /* of its CPU time; write-once */
   struct Thread *next; /* all of them; write-once */
 } Thread;
 
@@ -66,6 +68,7 @@ static Thread *this_thread(void) {
   if (t) return t;
   t = PyMem_RawCalloc(1, sizeof *t);
   if (!t) Py_FatalError("gosched: out of memory for a thread's record");
+  if (pthread_getcpuclockid(pthread_self(), &t->clock) != 0) t->clock = CLOCK_MONOTONIC;
   *word = t;
   Thread *head = threads;
   do t->next = head;
@@ -111,6 +114,7 @@ static void make_current(Rec *r) {
     tstate_acquire(r->ts);
   }
   atomic_store_explicit(&r->held, 1, memory_order_relaxed);
+  atomic_store_explicit(&r->clock, t->clock, memory_order_relaxed);
   set_cur(t, r);
 }
 
@@ -173,10 +177,15 @@ static int hook_may_retake(void *ud, void *const *gdata, int64_t outside_ns, int
   if (r && r->ts && !r->waits) {
     /* One that has computed and is without the GIL now may only be waiting for it. */
     bool computes = r->hog || outside_ns >= SLICE_NS;
-    if (!tstate_detached(r->ts))
+    if (!tstate_detached(r->ts)) {
       answer = waiting && computes ? GS_RETAKE_NOW : GS_RETAKE_NO;
-    else if (outside_ns >= CONTENDED_NS || !gil_busy())
-      answer = GS_RETAKE_BLOCKED;
+      guess_attached(r);
+    } else if (!gil_busy()) {
+      answer = guess_blocked(r) ? GS_RETAKE_GONE : GS_RETAKE_BLOCKED;
+    } else {
+      if (outside_ns >= CONTENDED_NS) answer = GS_RETAKE_BLOCKED;
+      guess_contended();
+    }
     if (waiting && computes && answer != GS_RETAKE_NO) hog_ask(r);
   }
   pthread_mutex_unlock(&rec_lock);
@@ -194,6 +203,7 @@ static void forked(void) {
     if (!word || t != *word) t->cur = NULL;
   deadlock_forked();
   recs_forked();
+  guess_forget(NULL);
   hogs_forked(word && *word ? get_cur(*word) : NULL);
 }
 
@@ -246,6 +256,7 @@ static void rec_end(Rec *r, bool kept) {
   pthread_mutex_lock(&rec_lock);
   *gs_gdata() = NULL;
   hog_forget(r);
+  guess_forget(r);
   if (!kept) set_cur(t, NULL);
   pthread_mutex_unlock(&rec_lock);
   r->ended = kept;

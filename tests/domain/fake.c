@@ -159,6 +159,10 @@ static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int wait
   CHECK(outside_ns >= 0);
   if (state == NULL) return GS_RETAKE_NO;
   CHECK(state->vm == vm);
+  if (atomic_load(&state->unlocked) && atomic_load(&vm->sure)) {
+    if (waiting) atomic_fetch_add(&vm->gone, 1);
+    return GS_RETAKE_GONE;
+  }
   if (atomic_load(&state->unlocked)) return GS_RETAKE_BLOCKED;
   return waiting ? GS_RETAKE_HOG : GS_RETAKE_NO;
 }

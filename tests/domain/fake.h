@@ -47,6 +47,8 @@ typedef struct fake {
 
   atomic_int attached; /* threads between attach and detach */
   atomic_ulong attaches, detaches, switch_ins, releases, suspends, resumes, questions;
+  atomic_int sure;   /* may_retake says of those who let the lock go that they stay away, */
+  atomic_ulong gone; /* and has said so while others waited so many times */
 
   /* What the hooks are called for, in order, if somebody wants to know: a letter for each. */
   char order[256];
