@@ -23,8 +23,9 @@
  * The sprint.  A hand-off from undeclared code of a binding is two looks, 50 us apart, and as many
  * sleeps of a thread, which wake late: 150 us, and a hundred green threads that each go to sleep in
  * C are a hundred of those, one after the other.  So after one, if more work is queued, sysmon
- * looks again and again for SPRINT_NS, where there is more than one CPU; and a binding that sees
- * that the others stay away as it had guessed answers GONE, which one look is enough for.
+ * looks again and again for SPRINT_NS, where there is more than one CPU.  That has a budget of its
+ * own, as large, with a longer burst.  And a binding that sees that the others stay away as it had
+ * guessed answers GONE, which one look is enough for.
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
@@ -78,7 +79,9 @@
 #define BURST_NS 5000000
 #define LOOK_NS 500000   /* no look costs more */
 #define SPRINT_NS 150000 /* three times what a thread needs to wake, run a little, and block */
-#define SLOW_NS 100000   /* a pause longer than this is worth a poke */
+/* Some five hundred hand-offs, until sprints cost no more than looks may. */
+#define BREATH_NS 50000000
+#define SLOW_NS 100000 /* a pause longer than this is worth a poke */
 #define BATCH 64
 
 enum { POKING = 1, POKED = 2 }; /* sysmon_poked: being written, to be served */
@@ -88,9 +91,11 @@ static struct {
   int idle;       /* looks in vain */
   int64_t bucket; /* CPU time that may be spent, ns */
   int64_t last_now, last_cpu;
-  int64_t before; /* what the look before cost, or all of the sprint so far */
+  int64_t before; /* what the look before cost */
   bool found;     /* the last look took a P from undeclared code, other than a native hog's */
-  int64_t sprint; /* until then no pause between looks, while the bucket is not empty */
+  int64_t sprint; /* until then no pause between looks, while there is breath */
+  int64_t breath; /* CPU time that sprints may spend, ns */
+  bool sprinted;  /* the last look was one of a sprint */
   bool alone;     /* one CPU: looking would keep those from it who are looked at */
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
@@ -317,7 +322,7 @@ static bool backup(int64_t now) {
 
 /* ---- how long to pause ---- */
 
-static bool sprinting(int64_t now) { return now < sm.sprint && sm.bucket >= 0 && !sm.alone; }
+static bool sprinting(int64_t now) { return now < sm.sprint && sm.breath > 0 && !sm.alone; }
 
 /* What was spent on finding out that undeclared code blocks is not charged: the budget is against
  * looking in vain, and there is a thread switch for each such look.  (Calls are: they can name
@@ -326,9 +331,15 @@ static bool sprinting(int64_t now) { return now < sm.sprint && sm.bucket >= 0 &&
 static void account(int64_t now) {
   int64_t cpu = os_thread_cputime(), spent = cpu - sm.last_cpu;
   if (spent > LOOK_NS) spent = LOOK_NS;
-  sm.bucket += (now - sm.last_now) * BUDGET_PERMILLE / 1000 - spent;
-  if (sm.found) sm.bucket += spent + sm.before;
-  sm.before = sm.found ? 0 : spent + (sprinting(now) ? sm.before : 0);
+  int64_t earned = (now - sm.last_now) * BUDGET_PERMILLE / 1000;
+  sm.bucket += earned;
+  sm.breath += sm.sprinted ? earned - spent : earned;
+  if (sm.breath > BREATH_NS) sm.breath = BREATH_NS;
+  if (!sm.sprinted) {
+    sm.bucket -= spent;
+    if (sm.found) sm.bucket += spent + sm.before;
+    sm.before = sm.found ? 0 : spent;
+  }
   sm.found = false;
   if (sm.bucket > BURST_NS) sm.bucket = BURST_NS;
   sm.last_now = now;
@@ -436,16 +447,17 @@ static void *sysmon(void *arg) {
   bool waiting = false;
   sm.delay = MIN_DELAY_NS;
   sm.bucket = BURST_NS;
+  sm.breath = BREATH_NS;
   sm.last_now = os_now();
   sm.last_cpu = os_thread_cputime();
   sm.alone = os_ncpu() < 2;
   for (;;) {
     int64_t now = os_now();
     account(now);
-    bool sprint = sprinting(now);
+    sm.sprinted = sprinting(now);
     if (deep_sleep())
       sm.idle = 0;
-    else if (sprint)
+    else if (sm.sprinted)
       os_yield();
     else
       nap(next_pause(waiting, now), now);
@@ -460,7 +472,7 @@ static void *sysmon(void *arg) {
     waiting = backup(now);
     if (retake(now, &waiting))
       sm.idle = 0;
-    else if (!sprint)
+    else if (!sm.sprinted)
       sm.idle += waiting ? 1 : NOBODY_WAITS;
     unlock(&gs_sched.retake_mu);
   }

@@ -27,7 +27,9 @@ def threads_allowed() -> int:
     of_user = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     if of_user != resource.RLIM_INFINITY:
         limits.append(of_user)
-    limits += [int(Path(f"/proc/sys/kernel/{name}").read_text()) for name in ("threads-max", "pid_max")]
+    limits += [
+        int(Path(f"/proc/sys/kernel/{name}").read_text()) for name in ("threads-max", "pid_max")
+    ]
     # A thread is two mappings: its stack, and the page before it.
     limits.append(int(Path("/proc/sys/vm/max_map_count").read_text()) // 3)
     for line in Path("/proc/self/cgroup").read_text().splitlines():
