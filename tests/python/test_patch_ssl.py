@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from pathlib import Path
 
 import gosched
@@ -271,6 +272,48 @@ def test_both_directions_at_once(pair):
         for g in greens:
             g.result(60)
         assert [g.result(60) for g in readers] == [BIG, BIG]
+
+    gosched.run(main)
+
+
+class Crowded:
+    """Stands before an _sslobj and lets the GIL go inside of each attempt, as OpenSSL does."""
+
+    def __init__(self, real):
+        self.real = real
+        self.inside = self.attempts = self.most = 0
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def attempt(self, method, *args):
+        self.inside += 1
+        self.attempts += 1
+        self.most = max(self.most, self.inside)
+        try:
+            time.sleep(0.001)
+            return method(*args)
+        finally:
+            self.inside -= 1
+
+    def read(self, *args):
+        return self.attempt(self.real.read, *args)
+
+    def write(self, *args):
+        return self.attempt(self.real.write, *args)
+
+
+def test_one_attempt_at_a_time(pair):
+    def main():
+        a, b = pair()
+        crowded = a._sslobj = Crowded(a._sslobj)
+        writer = gosched.go(lambda: [a.sendall(b"x" * 1000) for _ in range(50)])
+        echo = gosched.go(lambda: [b.sendall(b.recv(1000)) for _ in range(50)])
+        reader = gosched.go(lambda: [a.recv(1000) for _ in range(50)])
+        for g in (writer, echo, reader):
+            g.result(60)
+        assert crowded.attempts >= 100
+        assert crowded.most == 1
 
     gosched.run(main)
 
