@@ -458,6 +458,19 @@ def lua_green_rows() -> list[Row]:
     ]
 
 
+def lua_state_rows() -> list[Row]:
+    """Messages between two Lua states that run in parallel."""
+
+    def side(label: str, row: str) -> Side:
+        return Side(label, "lua_states", row)
+
+    def row(name: str, *goals: Goal) -> Row:
+        lanes = (side("lanes", f"lanes.{name}"),)
+        return Row(f"lua.{name}", side(OURS, f"gosched.{name}"), None, lanes, goals)
+
+    return [row("states", times(0.2, "lanes")), row("stream", times(0.2, "lanes"))]
+
+
 def lua_plain_rows() -> list[Row]:
     """Programs that compute, inside gosched.run and without the module."""
 
@@ -493,6 +506,7 @@ ROWS: list[Row] = [
     *tcl_rows(),
     *lua_ffi_rows(),
     *lua_green_rows(),
+    *lua_state_rows(),
     *lua_plain_rows(),
 ]
 
