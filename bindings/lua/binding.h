@@ -7,6 +7,7 @@
  *   turn.c     who has the turn, and how one that computes gives it up
  *   wait.c     operations that park: sleep, yield, timeout
  *   chan.c, select.c, sync.c, group.c   channels, mutexes, wait groups, task groups
+ *   carry.c    values under way in a channel
  *   shared.c, value.c   channels by name, and what they carry
  *   deadlock.c, inspect.c   Deadlock, dump, trace
  *   coroutine.c   which coroutine of a green thread runs
@@ -71,6 +72,21 @@ typedef struct vm {
   struct shared *shared;                  /* the shared channels that it has open */
   const void *map_meta, *bytes_meta, *null; /* of value.c: metatables, and gosched.null */
 } vm;
+
+/* The VM's userdata keeps tables that starting a green thread needs, as uservalues: they are found
+ * without a look into the registry, which has them too for who has no such upvalue. */
+enum { GSL_RUNNING = 1, GSL_CLASS, GSL_NAMED, GSL_STATES, GSL_PARTS = GSL_STATES };
+
+/* By a function of the module. */
+static inline void gsl_push_part(lua_State *L, int part) {
+  lua_getiuservalue(L, lua_upvalueindex(1), part);
+}
+/* The table on top of the stack, which goes. */
+static inline void gsl_set_part(lua_State *L, int vm_index, int part, const void *key) {
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, vm_index, part);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
 
 static inline vm *gsl_vm(lua_State *L) {
   vm *v = lua_touserdata(L, lua_upvalueindex(1));

@@ -1,63 +1,13 @@
 /* chan.c: channels of Lua values inside one VM.
  *
- * Numbers, booleans and light userdata travel in the scheduler's channel itself.  Other values are
- * in a table of the channel's as long as they are under way, so that the garbage collector finds
- * them, and a cycle through a channel that nobody uses any more is collected; what travels is their
- * number.  Who waits on a channel has it on the Lua stack, so none is freed that is waited for.
+ * How values travel is in carry.c.  Who waits on a channel has it on the Lua stack, so none is freed
+ * that is waited for.
  */
 #include "chan.h"
 
 const char gsl_chan_mark;
 
 chan *gsl_check_chan_slowly(lua_State *L, int index) { return luaL_checkudata(L, index, GSL_CHAN); }
-
-/* ---- values ---------------------------------------------------------------------------------- */
-
-item gsl_pack(lua_State *L, int c, int index) {
-  item it = {.type = lua_type(L, index)};
-  switch (it.type) {
-    case LUA_TNUMBER:
-      it.whole = lua_isinteger(L, index);
-      if (it.whole)
-        it.u.integer = lua_tointeger(L, index);
-      else
-        it.u.number = lua_tonumber(L, index);
-      break;
-    case LUA_TBOOLEAN: it.u.truth = lua_toboolean(L, index); break;
-    case LUA_TLIGHTUSERDATA: it.u.pointer = lua_touserdata(L, index); break;
-    default:
-      lua_getiuservalue(L, c, 1);
-      lua_pushvalue(L, index < 0 ? index - 1 : index);
-      it.u.ref = luaL_ref(L, -2);
-      lua_pop(L, 1);
-      break;
-  }
-  return it;
-}
-
-void gsl_unpack(lua_State *L, int c, const item *it, bool push) {
-  switch (it->type) {
-    case LUA_TNUMBER:
-      if (push && it->whole)
-        lua_pushinteger(L, it->u.integer);
-      else if (push)
-        lua_pushnumber(L, it->u.number);
-      break;
-    case LUA_TBOOLEAN:
-      if (push) lua_pushboolean(L, it->u.truth);
-      break;
-    case LUA_TLIGHTUSERDATA:
-      if (push) lua_pushlightuserdata(L, it->u.pointer);
-      break;
-    default:
-      lua_getiuservalue(L, c, 1);
-      if (push) lua_rawgeti(L, -1, it->u.ref);
-      luaL_unref(L, push ? -2 : -1, it->u.ref);
-      if (push) lua_insert(L, -2);
-      lua_pop(L, 1);
-      break;
-  }
-}
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
@@ -69,7 +19,9 @@ static int l_send(lua_State *L) {
     luaL_argerror(L, 2, "a value other than nil expected (nil means that nothing was received)");
   int64_t deadline = gsl_opt_deadline(L, 3);
   green *g = gsl_may_begin(L, v, "ch:send");
-  item it = gsl_pack(L, 1, 2);
+  item it;
+  if (__builtin_expect(!gsl_pack(L, c, 1, 2, &it), 0))
+    return luaL_error(L, "ch:send: not enough memory");
   op o;
   int code;
   gsl_leave_for(v, g, &o, "ch:send", deadline);
@@ -79,7 +31,7 @@ static int l_send(lua_State *L) {
     lua_pushboolean(L, true);
     return 1;
   }
-  gsl_unpack(L, 1, &it, false);
+  gsl_unpack(L, c, 1, &it, false);
   if (code == GS_ECLOSED) return luaL_error(L, "ch:send: the channel is closed");
   if (code != GS_ETIMEOUT) return gsl_fail(L, code, "ch:send");
   lua_pushboolean(L, false);
@@ -105,7 +57,7 @@ static int l_recv(lua_State *L) {
   item it;
   int code = receive(L, v, c, deadline, &it);
   if (code == GS_OK) {
-    gsl_unpack(L, 1, &it, true);
+    gsl_unpack(L, c, 1, &it, true);
     lua_pushboolean(L, true);
     return 2;
   }
@@ -123,7 +75,7 @@ static int l_next(lua_State *L) {
   item it;
   int code = receive(L, v, c, GS_FOREVER, &it);
   if (code == GS_OK)
-    gsl_unpack(L, 1, &it, true);
+    gsl_unpack(L, c, 1, &it, true);
   else if (code == GS_ECLOSED)
     lua_pushnil(L);
   else
@@ -173,11 +125,9 @@ static int l_chan(lua_State *L) {
   if (cap < 0 || cap > MOST)
     return luaL_argerror(
         L, 1, lua_pushfstring(L, "a capacity of 0 to %I expected, got %I", MOST, (LUAI_UACINT)cap));
-  chan *c = lua_newuserdatauv(L, sizeof(*c), 1);
+  chan *c = lua_newuserdatauv(L, sizeof(*c), 2);
   *c = (chan){.v = gsl_vm(L)};
   luaL_setmetatable(L, GSL_CHAN);
-  lua_newtable(L);
-  lua_setiuservalue(L, -2, 1);
   int e = GSL_OUTSIDE(L, gsl_vm(L), gs_chan_new(sizeof(item), (size_t)cap, &c->ch));
   if (e == GS_OK) c->mark = &gsl_chan_mark;
   return e == GS_OK ? 1 : gsl_fail(L, e, "gosched.chan");

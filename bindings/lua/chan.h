@@ -1,4 +1,4 @@
-/* chan.h: what chan.c and select.c share. */
+/* chan.h: what chan.c, carry.c and select.c share. */
 #ifndef GS_LUA_CHAN_H
 #define GS_LUA_CHAN_H
 
@@ -6,26 +6,29 @@
 
 #define GSL_CHAN "gosched.chan"
 
-/* A channel; its uservalue is the table of the values under way that the garbage collector must
- * know of, by number (luaL_ref). */
+/* A channel; its uservalues hold the values under way (carry.c).  Everything is written with the
+ * turn. */
 typedef struct chan {
   const void *mark; /* gsl_chan_mark as long as the value lives */
   gs_chan *ch;
-  vm *v; /* quicker to read than the upvalue */
+  vm *v;          /* quicker to read than the upvalue */
+  lua_State *way; /* values under way are on its stack; NULL: none ever was */
+  int held, free; /* … so many places, free ones among them; the first of those, 0: none */
+  int room;       /* … so many places can be there */
 } chan;
 
 extern const char gsl_chan_mark;
 
 /* What the scheduler's channel carries for a value. */
 typedef struct item {
-  int type; /* LUA_T…; other than of numbers, booleans and light userdata: ref */
+  int type; /* LUA_T…; other than of numbers, booleans and light userdata: place */
   bool whole;
   union {
     lua_Integer integer;
     lua_Number number;
     bool truth;
     void *pointer;
-    int ref;
+    int place;
   } u;
 } item;
 
@@ -42,9 +45,10 @@ static inline chan *gsl_check_chan(lua_State *L, int index) {
 static inline vm *gsl_chan_vm(lua_State *L, const chan *c) {
   return __builtin_expect(c->v->ffi != NULL, 1) ? c->v : gsl_vm(L);
 }
-/* The value at index, which is not nil, for the channel at index c; may raise an error. */
-item gsl_pack(lua_State *L, int c, int index);
+/* carry.c.  The value at index, which is not nil, for the channel, whose value is at index `at`.
+ * false: out of memory; nothing has changed. */
+bool gsl_pack(lua_State *L, chan *c, int at, int index, item *it);
 /* Pushes the value (push), and forgets it: it has been received, or was not sent after all. */
-void gsl_unpack(lua_State *L, int c, const item *it, bool push);
+void gsl_unpack(lua_State *L, chan *c, int at, const item *it, bool push);
 
 #endif

@@ -61,8 +61,7 @@ void gsl_delist(vm *v, green **list, green *g) {
 static green **list_of(vm *v, const green *g) { return g->lost ? &v->lost : &v->greens; }
 
 static const char running_key;  /* registry: the table of those that run */
-static const char class_key;    /* registry: the metatable of green threads … */
-static const char unjoined_key; /* … and of what tells an error that nobody joined */
+static const char unjoined_key; /* … and the metatable of what tells an error that nobody joined */
 
 void gsl_push_green(lua_State *L, const green *g) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
@@ -90,7 +89,7 @@ static void reserve_slot(lua_State *L, vm *v) {
 /* The table keeps the value on top of the stack. */
 static void anchor(lua_State *L, vm *v, green *g) {
   g->slot = v->free[--v->nfree];
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &running_key);
+  gsl_push_part(L, GSL_RUNNING);
   lua_pushvalue(L, -2);
   lua_rawseti(L, -2, g->slot);
   lua_pop(L, 1);
@@ -193,12 +192,11 @@ static void make_name(lua_State *L, int function, char *name) {
   name[n] = 0;
 }
 
-static const char named_key; /* registry: the function that was named last, as a weak value */
-
-/* The same function is often started again.  If it is still in the table it is that one. */
+/* The same function is often started again.  The one that was named last is a weak value of a table:
+ * if it is still there it is that one. */
 static void name_of(lua_State *L, vm *v, int function, char *name) {
   const void *f = lua_topointer(L, function);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &named_key);
+  gsl_push_part(L, GSL_NAMED);
   lua_rawgeti(L, -1, 1);
   if (lua_topointer(L, -1) != f) {
     make_name(L, function, v->name);
@@ -212,16 +210,17 @@ static void name_of(lua_State *L, vm *v, int function, char *name) {
 /* Pushes a new green value whose lua_State has the function at index f and its arguments. */
 static green *prepare(lua_State *L, vm *v, int f) {
   int nargs = lua_gettop(L) - f;
-  luaL_checkstack(L, nargs + 4, "gosched.go");
+  luaL_checkstack(L, nargs + 6, "gosched.go");
   green *g = lua_newuserdatauv(L, sizeof(*g), 2);
   memset(g, 0, sizeof(*g));
   g->deadline = GS_FOREVER;
   g->vm = v;
   g->turn = v->turn;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &class_key);
+  gsl_push_part(L, GSL_CLASS);
   lua_setmetatable(L, -2);
   g->L = g->at = gsl_take_state(L, v, g);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -3, 1);
+  lua_pop(L, 1);
   if (!lua_checkstack(g->L, nargs + 3)) {
     gsl_give_state(g->L, v, g);
     luaL_error(L, "gosched.go: too many arguments");
@@ -482,13 +481,13 @@ void gsl_open_green(lua_State *L, int module, int vm_index) {
   lua_getfield(L, -2, "__index");
   lua_pushcclosure(L, l_index, 2);
   lua_setfield(L, -2, "__index");
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &class_key);
+  lua_setiuservalue(L, vm_index, GSL_CLASS);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, l_unjoined_gc);
   lua_setfield(L, -2, "__gc");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &unjoined_key);
   lua_newtable(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &running_key);
+  gsl_set_part(L, vm_index, GSL_RUNNING, &running_key);
   lua_createtable(L, 1, 0);
   lua_pushboolean(L, false);
   lua_rawseti(L, -2, 1);
@@ -496,6 +495,6 @@ void gsl_open_green(lua_State *L, int module, int vm_index) {
   lua_pushliteral(L, "v");
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &named_key);
+  lua_setiuservalue(L, vm_index, GSL_NAMED);
   gsl_add_functions(L, module, vm_index, functions);
 }

@@ -183,7 +183,8 @@ void gsl_open_wait(lua_State *L, int module, int vm_index);
 
 green *gsl_check_green(lua_State *L, int index);
 /* Starts the function at index f with the arguments after it as a green thread, whose value is
- * pushed; of the group at index 1, or of none.  It may have ended when this returns. */
+ * pushed; of the group at index 1, or of none.  It may have ended when this returns.  By a function
+ * of the module. */
 green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what);
 /* Into a list of the VM, and out of it. */
 void gsl_enlist(vm *v, green **list, green *g);
@@ -206,12 +207,12 @@ bool gsl_end_all(lua_State *L, vm *v);
 
 /* ---- spare.c --------------------------------------------------------------------------------- */
 
-/* Pushes a lua_State with an empty stack. */
+/* Pushes a table and a lua_State with an empty stack.  By a function of the module. */
 lua_State *gsl_take_state(lua_State *L, vm *v, green *g);
 /* g, whose lua_State this is, is through.  If others can use its lua_State they get it: then g->L
  * is NULL, and the result, if there is one, is the uservalue. */
 void gsl_give_state(lua_State *T, vm *v, green *g);
-void gsl_open_spare(lua_State *L, vm *v);
+void gsl_open_spare(lua_State *L, int vm_index);
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 

@@ -242,7 +242,7 @@ static void add_sentinel(lua_State *L, int module, const void *key, const char *
 }
 
 static void push_vm(lua_State *L) {
-  vm *v = lua_newuserdatauv(L, sizeof(*v), 0);
+  vm *v = lua_newuserdatauv(L, sizeof(*v), GSL_PARTS);
   *v = (vm){.turn = NULL};
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, close_vm);
@@ -270,7 +270,7 @@ int luaopen_gosched(lua_State *L) {
   lua_insert(L, 1); /* the vm at 1 and on top for the functions, the module at 2 */
   luaL_setfuncs(L, functions, 1);
   gsl_open_turn(L, 2, 1);
-  gsl_open_spare(L, lua_touserdata(L, 1));
+  gsl_open_spare(L, 1);
   gsl_open_green(L, 2, 1);
   gsl_open_chan(L, 2, 1);
   gsl_open_shared(L, 2, 1);

@@ -84,30 +84,30 @@ static void take_back(lua_State *L, int n, int base, const gs_select_case *cases
     if (is_shared(&cases[i]))
       gs_value_free(&slots[i].value);
     else
-      gsl_unpack(L, base + 2 * i, &slots[i].item, false);
+      gsl_unpack(L, lua_touserdata(L, base + 2 * i), base + 2 * i, &slots[i].item, false);
   }
 }
 
-/* What is to be sent.  Shared ones first: they may be refused. */
+/* What is to be sent.  When one is refused, or memory runs out, none is under way. */
 static void pack(lua_State *L, const vm *v, int n, int base, const gs_select_case *cases,
                  slot *slots) {
   for (int i = 0; i < n; i++) {
-    if (cases[i].op != GS_SEND || !is_shared(&cases[i])) continue;
-    if (gsl_to_value(L, v, base + 2 * i + 1, &slots[i].value)) continue;
-    while (i-- > 0)
-      if (cases[i].op == GS_SEND && is_shared(&cases[i])) gs_value_free(&slots[i].value);
-    luaL_error(L, "gosched.select: %s", lua_tostring(L, -1));
+    int at = base + 2 * i;
+    if (cases[i].op != GS_SEND) continue;
+    bool shared = is_shared(&cases[i]);
+    if (shared ? gsl_to_value(L, v, at + 1, &slots[i].value)
+               : gsl_pack(L, lua_touserdata(L, at), at, at + 1, &slots[i].item))
+      continue;
+    take_back(L, i, base, cases, slots, -1);
+    luaL_error(L, "gosched.select: %s", shared ? lua_tostring(L, -1) : "not enough memory");
   }
-  for (int i = 0; i < n; i++)
-    if (cases[i].op == GS_SEND && !is_shared(&cases[i]))
-      slots[i].item = gsl_pack(L, base + 2 * i, base + 2 * i + 1);
 }
 
 static void push_received(lua_State *L, int c, const gs_select_case *sc, slot *from) {
   if (is_shared(sc))
     gsl_push_value(L, &from->value);
   else
-    gsl_unpack(L, c, &from->item, true);
+    gsl_unpack(L, lua_touserdata(L, c), c, &from->item, true);
 }
 
 static int64_t deadline_of(lua_State *L) {

@@ -32,7 +32,7 @@ static const char
 lua_State *gsl_take_state(lua_State *L, vm *v, green *g) {
   spares *s = v->spare;
   lua_State *T;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &states_key);
+  gsl_push_part(L, GSL_STATES);
   if (s->n) {
     g->state = s->spare[--s->n];
     lua_rawgeti(L, -1, g->state);
@@ -48,13 +48,12 @@ lua_State *gsl_take_state(lua_State *L, vm *v, green *g) {
     else
       lua_pop(L, 1);
   }
-  lua_remove(L, -2);
   return T;
 }
 
 static bool reusable(lua_State *T, const green *g) {
   return g->state && g->outcome == RETURNED && g->nresults <= 1 && !g->shown && !lua_gethook(T) &&
-         lua_checkstack(T, 3);
+         (!g->nresults || lua_checkstack(T, 3));
 }
 
 /* A slot's value is replaced, which allocates nothing. */
@@ -79,7 +78,8 @@ void gsl_give_state(lua_State *T, vm *v, green *g) {
   }
 }
 
-void gsl_open_spare(lua_State *L, vm *v) {
+void gsl_open_spare(lua_State *L, int vm_index) {
+  vm *v = lua_touserdata(L, vm_index);
   v->spare = lua_newuserdatauv(L, sizeof(*v->spare), 0);
   memset(v->spare, 0, sizeof(*v->spare));
   lua_rawsetp(L, LUA_REGISTRYINDEX, v->spare);
@@ -91,5 +91,5 @@ void gsl_open_spare(lua_State *L, vm *v) {
     lua_pushboolean(L, false);
     lua_rawseti(L, -2, i);
   }
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &states_key);
+  gsl_set_part(L, vm_index, GSL_STATES, &states_key);
 }

@@ -102,6 +102,52 @@ case("what is under way is not collected, and what was received is", function()
   check.equal(n, 10)
 end)
 
+case("values that are taken out of turn", function()
+  -- Senders wait, and are given up from the middle: places become free in any order.
+  local ch, weak = gosched.chan(), setmetatable({}, {__mode = "k"})
+  local senders = {}
+  for i = 1, 200 do
+    senders[i] = gosched.go(function()
+      local t = {i}
+      weak[t] = true
+      ch:send(t)
+    end)
+    gosched.yield()
+  end
+  for i = 2, 200, 3 do senders[i]:cancel() end
+  for i = 2, 200, 3 do pcall(senders[i].join, senders[i]) end
+  for i = 200, 220 do
+    senders[i] = gosched.go(function() ch:send {i + 1} end)
+    gosched.yield()
+  end
+  collectgarbage()
+  local seen = {}
+  for _ = 1, 154 do seen[#seen + 1] = ch:recv()[1] end
+  local want = {}
+  for i = 1, 199 do if i % 3 ~= 2 then want[#want + 1] = i end end
+  for i = 200, 220 do want[#want + 1] = i + 1 end
+  check.equal(#want, 154)
+  check.equal(table.concat(seen, " "), table.concat(want, " "))
+  check.equal(select(3, ch:recv(0)), "timeout")
+  for _, g in ipairs(senders) do pcall(g.join, g) end
+  senders = nil
+  collectgarbage()
+  collectgarbage()
+  check.equal(next(weak), nil)
+end)
+
+case("more values than a Lua stack can hold", function()
+  local most = 510000
+  local ch = gosched.chan(most)
+  for i = 1, most do ch:send("v" .. i % 1000) end
+  collectgarbage()
+  for i = 1, most do
+    local v = ch:recv()
+    if v ~= "v" .. i % 1000 then error(("value %d is %s"):format(i, v)) end
+  end
+  check.equal(#ch, 0)
+end)
+
 case("a cycle through a channel is collected", function()
   local gone = false
   do
