@@ -25,6 +25,7 @@ typedef struct callback {
 /* registry: code -> callback; Lua function -> table: type -> code.  And of each callback, by its
  * address: its Lua function, by its code's: the string that it has returned last. */
 static const char codes_key, shared_key;
+static const char free_key, set_key; /* registry: the methods, which free() must not have to make */
 
 #define FAILED 1 /* what the handler returns */
 
@@ -130,9 +131,22 @@ static void destroy(void *user) {
 /* Pushes the table of a registry key. */
 static void push_table(lua_State *L, const void *key) { lua_rawgetp(L, LUA_REGISTRYINDEX, key); }
 
+static void forget(lua_State *L, callback *c);
+
+/* Protected: a callback, and the Lua function that it keeps. */
+static int keep(lua_State *L) {
+  callback *c = lua_touserdata(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, c);
+  push_table(L, &codes_key);
+  lua_pushlightuserdata(L, c);
+  lua_rawsetp(L, -2, c->code);
+  return 0;
+}
+
+/* Without memory for what the VM notes of it there is none. */
 static callback *make(lua_State *L, vm *v, int index, ctype *function, const cplace *at) {
   callback *c = malloc(sizeof(*c));
-  if (!c) luaL_error(L, "out of memory");
+  if (!c) luaL_error(L, "not enough memory");
   gs_ffi_error err;
   *c = (callback){.gate = gsl_gate_hold(v->gate), .function = function};
   if (gs_callback_prepare(v->ffi, gsl_name(function), function->type, called, c, &c->cb, &err) !=
@@ -143,13 +157,14 @@ static callback *make(lua_State *L, vm *v, int index, ctype *function, const cpl
   gs_callback_on_free(c->cb, destroy);
   gs_callback_on_error(c->cb, on_error);
   c->code = gs_callback_code(c->cb);
-  lua_pushvalue(L, index);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, c);
-  push_table(L, &codes_key);
+  lua_pushcfunction(L, keep);
   lua_pushlightuserdata(L, c);
-  lua_rawsetp(L, -2, c->code);
-  lua_pop(L, 1);
-  return c;
+  lua_pushvalue(L, index);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) return c;
+  forget(L, c);
+  gs_callback_free(c->cb);
+  lua_error(L);
+  return NULL;
 }
 
 /* Pushes the table of the C functions that the Lua function at index has been made.  What runs
@@ -179,6 +194,8 @@ void *gsl_callback(lua_State *L, vm *v, int index, ctype *t, bool shared, const 
   lua_rawgetp(L, -1, function);
   void *code = lua_touserdata(L, -1);
   if (!code) { /* nothing here runs finalizers, so nobody else makes it meanwhile */
+    lua_pushboolean(L, false);
+    lua_rawsetp(L, -2, function); /* room, so that what is made can be noted */
     callback *c = make(L, v, index, function, at);
     code = c->code;
     c->shared = true;
@@ -201,6 +218,7 @@ static callback *check_callback(lua_State *L, vm *v) {
   return found;
 }
 
+/* Of one that is not shared it allocates nothing. */
 static void forget(lua_State *L, callback *c) {
   if (c->shared) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, c);
@@ -243,14 +261,19 @@ static int l_set(lua_State *L) {
   return 0;
 }
 
-bool gsl_callback_method(lua_State *L, vm *v, int index) {
+bool gsl_callback_method(lua_State *L, int index) {
   if (lua_type(L, index) != LUA_TSTRING) return false;
   const char *name = lua_tostring(L, index);
   lua_CFunction f = strcmp(name, "free") == 0 ? l_free : strcmp(name, "set") == 0 ? l_set : NULL;
   if (!f) return false;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, v);
-  lua_pushcclosure(L, f, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, f == l_free ? &free_key : &set_key);
   return true;
+}
+
+static void add_method(lua_State *L, int vm_index, lua_CFunction f, const void *key) {
+  lua_pushvalue(L, vm_index);
+  lua_pushcclosure(L, f, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
 void gsl_open_callback(lua_State *L, int vm_index) {
@@ -258,6 +281,8 @@ void gsl_open_callback(lua_State *L, int vm_index) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &codes_key);
   lua_newtable(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &shared_key);
+  add_method(L, vm_index, l_free, &free_key);
+  add_method(L, vm_index, l_set, &set_key);
   lua_pushvalue(L, vm_index);
   lua_rawsetp(L, LUA_REGISTRYINDEX, lua_touserdata(L, vm_index));
 }

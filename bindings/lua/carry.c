@@ -19,8 +19,8 @@
 #define FAR 500000
 #define SPARE 3 /* places that are kept for moving values */
 
-/* Protected: the channel, which gets its lua_State.  What makes an object may run finalizers, and in
- * their foreign calls others get the turn, who may send, too: so the look comes after it. */
+/* Protected: the channel, which gets its lua_State.  What makes an object may run finalizers, and
+ * in their foreign calls others get the turn, who may send, too: so the look comes after it. */
 static int make_way(lua_State *L) {
   chan *c = lua_touserdata(L, 1);
   lua_State *way = lua_newthread(L);

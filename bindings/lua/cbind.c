@@ -70,7 +70,7 @@ static void unblock(void *arg) {
 lua_State *gsl_prepare_bound(lua_State *L, int function, int first, int n) {
   luaL_checkstack(L, n + 3, "too many arguments");
   lua_State *T = lua_newthread(L);
-  if (!lua_checkstack(T, n + LUA_MINSTACK)) luaL_error(L, "out of memory");
+  if (!lua_checkstack(T, n + LUA_MINSTACK)) luaL_error(L, "not enough memory");
   lua_getiuservalue(L, function, 1);
   lua_getiuservalue(L, -1, 1);
   lua_remove(L, -2);

@@ -169,7 +169,8 @@ ctype *gsl_variadic_type(lua_State *L, vm *v, int index, const cplace *at) {
       if (f) name = "pointer";
       break;
     case LUA_TSTRING:
-      if (gs_ffi_type(v->ffi, "const char *", &text, NULL) != GS_OK) luaL_error(L, "out of memory");
+      if (gs_ffi_type(v->ffi, "const char *", &text, NULL) != GS_OK)
+        luaL_error(L, "not enough memory");
       return gsl_ctype_of(L, v, text);
     default: break;
   }

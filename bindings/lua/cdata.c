@@ -311,7 +311,7 @@ static int cdata_index(lua_State *L) {
     return 1;
   }
   bool function = c->type->op == OP_POINTER && gsl_target(L, v, c->type)->op == OP_FUNCTION;
-  return function && gsl_callback_method(L, v, 2) ? 1 : no_member(L, v, c);
+  return function && gsl_callback_method(L, 2) ? 1 : no_member(L, v, c);
 }
 
 static void store_bits(lua_State *L, vm *v, const cspot *s, const cplace *at) {

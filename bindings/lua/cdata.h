@@ -311,7 +311,7 @@ unsigned gsl_check_hints(lua_State *L, int table);
 void *gsl_callback(lua_State *L, vm *v, int index, ctype *t, bool shared, const cplace *at);
 void gsl_open_callback(lua_State *L, int vm_index);
 /* Pushes the method `free` or `set` of callbacks if the key at index is one of these. */
-bool gsl_callback_method(lua_State *L, vm *v, int index);
+bool gsl_callback_method(lua_State *L, int index);
 
 /* gate.c: runs fn(L, v, frame, arg) with the turn in the VM, on any thread.  frame is the foreign
  * call that this thread is in, or NULL.  false: the turn cannot be had, and fn was not called. */

@@ -1,7 +1,7 @@
 /* chan.c: channels of Lua values inside one VM.
  *
- * How values travel is in carry.c.  Who waits on a channel has it on the Lua stack, so none is freed
- * that is waited for.
+ * How values travel is in carry.c.  Who waits on a channel has it on the Lua stack, so none is
+ * freed that is waited for.
  */
 #include "chan.h"
 

@@ -75,7 +75,7 @@ static void reserve_slot(lua_State *L, vm *v) {
   if (v->slots == v->most_slots) {
     int most = v->most_slots ? 2 * v->most_slots : 64;
     int *more = realloc(v->free, (size_t)most * sizeof(*more));
-    if (!more) luaL_error(L, "gosched.go: out of memory");
+    if (!more) luaL_error(L, "gosched.go: not enough memory");
     v->free = more;
     v->most_slots = most;
   }
@@ -84,6 +84,18 @@ static void reserve_slot(lua_State *L, vm *v) {
   lua_rawseti(L, -2, v->slots + 1);
   lua_pop(L, 1);
   v->free[v->nfree++] = ++v->slots;
+}
+
+static int reserve(lua_State *L) {
+  reserve_slot(L, lua_touserdata(L, 1));
+  return 0;
+}
+
+/* false: the error is on top of the stack. */
+static bool reserve_protected(lua_State *L, vm *v) {
+  lua_pushcfunction(L, reserve);
+  lua_pushlightuserdata(L, v);
+  return lua_pcall(L, 1, 0, 0) == LUA_OK;
 }
 
 /* The table keeps the value on top of the stack. */
@@ -192,8 +204,8 @@ static void make_name(lua_State *L, int function, char *name) {
   name[n] = 0;
 }
 
-/* The same function is often started again.  The one that was named last is a weak value of a table:
- * if it is still there it is that one. */
+/* The same function is often started again.  The one that was named last is a weak value of a
+ * table: if it is still there it is that one. */
 static void name_of(lua_State *L, vm *v, int function, char *name) {
   const void *f = lua_topointer(L, function);
   gsl_push_part(L, GSL_NAMED);
@@ -236,7 +248,10 @@ green *gsl_go(lua_State *L, vm *v, int f, struct group *of, const char *what) {
   if (!v->main || !gsl_self(v)) gsl_fail(L, GS_EPERM, what);
   reserve_slot(L, v);
   green *g = prepare(L, v, f);
-  reserve_slot(L, v); /* again: a finalizer may have started another one */
+  if (!v->nfree && !reserve_protected(L, v)) { /* a finalizer has started another one meanwhile */
+    gsl_give_state(g->L, v, g);
+    lua_error(L);
+  }
   name_of(L, v, f, g->name);
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
   opts.name = g->name;
@@ -275,7 +290,7 @@ static int copy_out(lua_State *L, green *g, int from, int n) {
   if (lua_gettop(g->L) < from + n - 1)
     luaL_error(L, "g:join: the results are gone: the green thread's coroutine was used");
   luaL_checkstack(L, n, "too many results");
-  if (!lua_checkstack(g->L, n)) luaL_error(L, "g:join: out of memory");
+  if (!lua_checkstack(g->L, n)) luaL_error(L, "g:join: not enough memory");
   for (int i = 0; i < n; i++) lua_pushvalue(g->L, from + i);
   lua_xmove(g->L, L, n);
   return n;

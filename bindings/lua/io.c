@@ -270,7 +270,7 @@ static int l_blocking(lua_State *L) {
   luaL_argcheck(L, !lua_getupvalue(L, 1, 1), 1,
                 "a C function without upvalues expected: this one belongs to its VM");
   helper *h = take_helper();
-  if (!h) return luaL_error(L, "gosched.blocking: out of memory");
+  if (!h) return luaL_error(L, "gosched.blocking: not enough memory");
   int top = lua_gettop(L);
   luaL_checkstack(L, 8, "gosched.blocking");
   bool good = blocking(L, v, h, f);

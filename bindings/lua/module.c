@@ -252,7 +252,7 @@ static void push_vm(lua_State *L) {
   v->turn = gsl_turn_new();
   v->gate = gsl_gate_new(L, v);
   v->guest = gs_guest_here();
-  if (!v->ffi || !v->turn || !v->gate) luaL_error(L, "gosched: out of memory");
+  if (!v->ffi || !v->turn || !v->gate) luaL_error(L, "gosched: not enough memory");
 }
 
 __attribute__((visibility("default"))) int luaopen_gosched(lua_State *L);

@@ -257,6 +257,34 @@ check.case("threads that call on when gosched.run has returned", function()
   cb:free()
 end)
 
+-- Who comes in just when gosched.run ends is either let in, and waited for, or not.
+check.case("threads that call all the time, while gosched.run begins and ends", function()
+  local running, outside, calls, met = false, 0, 0, 0
+  local cb = ffi.cast("callback_p", function(v)
+    calls = calls + 1
+    if not running then outside = outside + 1 end
+    return v
+  end)
+  check.equal(helper.start_calling(cb, 3), 3)
+  for _ = 1, 1500 do
+    local before = calls
+    gosched.run(function()
+      running = true
+      for _ = 1, 20 do
+        gosched.yield()
+        if calls > before then break end
+      end
+    end)
+    running = false
+    if calls > before then met = met + 1 end
+    for i = 1, 50 do before = before + i end -- time to see somebody who is in
+  end
+  helper.stop_calling()
+  cb:free()
+  check.equal(outside, 0)
+  print("        " .. met .. " runs had a visitor")
+end)
+
 check.case("who is in a callback of another thread is cancelled, and waited for", function()
   local state = "none"
   local cb = ffi.cast("callback_p", function(v)

@@ -46,6 +46,8 @@ ffi.cdef [[
   int call_on_threads(callback *f, int n, int times);
   int later_start(callback *f, int v, int times);
   int later_join(void);
+  int start_calling(callback *f, int n);
+  void stop_calling(void);
   void keep_callback(callback *f);
   int call_kept(int v);
   struct thing *thing_new(int id);

@@ -154,6 +154,31 @@ int later_join(void) {
   return later.result;
 }
 
+static struct {
+  pthread_t threads[8];
+  int n, over;
+  callback *f;
+} callers;
+
+static void *call_on(void *arg) {
+  (void)arg;
+  for (int i = 1; !__atomic_load_n(&callers.over, __ATOMIC_RELAXED); i++) callers.f(i);
+  return NULL;
+}
+
+/* Threads that call f all the time, until stop_calling. */
+int start_calling(callback *f, int n) {
+  callers.f = f;
+  __atomic_store_n(&callers.over, 0, __ATOMIC_RELAXED);
+  for (callers.n = 0; callers.n < n && callers.n < 8; callers.n++)
+    if (pthread_create(&callers.threads[callers.n], NULL, call_on, NULL) != 0) break;
+  return callers.n;
+}
+void stop_calling(void) {
+  __atomic_store_n(&callers.over, 1, __ATOMIC_RELAXED);
+  while (callers.n > 0) pthread_join(callers.threads[--callers.n], NULL);
+}
+
 static callback *kept;
 void keep_callback(callback *f) { kept = f; }
 int call_kept(int v) { return kept ? kept(v) : -1; }
