@@ -84,9 +84,9 @@ static int l_os_thread(lua_State *L) {
   vm *v = gsl_vm(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
   if (!gsl_self(v)) return gsl_fail(L, GS_EPERM, "gosched.os_thread");
-  GSL_OUTSIDE(L, v, (gs_lock_os_thread(), 0));
+  gs_lock_os_thread(); /* neither ends a slice: the turn stays */
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-  GSL_OUTSIDE(L, v, (gs_unlock_os_thread(), 0));
+  gs_unlock_os_thread();
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
