@@ -195,7 +195,7 @@ void *gsl_callback(lua_State *L, vm *v, int index, ctype *t, bool shared, const 
   void *code = lua_touserdata(L, -1);
   if (!code) { /* nothing here runs finalizers, so nobody else makes it meanwhile */
     lua_pushboolean(L, false);
-    lua_rawsetp(L, -2, function); /* room, so that what is made can be noted */
+    lua_rawsetp(L, -3, function); /* room, so that what is made can be noted */
     callback *c = make(L, v, index, function, at);
     code = c->code;
     c->shared = true;

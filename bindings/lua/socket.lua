@@ -164,8 +164,6 @@ end
 
 -- ---- functions -------------------------------------------------------------------------------
 
-M.sleep = function(seconds) gosched.sleep(math.max(0, seconds)) end
-
 local function connect(make, host, port, local_host, local_port)
   local s, ok, err
   s, err = make()

@@ -12,9 +12,9 @@ local function names(t)
   return table.concat(list, " ")
 end
 
-local function annotated(class, text)
+local function annotated(class, where)
   local found = {}
-  for name in text:gmatch("\nfunction " .. class .. "[.:]([%w_]+)") do found[name] = true end
+  for name in where:gmatch("\nfunction " .. class .. "[.:]([%w_]+)") do found[name] = true end
   return found
 end
 
@@ -26,6 +26,64 @@ check.case("functions of the module", function()
   local there, said = {}, annotated("gosched", text)
   for name, value in pairs(gosched) do if type(value) == "function" then there[name] = true end end
   check.equal(names(said), names(there))
+end)
+
+local function functions(t)
+  local there = {}
+  for name, value in pairs(t) do if type(value) == "function" then there[name] = true end end
+  return there
+end
+
+-- The fields of a class that the text names.
+local function fields(class, where)
+  local found, block = {}, assert(where:match("%-%-%-@class " .. class .. "\n(.-)\nlocal "), class)
+  for name in block:gmatch "%-%-%-@field ([%w_]+)" do found[name] = true end
+  return found
+end
+
+local function values(t)
+  local there = {}
+  for name, value in pairs(t) do if type(value) ~= "function" then there[name] = true end end
+  return there
+end
+
+check.case("fields of the module", function()
+  local there = values(gosched)
+  there.socket = true -- made when it is asked for, by luasocket
+  check.equal(names(fields("gosched", text)), names(there))
+end)
+
+local function read(name)
+  local beside = path:gsub("gosched.lua$", name)
+  assert(loadfile(beside))
+  local annotations <close> = assert(io.open(beside))
+  return annotations:read "a"
+end
+
+check.case("gosched.socket", function()
+  if not pcall(require, "socket") then return print "        without luasocket" end
+  check.equal(names(annotated("socket", read "gosched_socket.lua")), names(functions(gosched.socket)))
+end)
+
+check.case("gosched.ffi", function()
+  local ffi_text = read "gosched_ffi.lua"
+  check.equal(names(annotated("ffi", ffi_text)), names(functions(gosched.ffi)))
+  check.equal(names(fields("gosched.ffi", ffi_text)), names(values(gosched.ffi)))
+end)
+
+check.case("each function says what it takes", function()
+  local lines, last = {}, ""
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    local head, list = line:match "^function ([%w_.:]+)(%b())"
+    if head then
+      for name in list:gmatch "[%w_]+" do
+        if not last:find("@param " .. name, 1, true) then lines[#lines + 1] = head .. ": " .. name end
+      end
+      if list:find("...", 1, true) and not last:find("@param ...", 1, true) then lines[#lines + 1] = head .. ": ..." end
+    end
+    last = line:find "^%-%-%-" and last .. line .. "\n" or ""
+  end
+  check.equal(table.concat(lines, ", "), "")
 end)
 
 check.case("methods", function()

@@ -7,7 +7,7 @@
 ---@field _VERSION string
 ---@field cancelled userdata the error value of what waits in a green thread that was cancelled
 ---@field timeout gosched.TimeoutValue the error value of a timeout, and what `g:join(s)` gives; called with seconds it makes one
----@field socket table luasocket's functions and objects, waiting in the scheduler's poller (needs luasocket)
+---@field socket gosched.socket luasocket's functions and objects, waiting in the scheduler's poller (needs luasocket)
 ---@field null userdata null in a shared channel: a value, unlike nil
 ---@field ffi gosched.ffi C functions, under the names of LuaJIT's FFI
 local gosched = {}
