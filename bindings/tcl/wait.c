@@ -23,7 +23,8 @@
 
 #include "binding.h"
 
-enum { ROUND = 256 }; /* coroutines resumed before Tcl looks at its other events */
+/* Coroutines resumed, and time, before Tcl looks at its other events. */
+enum { ROUND = 256, ROUND_NS = 1000000 };
 
 /* ---- the lists ------------------------------------------------------------------------------- */
 
@@ -55,6 +56,7 @@ static void enqueue(gst_waiter *w) {
   else
     home->ready_first = w;
   home->ready_last = w;
+  gst_home_ready(home);
 }
 
 static void dequeue(gst_waiter *w) {
@@ -153,6 +155,18 @@ static int may_go_on(Tcl_Interp *interp) {
   return TCL_ERROR;
 }
 
+/* Tcl is asked without waiting only if the answer matters: see home.c for what that costs. */
+static void serve_one(gst_home *home, gst_waiter *w) {
+  if (home->ready_first && gst_home_fresh(home)) {
+    gst_run_ready(home, w);
+    return;
+  }
+  if (gst_deadlock_may_be(w) && (Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) || w->ready ||
+                                 gst_deadlock_look(w)))
+    return;
+  Tcl_DoOneEvent(TCL_ALL_EVENTS);
+}
+
 static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state *s = w->state;
   gst_home *home = s->home;
@@ -163,9 +177,7 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state_retain(s);
   Tcl_Preserve(interp);
   s->top = &fresh;
-  while ((code = may_go_on(interp)) == TCL_OK && !w->ready)
-    if (!Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) && !w->ready && !gst_deadlock_look(w))
-      Tcl_DoOneEvent(TCL_ALL_EVENTS);
+  while ((code = may_go_on(interp)) == TCL_OK && !w->ready) serve_one(home, w);
   s->top = top;
   home->nesting--;
   if (code == TCL_OK)
@@ -260,8 +272,10 @@ static void resume(gst_waiter *w) {
   Tcl_DecrRefCount(name);
 }
 
-void gst_run_ready(gst_home *home) {
-  for (int i = 0; i < ROUND && home->ready_first; i++) {
+void gst_run_ready(gst_home *home, const gst_waiter *until) {
+  int64_t end = gs_now() + ROUND_NS;
+  home->running++;
+  for (int i = 0; i < ROUND && home->ready_first && gs_now() < end; i++) {
     gst_waiter *w = home->ready_first;
     home->ready_first = w->ready_next;
     if (!home->ready_first) home->ready_last = NULL;
@@ -270,7 +284,9 @@ void gst_run_ready(gst_home *home) {
       resume(w);
     else
       w->ready = true; /* at top level: it looks itself */
+    if (until && until->ready) break;
   }
+  home->running--;
 }
 
 Tcl_Obj *gst_stack_of(gst_waiter *w) {
