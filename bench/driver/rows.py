@@ -332,6 +332,23 @@ def tcl_rows() -> list[Row]:
     ]
 
 
+def shared_rows() -> list[Row]:
+    """A message from one language to another, over a shared channel."""
+    languages = ("c", "python", "lua", "tcl")
+    send = Side("thread::send", "tcl.peer", "message")
+    return [
+        Row(
+            f"shared.{one}.{other}",
+            c(f"shared.{one}.{other}"),
+            None,
+            (send,) if (one, other) == ("tcl", "tcl") else (),
+            (at_most(1000),),
+        )
+        for one in languages
+        for other in languages
+    ]
+
+
 def python_beside_rows() -> list[Row]:
     """What waits and what computes, beside each other, without a word about it in the code."""
 
@@ -491,6 +508,7 @@ ROWS: list[Row] = [
     *python_beside_rows(),
     *python_block_rows(),
     *tcl_rows(),
+    *shared_rows(),
     *lua_ffi_rows(),
     *lua_green_rows(),
     *lua_plain_rows(),

@@ -96,6 +96,20 @@ switch -- $who/$row {
         set t [thread::create]
         loop {thread::send $t {expr 5}}
     }
+    peer/message {
+        # An integer to another thread.  Its queue has no bound, so each 1,024th waits for an answer.
+        set t [thread::create]
+        thread::send $t {proc got i {}}
+        proc f t {
+            if {[incr ::sent] % 1024} {
+                thread::send -async $t [list got $::sent]
+            } else {
+                thread::send $t [list got $::sent]
+            }
+        }
+        set sent 0
+        loop {f $t}
+    }
     gosched/block.100 - peer/block.100 {blocking 100}
     gosched/block.1000 - peer/block.1000 {blocking 1000}
     gosched/tick - peer/tick {

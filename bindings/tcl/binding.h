@@ -163,6 +163,7 @@ struct gst_waiter {
   gst_waiter *next, **link; /* of home->waiters */
   gst_waiter *ready_next;
   Tcl_Command coroutine; /* who waits; NULL: the event loop is being served */
+  Tcl_Obj *name;         /* the coroutine's when it began to wait, or NULL */
   Tcl_TimerToken timer;
   Tcl_Obj *stack; /* what it has found when it was resumed with probing set: gst_stack_of */
   int64_t since;

@@ -16,6 +16,10 @@ gst_shared *gst_shared_from(Tcl_Interp *interp, gst_state *s, Tcl_Obj *name); /*
 gst_shared *gst_shared_retain(gst_shared *c);
 void gst_shared_release(gst_shared *c); /* any thread */
 bool gst_shared_try(gst_case *k);       /* true: done, or closed */
+/* Tries a single case for a moment, if that may help; true: done, or closed. */
+bool gst_shared_linger(const gst_state *s, gst_shared *c, gst_choice *choice);
+/* That case's wait has ended, or was none. */
+void gst_shared_waited(const gst_case *k, gst_why why);
 /* Waits for the choice's shared cases on a green thread of the scheduler. */
 int gst_mix_start(Tcl_Interp *interp, gst_state *s, gst_choice *c);
 /* Nobody but the caller does one of the choice's cases from now on; false: one has been done. */

@@ -78,6 +78,7 @@ static void dequeue(gst_waiter *w) {
 static void destroy(gst_waiter *w) {
   gst_state *s = w->state;
   if (w->stack) Tcl_DecrRefCount(w->stack);
+  if (w->name) Tcl_DecrRefCount(w->name);
   w->destroy(w);
   gst_state_release(s);
 }
@@ -191,13 +192,25 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
 
 /* ---- yielding -------------------------------------------------------------------------------- */
 
-Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home) {
+/* *name: the coroutine's, a reference; NULL if there is none. */
+static Tcl_Command current(Tcl_Interp *interp, gst_home *home, Tcl_Obj **name) {
+  *name = NULL;
   if (Tcl_EvalObjEx(interp, home->which, TCL_EVAL_GLOBAL) != TCL_OK) return NULL;
-  Tcl_Obj *name = Tcl_GetObjResult(interp);
-  Tcl_IncrRefCount(name);
-  Tcl_Command found = *Tcl_GetString(name) ? Tcl_GetCommandFromObj(interp, name) : NULL;
-  Tcl_DecrRefCount(name);
+  Tcl_Obj *text = Tcl_GetObjResult(interp);
+  Tcl_IncrRefCount(text);
+  Tcl_Command found = *Tcl_GetString(text) ? Tcl_GetCommandFromObj(interp, text) : NULL;
+  if (found)
+    *name = text;
+  else
+    Tcl_DecrRefCount(text);
   Tcl_ResetResult(interp);
+  return found;
+}
+
+Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home) {
+  Tcl_Obj *name;
+  Tcl_Command found = current(interp, home, &name);
+  if (found) Tcl_DecrRefCount(name);
   return found;
 }
 
@@ -261,9 +274,12 @@ static int resumed(ClientData data[], Tcl_Interp *interp, int result) {
 static void resume(gst_waiter *w) {
   Tcl_Interp *interp = w->state->interp;
   if (!interp || Tcl_InterpDeleted(interp)) return;
-  Tcl_Obj *name = Tcl_NewObj();
+  Tcl_Obj *name = w->name; /* which knows the command, if it still has it */
+  if (Tcl_GetCommandFromObj(interp, name) != w->coroutine) {
+    name = Tcl_NewObj();
+    Tcl_GetCommandFullName(interp, w->coroutine, name); /* it was renamed */
+  }
   Tcl_IncrRefCount(name);
-  Tcl_GetCommandFullName(interp, w->coroutine, name); /* it may have been renamed */
   w->state->home->resumed++;
   Tcl_Preserve(interp);
   int code = Tcl_EvalObjv(interp, 1, &name, TCL_EVAL_GLOBAL);
@@ -315,7 +331,7 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
 
 static int start(Tcl_Interp *interp, gst_state *s, gst_waiter *w) {
   w->state = gst_state_retain(s);
-  w->coroutine = gst_current_coroutine(interp, s->home);
+  w->coroutine = current(interp, s->home, &w->name);
   w->context = gst_context_of(s, w->coroutine);
   w->since = gs_now();
   link_waiter(w);
