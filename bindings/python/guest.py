@@ -88,6 +88,14 @@ def clean_up():
             stream.flush()
 
 
+def offer(gosched, value):
+    """What cannot be carried to the host as a value is its text."""
+    try:
+        gosched._gosched._guest_returns(value)
+    except (TypeError, OverflowError):
+        pass
+
+
 def run(source, name, args, place):
     try:
         gosched = find_gosched(place)
@@ -98,6 +106,7 @@ def run(source, name, args, place):
     try:
         value = gosched.run(execute, source, name, names)
         how = "returned", None if value is None else str(value)
+        offer(gosched, value)
     except SystemExit as error:
         how = exited(error)
     except gosched.Cancelled:

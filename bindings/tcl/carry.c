@@ -320,10 +320,14 @@ static Tcl_Obj *get(gs_value_reader *r) {
   }
 }
 
-Tcl_Obj *gst_carried(gs_value *v) {
+Tcl_Obj *gst_carried_from(const gs_value *v) {
   gs_value_reader r;
   gs_value_read(v, &r);
-  Tcl_Obj *o = get(&r);
+  return get(&r);
+}
+
+Tcl_Obj *gst_carried(gs_value *v) {
+  Tcl_Obj *o = gst_carried_from(v);
   gs_value_free(v);
   return o;
 }

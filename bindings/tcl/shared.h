@@ -9,6 +9,7 @@ int gst_carry(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type, gs_value *out);
 /* The bytes of UTF-8 of a text.  *ds is to be freed. */
 const char *gst_text_of(Tcl_Obj *value, Tcl_DString *ds, Tcl_Size *n);
 Tcl_Obj *gst_carried(gs_value *v); /* and frees it */
+Tcl_Obj *gst_carried_from(const gs_value *v);
 const char *gst_carried_kind(const gs_value *v);
 
 /* shared.c */
