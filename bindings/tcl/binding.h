@@ -68,6 +68,7 @@ struct gst_home {
   uint64_t resumed;        /* coroutines resumed */
   int64_t looked;          /* when Tcl's other sources of events were last asked */
   int frames;              /* of who looks at stacks: gst_stack_of */
+  unsigned long counter;   /* of names, none of which comes twice, also after unloading */
   struct gst_mailbox *box; /* home.c */
 };
 
@@ -116,7 +117,6 @@ struct gst_state {
   gst_green *starting; /* for the command that is a coroutine's body */
   gst_green *kept_first, *kept_last; /* ended, and nothing holds their names */
   size_t kept;
-  unsigned long counter; /* of names */
   size_t under_way;      /* operations */
   size_t callbacks;      /* that C may call */
   bool deadlocks;        /* whether to look for them */

@@ -496,7 +496,7 @@ static int new_chan(Tcl_Interp *interp, gst_state *s, int objc, Tcl_Obj *const o
   c->state = gst_state_retain(s);
   c->room = (size_t)room;
   c->refs = 1;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::%lu", ++s->counter);
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::%lu", ++s->home->counter);
   c->command = Tcl_NRCreateCommand(interp, Tcl_GetString(name), chan_cmd, chan_nr, c, deleted);
   Tcl_CreateHashEntry(&s->channels, (char *)c, &isnew);
   Tcl_SetObjResult(interp, name);

@@ -240,7 +240,7 @@ static int start_finish(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   made->state = gst_state_retain(s);
   x->g = NULL;
   x->language = NULL;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::guest::%lu", ++s->counter);
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::guest::%lu", ++s->home->counter);
   made->command =
       Tcl_NRCreateCommand(interp, Tcl_GetString(name), guest_cmd, guest_nr, made, deleted);
   Tcl_SetObjResult(interp, name);

@@ -409,7 +409,7 @@ int gst_shared_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
   c->state = gst_state_retain(s);
   c->refs = 1;
   c->brisk = true;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::shared%lu", ++s->counter);
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::shared%lu", ++s->home->counter);
   c->command = Tcl_NRCreateCommand(interp, Tcl_GetString(name), shared_cmd, shared_nr, c, deleted);
   Tcl_SetObjResult(interp, name);
   return TCL_OK;
