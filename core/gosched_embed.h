@@ -80,13 +80,13 @@ enum {
 };
 
 typedef struct gs_guest_end {
-  size_t size;       /* sizeof(gs_guest_end), set by the caller */
-  int how;           /* GS_GUEST_… */
-  int status;        /* of GS_GUEST_EXITED; 0 otherwise */
-  int none;          /* 1: it returned nothing (nil, None) */
-  const char *text;  /* never NULL; UTF-8 */
-  size_t length;     /* of text, in bytes: there may be zeros in it */
-  const char *trace; /* its language's traceback, several lines; "": there is none */
+  size_t size;           /* sizeof(gs_guest_end), set by the caller */
+  int how;               /* GS_GUEST_… */
+  int status;            /* of GS_GUEST_EXITED; 0 otherwise */
+  int none;              /* 1: it returned nothing (nil, None) */
+  const char *text;      /* never NULL; UTF-8 */
+  size_t length;         /* of text, in bytes: there may be zeros in it */
+  const char *trace;     /* its language's traceback, several lines; "": there is none */
   const gs_value *value; /* what it returned, by the rules of shared channels: numbers, lists, maps;
                             what cannot be carried is its text.  Never NULL; null if it returned
                             nothing, or has ended otherwise.  To be read, not to be freed */

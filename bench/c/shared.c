@@ -185,9 +185,9 @@ static void body(bench_green *g) {
   bench_check("gs_shared_release", gs_shared_release(ready));
 }
 
-#define PAIR(from, to)                                                                   \
-  static void run_##from##_##to(const bench_options *options, bench_result *out) {       \
-    bench_run_green(2, body, &(bench_green){options, out, &(ends){#from, #to}});         \
+#define PAIR(from, to)                                                             \
+  static void run_##from##_##to(const bench_options *options, bench_result *out) { \
+    bench_run_green(2, body, &(bench_green){options, out, &(ends){#from, #to}});   \
   }
 
 PAIR(c, c)
@@ -207,12 +207,12 @@ PAIR(tcl, python)
 PAIR(tcl, lua)
 PAIR(tcl, tcl)
 
-#define ROW(from, to) {"shared." #from "." #to, "ns", run_##from##_##to}
+#define ROW(from, to) \
+  { "shared." #from "." #to, "ns", run_##from##_##to }
 
 const bench_row bench_rows_shared[] = {
-    ROW(c, c),      ROW(c, python),      ROW(c, lua),      ROW(c, tcl),
-    ROW(python, c), ROW(python, python), ROW(python, lua), ROW(python, tcl),
-    ROW(lua, c),    ROW(lua, python),    ROW(lua, lua),    ROW(lua, tcl),
-    ROW(tcl, c),    ROW(tcl, python),    ROW(tcl, lua),    ROW(tcl, tcl),
-    {NULL, NULL, NULL},
+    ROW(c, c),           ROW(c, python),     ROW(c, lua),      ROW(c, tcl),      ROW(python, c),
+    ROW(python, python), ROW(python, lua),   ROW(python, tcl), ROW(lua, c),      ROW(lua, python),
+    ROW(lua, lua),       ROW(lua, tcl),      ROW(tcl, c),      ROW(tcl, python), ROW(tcl, lua),
+    ROW(tcl, tcl),       {NULL, NULL, NULL},
 };

@@ -117,10 +117,10 @@ struct gst_state {
   gst_green *starting; /* for the command that is a coroutine's body */
   gst_green *kept_first, *kept_last; /* ended, and nothing holds their names */
   size_t kept;
-  size_t under_way;      /* operations */
-  size_t callbacks;      /* that C may call */
-  bool deadlocks;        /* whether to look for them */
-  int refs;              /* atomic: the interpreter, and each operation under way */
+  size_t under_way; /* operations */
+  size_t callbacks; /* that C may call */
+  bool deadlocks;   /* whether to look for them */
+  int refs;         /* atomic: the interpreter, and each operation under way */
 };
 
 gst_state *gst_state_retain(gst_state *s);

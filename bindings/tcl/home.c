@@ -17,10 +17,10 @@
  * Coroutines that are ready are resumed in rounds, which are events, too.  Between rounds timers,
  * files and windows must have their turn, so Tcl has to look at its sources of events; but that is
  * dear: Tcl 8.6 cannot poll, it asks its notifier thread and waits for the answer, tens of
- * microseconds.  So a round that Tcl has been asked to run after it has looked (ASKED) is run in any
- * case, and others (AT_ONCE, and what arrives or waits and finds somebody ready) only as long as it
- * has looked a moment ago: what coroutines do among themselves costs no switch of threads, and no
- * event waits for longer than that moment and a round.
+ * microseconds.  So a round that Tcl has been asked to run after it has looked (ASKED) is run in
+ * any case, and others (AT_ONCE, and what arrives or waits and finds somebody ready) only as long
+ * as it has looked a moment ago: what coroutines do among themselves costs no switch of threads,
+ * and no event waits for longer than that moment and a round.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,13 +32,13 @@ enum { FRESH_NS = 1000000 }; /* the moment */
 
 struct gst_mailbox {
   pthread_mutex_t mutex;
-  Tcl_ThreadId thread;    /* constant */
-  gst_home *home;         /* home only; NULL: it has ended */
-  gst_post *first, *last; /* under mutex */
-  struct letter *spare;   /* under mutex; NULL: it is under way */
-  bool dead;              /* under mutex */
+  Tcl_ThreadId thread;                     /* constant */
+  gst_home *home;                          /* home only; NULL: it has ended */
+  gst_post *first, *last;                  /* under mutex */
+  struct letter *spare;                    /* under mutex; NULL: it is under way */
+  bool dead;                               /* under mutex */
   enum { NO_ROUND, AT_ONCE, ASKED } round; /* home only: the event that is queued */
-  int refs;               /* atomic */
+  int refs;                                /* atomic */
 };
 
 typedef struct letter {
@@ -113,7 +113,8 @@ static int delivered(Tcl_Event *event, int flags) {
     p->arrive(p, box->home != NULL);
     p = after;
   }
-  if (box->home && box->home->ready_first && gst_home_fresh(box->home)) gst_run_ready(box->home, NULL);
+  if (box->home && box->home->ready_first && gst_home_fresh(box->home))
+    gst_run_ready(box->home, NULL);
   gst_mailbox_release(box);
   return 1;
 }

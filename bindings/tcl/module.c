@@ -239,9 +239,9 @@ int Gosched_Unload(Tcl_Interp *interp, int flags) {
   gst_state *s = Tcl_GetAssocData(interp, "gosched", NULL);
   (void)flags;
   if (!s) /* an error, so that Tcl does not count it */
-    return gst_error(interp,
-                     Tcl_NewStringObj("gosched has been unloaded from this interpreter already", -1),
-                     "BUSY", NULL);
+    return gst_error(
+        interp, Tcl_NewStringObj("gosched has been unloaded from this interpreter already", -1),
+        "BUSY", NULL);
   /* Those on the stack go on afterwards, with what is freed here. */
   bool busy = gst_current_coroutine(interp, s->home) != NULL;
   for (const gst_waiter *w = s->home->waiters; w; w = w->next)

@@ -25,8 +25,8 @@
  *
  * Waiting there takes two switches of threads, tens of microseconds, in which the other side, if it
  * runs on another CPU, does dozens of operations.  So who finds a channel empty or full asks again
- * for a moment first (gst_shared_linger), as long as that has helped the last time, or the last wait
- * was short, and nobody else here is ready to run.
+ * for a moment first (gst_shared_linger), as long as that has helped the last time, or the last
+ * wait was short, and nobody else here is ready to run.
  *
  * Deadlocks.  Tcl's code runs on a thread that the scheduler does not know: each channel that is
  * open here is announced as one that is used from outside.

@@ -162,8 +162,8 @@ static void serve_one(gst_home *home, gst_waiter *w) {
     gst_run_ready(home, w);
     return;
   }
-  if (gst_deadlock_may_be(w) && (Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) || w->ready ||
-                                 gst_deadlock_look(w)))
+  if (gst_deadlock_may_be(w) &&
+      (Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) || w->ready || gst_deadlock_look(w)))
     return;
   Tcl_DoOneEvent(TCL_ALL_EVENTS);
 }

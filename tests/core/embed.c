@@ -334,13 +334,13 @@ int main(int argc, char **argv) {
   static const scenario scenarios[] = {{"exit", scenario_exit}};
   scenarios_main(argc, argv, scenarios, COUNT(scenarios));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ends),           cmocka_unit_test(test_options),
-      cmocka_unit_test(test_values),
-      cmocka_unit_test(test_errors),         cmocka_unit_test(test_taken_back),
-      cmocka_unit_test(test_end_of_run),     cmocka_unit_test(test_released),
-      cmocka_unit_test(test_cancelled_join), cmocka_unit_test(test_no_deadlock),
-      cmocka_unit_test(test_exit),           cmocka_unit_test(test_fork),
-      cmocka_unit_test(test_many),           cmocka_unit_test(test_come_late),
+      cmocka_unit_test(test_ends),        cmocka_unit_test(test_options),
+      cmocka_unit_test(test_values),      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_taken_back),  cmocka_unit_test(test_end_of_run),
+      cmocka_unit_test(test_released),    cmocka_unit_test(test_cancelled_join),
+      cmocka_unit_test(test_no_deadlock), cmocka_unit_test(test_exit),
+      cmocka_unit_test(test_fork),        cmocka_unit_test(test_many),
+      cmocka_unit_test(test_come_late),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

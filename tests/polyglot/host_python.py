@@ -46,7 +46,8 @@ def values() -> None:
     """A result comes as what it is, by the rules of shared channels."""
     lua = r"""
         local gosched = require "gosched"
-        return {n = 1, list = {1, 2.5, "h\u{e4}"}, yes = true, raw = gosched.bytes "\xff", none = {}}
+        local raw = gosched.bytes "\xff"
+        return {n = 1, list = {1, 2.5, "h\u{e4}"}, yes = true, raw = raw, none = {}}
     """
     expected = {"n": 1, "list": [1, 2.5, "hä"], "yes": True, "raw": b"\xff", "none": []}
     for language, source, value in (

@@ -252,11 +252,10 @@ static void test_end_of_run(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_results),     cmocka_unit_test(test_values),
-      cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_exits),       cmocka_unit_test(test_cancelled),
-      cmocka_unit_test(test_own_run),     cmocka_unit_test(test_one_python),
-      cmocka_unit_test(test_python_ends), cmocka_unit_test(test_all_at_once),
-      cmocka_unit_test(test_end_of_run),
+      cmocka_unit_test(test_errors),      cmocka_unit_test(test_exits),
+      cmocka_unit_test(test_cancelled),   cmocka_unit_test(test_own_run),
+      cmocka_unit_test(test_one_python),  cmocka_unit_test(test_python_ends),
+      cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_end_of_run),
   };
   if (argc < 2) return 2;
   library = argv[1];
