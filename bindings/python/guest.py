@@ -8,6 +8,7 @@ if that is an expression.  Returns how it ended, as the arguments of the gs_gues
 import ast
 import atexit
 import builtins
+import contextlib
 import linecache
 import sys
 import threading
@@ -90,10 +91,8 @@ def clean_up():
 
 def offer(gosched, value):
     """What cannot be carried to the host as a value is its text."""
-    try:
+    with contextlib.suppress(TypeError, OverflowError):
         gosched._gosched._guest_returns(value)
-    except (TypeError, OverflowError):
-        pass
 
 
 def run(source, name, args, place):
