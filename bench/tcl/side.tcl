@@ -1,6 +1,6 @@
 # side.tcl: the Tcl rows, of gosched and of what Tcl has itself.
 #
-#   tclsh side.tcl gosched|peer --samples=N --target-ms=MS ROW
+#   tclsh side.tcl gosched|peer|cffi --samples=N --target-ms=MS ROW
 #
 # Prints one JSON object on one line, as gsbench does; ends with status 77 if something is missing.
 
@@ -73,13 +73,18 @@ proc ticker {} {
     after 1 ticker
 }
 
-if {$who eq "gosched"} {need gosched} else {need Thread}
+need [dict get {gosched gosched peer Thread cffi cffi} $who]
 switch -- $who/$row {
     gosched/call.add {
         gosched::cdef {int gsbench_add(int a, int b);}
         set lib [gosched::load [file join $env(GSBENCH_DIR) libgsbench_targets.so]]
         gosched::bind f $lib gsbench_add -critical 1
         loop {f 3 4}
+    }
+    cffi/call.add {
+        cffi::Wrapper create lib [file join $env(GSBENCH_DIR) libgsbench_targets.so]
+        lib function gsbench_add int {a int b int}
+        loop {gsbench_add 3 4}
     }
     peer/call.add {
         # a command in C; a name that is not compiled into bytecode
