@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gosched_shared.h"
 #include "guest.h"
 
 #define EXIT_PATIENCE_NS ((int64_t)1000000000)
@@ -57,6 +58,8 @@ struct gs_guest {
   bool none;
   char *text, *trace;
   size_t length;
+  gs_value value; /* what it returns; or would, as long as how is UNKNOWN and `valued` */
+  bool valued;    /* gs_guest_value was called */
 };
 
 static pthread_mutex_t all = PTHREAD_MUTEX_INITIALIZER;
@@ -93,6 +96,7 @@ static void guest_free(gs_guest *g) {
   free(g->name);
   free(g->text);
   free(g->trace);
+  gs_value_free(&g->value);
   if (g->handle) gs_handle_release(g->handle);
   pthread_mutex_destroy(&g->mutex);
   free(g);
@@ -371,8 +375,32 @@ int gs_guests_end(int64_t deadline_ns) {
 
 /* ---- the outcome ---- */
 
+int gs_guest_value(gs_guest *g, gs_value *value) {
+  if (!g || !value) return GS_EINVAL;
+  gs_value other = *value;
+  gs_value_null(value);
+  pthread_mutex_lock(&g->mutex);
+  if (g->how == UNKNOWN) {
+    gs_value before = g->value;
+    g->value = other;
+    g->valued = true;
+    other = before;
+  }
+  pthread_mutex_unlock(&g->mutex);
+  gs_value_free(&other);
+  return GS_OK;
+}
+
+static void value_of_text(const char *text, size_t n, gs_value *out) {
+  if (gs_value_text(text, n, out) == GS_OK) return;
+  if (gs_value_bytes(text, n, out) != GS_OK) gs_value_null(out); /* memory is exhausted */
+}
+
 static int say(gs_guest *g, int how, int status, const char *text, size_t n, const char *trace) {
   char *t = text ? malloc(n + 1) : NULL, *tr = trace ? copy(trace) : NULL;
+  gs_value other;
+  gs_value_null(&other);
+  if (how == GS_GUEST_RETURNED && text) value_of_text(text, n, &other);
   if (t) {
     memcpy(t, text, n);
     t[n] = 0;
@@ -386,8 +414,14 @@ static int say(gs_guest *g, int how, int status, const char *text, size_t n, con
     g->text = t;
     g->length = t ? n : 0;
     g->trace = tr;
+    if (how != GS_GUEST_RETURNED || !g->valued) {
+      gs_value unwanted = g->value;
+      g->value = other;
+      other = unwanted;
+    }
   }
   pthread_mutex_unlock(&g->mutex);
+  gs_value_free(&other);
   if (first) return 1;
   free(t);
   free(tr);
@@ -421,6 +455,7 @@ int gs_guest_result(gs_guest *g, gs_guest_end *out) {
   out->text = g->text ? g->text : "";
   out->length = g->length;
   out->trace = g->trace ? g->trace : "";
+  out->value = &g->value;
   pthread_mutex_unlock(&g->mutex);
   return GS_OK;
 }

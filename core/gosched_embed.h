@@ -23,6 +23,7 @@ extern "C" {
  * thread. While a guest lives no deadlock is declared. */
 
 typedef struct gs_guest gs_guest;
+typedef struct gs_value gs_value; /* gosched_shared.h */
 
 typedef struct gs_embed_options {
   size_t size;             /* sizeof(gs_embed_options) */
@@ -72,23 +73,26 @@ GS_API void gs_guest_release(gs_guest *g);
 GS_API int gs_guests_end(int64_t deadline_ns);
 
 enum {
-  GS_GUEST_RETURNED = 0,  /* text: what it returned */
+  GS_GUEST_RETURNED = 0,  /* value: what it returned; text: the same as its language writes it */
   GS_GUEST_FAILED = 1,    /* text: the error; trace: where it came from */
   GS_GUEST_EXITED = 2,    /* it called its language's exit; status: with this number */
   GS_GUEST_CANCELLED = 3, /* gs_guest_cancel, or the end of gs_run, and it went along with it */
 };
 
 typedef struct gs_guest_end {
-  size_t size;       /* sizeof(gs_guest_end), set by the caller */
-  int how;           /* GS_GUEST_… */
-  int status;        /* of GS_GUEST_EXITED; 0 otherwise */
-  int none;          /* 1: it returned nothing (nil, None) */
-  const char *text;  /* never NULL; UTF-8 */
-  size_t length;     /* of text, in bytes: there may be zeros in it */
-  const char *trace; /* its language's traceback, several lines; "": there is none */
+  size_t size;           /* sizeof(gs_guest_end), set by the caller */
+  int how;               /* GS_GUEST_… */
+  int status;            /* of GS_GUEST_EXITED; 0 otherwise */
+  int none;              /* 1: it returned nothing (nil, None) */
+  const char *text;      /* never NULL; UTF-8 */
+  size_t length;         /* of text, in bytes: there may be zeros in it */
+  const char *trace;     /* its language's traceback, several lines; "": there is none */
+  const gs_value *value; /* what it returned, by the rules of shared channels: numbers, lists, maps;
+                            what cannot be carried is its text.  Never NULL; null if it returned
+                            nothing, or has ended otherwise.  To be read, not to be freed */
 } gs_guest_end;
 
-/* How the guest has ended.  The texts live as long as the guest is not released.
+/* How the guest has ended.  The texts and the value live as long as the guest is not released.
  * Errors: GS_EINVAL, GS_EWOULDBLOCK (it has not ended).  Any thread, any stack; does not park. */
 GS_API int gs_guest_result(gs_guest *g, gs_guest_end *out);
 
@@ -130,6 +134,11 @@ GS_API void gs_guest_on_cancel(gs_guest *g, void (*stop)(void *ud), void *ud);
 
 /* 1 once gs_guest_cancel was called.  Any thread. */
 GS_API int gs_guest_told(gs_guest *g);
+
+/* What the guest returns, if it ends by gs_guest_returned, is *value, which is the library's from
+ * then on (*value is null).  The last one counts.  Without this it is the text, or null.
+ * Errors: GS_EINVAL.  Any thread; does not park. */
+GS_API int gs_guest_value(gs_guest *g, gs_value *value);
 
 /* Say how the guest ends; the first that is said counts.  Return 1: it was the first, 0: it was
  * not. text    what it returned, NULL: nothing; or the error.  UTF-8, copied length  of text, in

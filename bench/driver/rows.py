@@ -321,14 +321,46 @@ def tcl_rows() -> list[Row]:
         references = (Side(peer, "tcl.peer", name),) if peer else ()
         return Row(f"tcl.{name}", Side(OURS, "tcl.gosched", name), None, references, goals, **kinds)
 
+    def block(n: int) -> list[Row]:
+        ours, batch = Side(OURS, "tcl.gosched", f"block.{n}"), f"tcl{n}"
+        pthreads = floor("pthreads", f"floor.block.{n}")
+        tpool = (Side("tpool", "tcl.peer", f"block.{n}"),)
+        name, goals = f"tcl.block.{n}", (times(1.2, "pthreads"), times(1, "tpool"))
+        rows = [Row(name, ours, pthreads, tpool, goals, cold=True, batch=batch)]
+        if n == 1000:
+            sides, most = (ours, pthreads, tpool), (at_most(30),)
+            rows.append(Row(f"{name}.rss", *sides, most, False, True, "rss", batch))
+        return rows
+
+    cffi = Side("tcl-cffi", "tcl.cffi", "call.add")
+    command = Side("C command", "tcl.peer", "call.add")
+    add = (times(0.6, "tcl-cffi"), times(2, "C command"))
+    ours = Side(OURS, "tcl.gosched", "call.add")
     return [
-        row("call.add", "C command", times(2, "C command"), solo=True),
+        Row("tcl.call.add", ours, None, (cffi, command), add, solo=True),
         row("call.elsewhere", "thread::send", times(1, "thread::send")),
-        row("block.100", "tpool", times(1, "tpool"), cold=True),
-        row("block.1000", "tpool", times(1, "tpool"), cold=True),
+        *block(100),
+        *block(1000),
         row("tick", "tpool", times(1, "tpool"), events=True),
         row("chan", ""),
         row("spawn.join", "", solo=True),
+    ]
+
+
+def shared_rows() -> list[Row]:
+    """A message from one language to another, over a shared channel."""
+    languages = ("c", "python", "lua", "tcl")
+    send = Side("thread::send", "tcl.peer", "message")
+    return [
+        Row(
+            f"shared.{one}.{other}",
+            c(f"shared.{one}.{other}"),
+            None,
+            (send,) if (one, other) == ("tcl", "tcl") else (),
+            (at_most(1000),),
+        )
+        for one in languages
+        for other in languages
     ]
 
 
@@ -504,6 +536,7 @@ ROWS: list[Row] = [
     *python_beside_rows(),
     *python_block_rows(),
     *tcl_rows(),
+    *shared_rows(),
     *lua_ffi_rows(),
     *lua_green_rows(),
     *lua_state_rows(),

@@ -1,6 +1,6 @@
 # side.tcl: the Tcl rows, of gosched and of what Tcl has itself.
 #
-#   tclsh side.tcl gosched|peer --samples=N --target-ms=MS ROW
+#   tclsh side.tcl gosched|peer|cffi --samples=N --target-ms=MS ROW
 #
 # Prints one JSON object on one line, as gsbench does; ends with status 77 if something is missing.
 
@@ -73,13 +73,18 @@ proc ticker {} {
     after 1 ticker
 }
 
-if {$who eq "gosched"} {need gosched} else {need Thread}
+need [dict get {gosched gosched peer Thread cffi cffi} $who]
 switch -- $who/$row {
     gosched/call.add {
         gosched::cdef {int gsbench_add(int a, int b);}
         set lib [gosched::load [file join $env(GSBENCH_DIR) libgsbench_targets.so]]
         gosched::bind f $lib gsbench_add -critical 1
         loop {f 3 4}
+    }
+    cffi/call.add {
+        cffi::Wrapper create lib [file join $env(GSBENCH_DIR) libgsbench_targets.so]
+        lib function gsbench_add int {a int b int}
+        loop {gsbench_add 3 4}
     }
     peer/call.add {
         # a command in C; a name that is not compiled into bytecode
@@ -95,6 +100,20 @@ switch -- $who/$row {
     peer/call.elsewhere {
         set t [thread::create]
         loop {thread::send $t {expr 5}}
+    }
+    peer/message {
+        # An integer to another thread.  Its queue has no bound, so each 1,024th waits for an answer.
+        set t [thread::create]
+        thread::send $t {proc got i {}}
+        proc f t {
+            if {[incr ::sent] % 1024} {
+                thread::send -async $t [list got $::sent]
+            } else {
+                thread::send $t [list got $::sent]
+            }
+        }
+        set sent 0
+        loop {f $t}
     }
     gosched/block.100 - peer/block.100 {blocking 100}
     gosched/block.1000 - peer/block.1000 {blocking 1000}
@@ -118,10 +137,9 @@ switch -- $who/$row {
         proc main {a b} {
             set list {}
             for {set k 0} {$k < $::samples} {incr k} {
-                set took [lindex [time {
-                    for {set i 0} {$i < 2000} {incr i} {$a send $i; $b recv}
-                }] 0]
-                lappend list [expr {$took / 2.0}]
+                set began [clock microseconds]
+                for {set i 0} {$i < 2000} {incr i} {$a send $i; $b recv}
+                lappend list [expr {([clock microseconds] - $began) / 2.0}]
             }
             report ns $list
         }

@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "green.h"
+#include "shared.h"
 
 #define GUEST "gosched.guest"
 #define GUEST_ERROR "gosched.guesterror"
@@ -164,7 +164,7 @@ static int result_of(lua_State *L, guest *x) {
   if (end.none)
     lua_pushnil(L);
   else
-    lua_pushlstring(L, end.text, end.length);
+    gsl_push_value_of(L, end.value);
   return 1;
 }
 
@@ -261,6 +261,16 @@ static int l_error_text(lua_State *L) {
 
 /* ---- a VM that is a guest -------------------------------------------------------------------- */
 
+/* For the plugin: offers the value at 1 as what this guest returns; what cannot be carried is left
+ * to be its text. */
+static int l_returns(lua_State *L) {
+  vm *v = gsl_vm(L);
+  gs_value value;
+  lua_settop(L, 1);
+  if (gsl_to_value(L, v, 1, &value)) gs_guest_value(v->guest, &value);
+  return 0;
+}
+
 /* os.exit(code?) */
 static int l_exit(lua_State *L) {
   vm *v = gsl_vm(L);
@@ -277,6 +287,9 @@ static void be_a_guest(lua_State *L, int vm_index) {
     lua_setfield(L, -2, "exit");
   }
   lua_pop(L, 1);
+  lua_pushvalue(L, vm_index);
+  lua_pushcclosure(L, l_returns, 1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "gosched.returns");
 }
 
 void gsl_open_embed(lua_State *L, int module, int vm_index) {

@@ -23,5 +23,7 @@ shared *gsl_test_shared(lua_State *L, int index);
 bool gsl_to_value(lua_State *L, const vm *v, int index, gs_value *out);
 /* Pushes the value, and frees it; may raise an error. */
 void gsl_push_value(lua_State *L, gs_value *value);
+/* Pushes the value, and leaves it; may raise an error. */
+void gsl_push_value_of(lua_State *L, const gs_value *value);
 
 #endif

@@ -267,6 +267,13 @@ static void push(lua_State *L, gs_value_reader *r) {
   }
 }
 
+void gsl_push_value_of(lua_State *L, const gs_value *value) {
+  gs_value_reader r;
+  gs_value_read(value, &r);
+  luaL_checkstack(L, 4, "a value");
+  push(L, &r);
+}
+
 static int push_protected(lua_State *L) {
   gs_value_reader r;
   gs_value_read(lua_touserdata(L, 1), &r);

@@ -222,6 +222,8 @@ PyObject *embed_start(PyObject *self, PyObject *args);
 PyObject *embed_join(PyObject *self, PyObject *args);
 PyObject *embed_cancel(PyObject *self, PyObject *guest);
 PyObject *embed_end(PyObject *self, PyObject *guest);
+PyObject *embed_value(PyObject *self, PyObject *guest);
+PyObject *embed_returns(PyObject *self, PyObject *value);
 
 int chan_init(PyObject *module);
 int shared_init(PyObject *module);

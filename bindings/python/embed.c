@@ -1,5 +1,5 @@
 /* embed.c: guests (gosched_embed.h) for gosched._embed: a handle, and functions that take it. */
-#include "binding.h"
+#include "shared.h"
 
 #define GUEST "gosched.guest"
 
@@ -103,4 +103,24 @@ PyObject *embed_end(PyObject *self, PyObject *capsule) {
   Py_XDECREF(text);
   Py_XDECREF(trace);
   return NULL;
+}
+
+/* _guest_value(guest): what it returned. */
+PyObject *embed_value(PyObject *self, PyObject *capsule) {
+  (void)self;
+  gs_guest_end end = {.size = sizeof end};
+  gs_guest *g = guest_of(capsule);
+  if (!g) return NULL;
+  if (gs_guest_result(g, &end) != GS_OK) Py_RETURN_NONE;
+  return object_like_value(end.value);
+}
+
+/* _guest_returns(value): what the guest that this is returns, if it returns. */
+PyObject *embed_returns(PyObject *self, PyObject *o) {
+  (void)self;
+  gs_value v;
+  if (value_of_object(o, &v, "the guest") < 0) return NULL;
+  gs_guest_value(gs_guest_here(), &v);
+  gs_value_free(&v); /* nobody has taken it: this is no guest */
+  Py_RETURN_NONE;
 }

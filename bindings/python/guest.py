@@ -8,6 +8,7 @@ if that is an expression.  Returns how it ended, as the arguments of the gs_gues
 import ast
 import atexit
 import builtins
+import contextlib
 import linecache
 import sys
 import threading
@@ -88,6 +89,12 @@ def clean_up():
             stream.flush()
 
 
+def offer(gosched, value):
+    """What cannot be carried to the host as a value is its text."""
+    with contextlib.suppress(TypeError, OverflowError):
+        gosched._gosched._guest_returns(value)
+
+
 def run(source, name, args, place):
     try:
         gosched = find_gosched(place)
@@ -98,6 +105,7 @@ def run(source, name, args, place):
     try:
         value = gosched.run(execute, source, name, names)
         how = "returned", None if value is None else str(value)
+        offer(gosched, value)
     except SystemExit as error:
         how = exited(error)
     except gosched.Cancelled:

@@ -17,5 +17,7 @@ extern PyTypeObject SharedChanType;
 int value_of_object(PyObject *o, gs_value *out, const char *what);
 /* Frees the value.  NULL: an exception is set. */
 PyObject *object_of_value(gs_value *v);
+/* Leaves it. */
+PyObject *object_like_value(const gs_value *v);
 
 #endif

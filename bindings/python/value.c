@@ -284,10 +284,14 @@ static PyObject *get(gs_value_reader *r) {
   }
 }
 
-PyObject *object_of_value(gs_value *v) {
+PyObject *object_like_value(const gs_value *v) {
   gs_value_reader r;
   gs_value_read(v, &r);
-  PyObject *o = get(&r);
+  return get(&r);
+}
+
+PyObject *object_of_value(gs_value *v) {
+  PyObject *o = object_like_value(v);
   gs_value_free(v);
   return o;
 }

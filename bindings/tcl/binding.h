@@ -62,10 +62,13 @@ struct gst_home {
   gst_waiter *ready_first, *ready_last; /* to be resumed, in order */
   Tcl_Obj *yield, *which;  /* the words "::yield" and "::info coroutine", which outlive their
                               evaluation */
+  int running;             /* rounds of gst_run_ready, one inside the other */
   int nesting;             /* waits that serve the event loop, one inside the other */
   uint64_t posts, batches; /* what has come home, in how many events */
   uint64_t resumed;        /* coroutines resumed */
+  int64_t looked;          /* when Tcl's other sources of events were last asked */
   int frames;              /* of who looks at stacks: gst_stack_of */
+  unsigned long counter;   /* of names, none of which comes twice, also after unloading */
   struct gst_mailbox *box; /* home.c */
 };
 
@@ -75,6 +78,10 @@ bool gst_home_is_here(const gst_home *home);
 typedef struct gst_mailbox gst_mailbox;
 gst_mailbox *gst_mailbox_retain(gst_mailbox *box);
 void gst_mailbox_release(gst_mailbox *box);
+/* Whether those that are ready may go on before other events have had their turn. */
+bool gst_home_fresh(const gst_home *home);
+/* Somebody has become ready. */
+void gst_home_ready(gst_home *home);
 /* Any thread.  Calls post->arrive at home, or at once if home is no more. */
 void gst_post_home(gst_mailbox *box, gst_post *post);
 
@@ -110,11 +117,10 @@ struct gst_state {
   gst_green *starting; /* for the command that is a coroutine's body */
   gst_green *kept_first, *kept_last; /* ended, and nothing holds their names */
   size_t kept;
-  unsigned long counter; /* of names */
-  size_t under_way;      /* operations */
-  size_t callbacks;      /* that C may call */
-  bool deadlocks;        /* whether to look for them */
-  int refs;              /* atomic: the interpreter, and each operation under way */
+  size_t under_way; /* operations */
+  size_t callbacks; /* that C may call */
+  bool deadlocks;   /* whether to look for them */
+  int refs;         /* atomic: the interpreter, and each operation under way */
 };
 
 gst_state *gst_state_retain(gst_state *s);
@@ -157,6 +163,7 @@ struct gst_waiter {
   gst_waiter *next, **link; /* of home->waiters */
   gst_waiter *ready_next;
   Tcl_Command coroutine; /* who waits; NULL: the event loop is being served */
+  Tcl_Obj *name;         /* the coroutine's when it began to wait, or NULL */
   Tcl_TimerToken timer;
   Tcl_Obj *stack; /* what it has found when it was resumed with probing set: gst_stack_of */
   int64_t since;
@@ -172,8 +179,9 @@ int gst_park(Tcl_Interp *interp, gst_state *s, gst_waiter *w, double ms);
 int gst_park_ready(Tcl_Interp *interp, gst_state *s, gst_waiter *w);
 void gst_wake(gst_waiter *w, gst_why why);
 void gst_interrupt(gst_waiter *w, gst_why why);
-/* Resumes those that are ready; for home.c. */
-void gst_run_ready(gst_home *home);
+/* A round: resumes those that are ready.  until: it is over when that one, which serves events, is
+ * ready; NULL: nobody. */
+void gst_run_ready(gst_home *home, const gst_waiter *until);
 /* The error of a wait that ended otherwise than with GST_DONE. */
 int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why);
 /* The coroutine that runs in the interpreter, or NULL. */
@@ -498,6 +506,8 @@ void gst_embed_init(gst_state *s);
 /* ---- inspect.c, deadlock.c ------------------------------------------------------------------- */
 
 void gst_inspect_init(gst_state *s);
+/* Quick; false: gst_deadlock_look would find none. */
+bool gst_deadlock_may_be(const gst_waiter *w);
 /* 1 if nothing can wake whoever waits at home, and who serves events was told. */
 bool gst_deadlock_look(gst_waiter *w);
 Tcl_Obj *gst_report(gst_home *home);

@@ -183,6 +183,29 @@ static int kind_of(Tcl_Interp *interp, Tcl_Obj *type, int *kind, Tcl_Obj **inner
   return TCL_OK;
 }
 
+/* A number or a truth value; false: it is something else, or cannot be carried. */
+static bool scalar(Tcl_Obj *value, int kind, gs_value *out) {
+  Tcl_WideInt wide;
+  double d;
+  int b;
+  switch (kind) {
+    case AS_INT:
+      if (Tcl_GetWideIntFromObj(NULL, value, &wide) != TCL_OK || is_type(value, "bignum"))
+        return false;
+      gs_value_int(wide, out);
+      return true;
+    case AS_DOUBLE:
+      if (Tcl_GetDoubleFromObj(NULL, value, &d) != TCL_OK) return false;
+      gs_value_double(d, out);
+      return true;
+    case AS_BOOL:
+      if (Tcl_GetBooleanFromObj(NULL, value, &b) != TCL_OK) return false;
+      gs_value_bool(b, out);
+      return true;
+    default: return false;
+  }
+}
+
 static int put(writing *c, Tcl_Obj *value, Tcl_Obj *type) {
   Tcl_Obj *inner;
   const unsigned char *bytes;
@@ -216,16 +239,10 @@ static int put(writing *c, Tcl_Obj *value, Tcl_Obj *type) {
   }
 }
 
-int gst_carry(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type, gs_value *out) {
+/* Not inlined: the writer is not on the stack of who sends scalars. */
+static __attribute__((noinline)) int write_value(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type,
+                                                 gs_value *out) {
   writing c;
-  Tcl_DString ds;
-  Tcl_Size n;
-  if (!type) {
-    const char *s = gst_text_of(value, &ds, &n);
-    int e = gs_value_text(s, (size_t)n, out);
-    Tcl_DStringFree(&ds);
-    if (e == GS_OK) return TCL_OK;
-  }
   c.interp = interp;
   c.where = NULL;
   gs_value_begin(&c.w);
@@ -240,6 +257,23 @@ int gst_carry(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type, gs_value *out) 
                                            c.where ? Tcl_GetString(c.where) : "", text));
   if (c.where) Tcl_DecrRefCount(c.where);
   return TCL_ERROR;
+}
+
+int gst_carry(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type, gs_value *out) {
+  Tcl_DString ds;
+  Tcl_Size n;
+  int kind;
+  if (type) {
+    if (Tcl_GetIndexFromObj(NULL, type, kinds, "type", TCL_EXACT, &kind) == TCL_OK &&
+        scalar(value, kind, out))
+      return TCL_OK;
+  } else {
+    const char *s = gst_text_of(value, &ds, &n);
+    int e = gs_value_text(s, (size_t)n, out);
+    Tcl_DStringFree(&ds);
+    if (e == GS_OK) return TCL_OK;
+  }
+  return write_value(interp, value, type, out);
 }
 
 /* ---- back ------------------------------------------------------------------------------------ */
@@ -286,10 +320,14 @@ static Tcl_Obj *get(gs_value_reader *r) {
   }
 }
 
-Tcl_Obj *gst_carried(gs_value *v) {
+Tcl_Obj *gst_carried_from(const gs_value *v) {
   gs_value_reader r;
   gs_value_read(v, &r);
-  Tcl_Obj *o = get(&r);
+  return get(&r);
+}
+
+Tcl_Obj *gst_carried(gs_value *v) {
+  Tcl_Obj *o = gst_carried_from(v);
   gs_value_free(v);
   return o;
 }

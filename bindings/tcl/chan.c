@@ -80,13 +80,16 @@ static Tcl_Obj *pop(gst_chan *c) {
 
 /* ---- choices --------------------------------------------------------------------------------- */
 
-gst_choice *gst_choice_new(int n) {
-  gst_choice *c = calloc(1, sizeof(*c) + (size_t)n * sizeof(gst_case));
-  if (!c) return NULL;
+static void init(gst_choice *c, int n) {
   c->n = n;
   c->chosen = -1;
   c->ms = -1;
   c->w.destroy = gst_choice_destroy;
+}
+
+gst_choice *gst_choice_new(int n) {
+  gst_choice *c = calloc(1, sizeof(*c) + (size_t)n * sizeof(gst_case));
+  if (c) init(c, n);
   return c;
 }
 
@@ -119,8 +122,7 @@ static void leave_queues(gst_choice *c) {
   for (int i = 0; i < c->n; i++) leave_queue(&c->cases[i]);
 }
 
-void gst_choice_destroy(gst_waiter *w) {
-  gst_choice *c = (gst_choice *)w;
+static void clear(gst_choice *c) {
   leave_queues(c);
   for (int i = 0; i < c->n; i++) {
     if (c->cases[i].value) Tcl_DecrRefCount(c->cases[i].value);
@@ -132,7 +134,11 @@ void gst_choice_destroy(gst_waiter *w) {
   if (c->kind_variable) Tcl_DecrRefCount(c->kind_variable);
   if (c->bodies) Tcl_DecrRefCount(c->bodies);
   if (c->timeout_body) Tcl_DecrRefCount(c->timeout_body);
-  free(c);
+}
+
+void gst_choice_destroy(gst_waiter *w) {
+  clear((gst_choice *)w);
+  free(w);
 }
 
 void gst_choice_choose(gst_case *k) {
@@ -270,6 +276,7 @@ void gst_chan_push(gst_chan *c, Tcl_Obj *value) {
 
 static int sent(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   gst_choice *c = (gst_choice *)w;
+  if (c->cases[0].shared) gst_shared_waited(&c->cases[0], why);
   if (why != GST_DONE) return gst_wait_error(interp, w, why);
   if (c->failed) return gst_shared_failed(interp, c->failed);
   return c->closed ? gst_closed_error(interp, c->cases[0].chan) : TCL_OK;
@@ -277,6 +284,7 @@ static int sent(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
 
 static int received(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   gst_choice *c = (gst_choice *)w;
+  if (c->cases[0].shared) gst_shared_waited(&c->cases[0], why);
   if (why != GST_DONE) return gst_wait_error(interp, w, why);
   if (c->failed) return gst_shared_failed(interp, c->failed);
   if (c->kind_variable && !c->closed &&
@@ -295,20 +303,44 @@ static int received(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   return TCL_OK;
 }
 
+/* A choice of one, on the stack as long as it does not wait. */
+typedef union single {
+  gst_choice choice;
+  char room[sizeof(gst_choice) + sizeof(gst_case)];
+} single;
+
+static gst_choice *begin(single *one, const char *reason,
+                         int (*finish)(Tcl_Interp *, gst_waiter *, gst_why)) {
+  memset(one, 0, sizeof(*one));
+  init(&one->choice, 1);
+  one->choice.w.reason = reason;
+  one->choice.w.finish = finish;
+  one->choice.w.withdraw = gst_choice_give_back;
+  return &one->choice;
+}
+
 /* Does it now, or waits. */
-static int operate(Tcl_Interp *interp, gst_state *s, gst_choice *c, double ms) {
-  c->w.withdraw = gst_choice_give_back;
-  if (gst_choice_try(c)) {
+static int operate(Tcl_Interp *interp, gst_state *s, single *one, double ms) {
+  gst_choice *c = &one->choice;
+  gst_shared *shared = c->cases[0].shared;
+  if (gst_choice_try(c) || (shared && gst_shared_linger(s, shared, c))) {
     c->w.state = s;
     int code = c->w.finish(interp, &c->w, GST_DONE);
-    gst_choice_destroy(&c->w);
+    clear(c);
     return code;
   }
-  if (gst_choice_enqueue(interp, s, c) != TCL_OK) {
-    gst_choice_destroy(&c->w);
+  gst_choice *waits = malloc(sizeof(*one));
+  if (!waits) {
+    clear(c);
+    return gst_no_memory(interp);
+  }
+  memcpy(waits, one, sizeof(*one));
+  waits->cases[0].choice = waits;
+  if (gst_choice_enqueue(interp, s, waits) != TCL_OK) {
+    gst_choice_destroy(&waits->w);
     return TCL_ERROR;
   }
-  return gst_park(interp, s, &c->w, ms);
+  return gst_park(interp, s, &waits->w, ms);
 }
 
 /* Options in pairs from word i on; returns the first that is none. */
@@ -332,6 +364,7 @@ int gst_send_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *sh
   double ms = -1;
   Tcl_Obj *type = NULL;
   gs_value carried;
+  single one;
   int i = objc < 3 ? 0 : options(interp, objc, objv, 3, &ms, shared ? "-as" : NULL, &type);
   if (i < 0) return TCL_ERROR;
   if (i != objc) {
@@ -340,24 +373,19 @@ int gst_send_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *sh
     return TCL_ERROR;
   }
   if (shared && gst_carry(interp, objv[2], type, &carried) != TCL_OK) return TCL_ERROR;
-  gst_choice *c = gst_choice_new(1);
-  if (!c) {
-    if (shared) gs_value_free(&carried);
-    return gst_no_memory(interp);
-  }
-  c->w.reason = "channel send";
-  c->w.finish = sent;
+  gst_choice *c = begin(&one, "channel send", sent);
   if (shared)
     gst_choice_set_shared(c, 0, shared, &carried);
   else
     gst_choice_set(c, 0, chan, objv[2]);
-  return operate(interp, s, c, ms);
+  return operate(interp, s, &one, ms);
 }
 
 int gst_recv_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *shared, int objc,
                 Tcl_Obj *const objv[]) {
   double ms = -1;
   Tcl_Obj *kind = NULL;
+  single one;
   int i = options(interp, objc, objv, 2, &ms, shared ? "-type" : NULL, &kind);
   if (i < 0) return TCL_ERROR;
   if (objc > i + 1) {
@@ -366,17 +394,14 @@ int gst_recv_nr(Tcl_Interp *interp, gst_state *s, gst_chan *chan, gst_shared *sh
         shared ? "?-timeout ms? ?-type varName? ?varName?" : "?-timeout ms? ?varName?");
     return TCL_ERROR;
   }
-  gst_choice *c = gst_choice_new(1);
-  if (!c) return gst_no_memory(interp);
-  c->w.reason = "channel recv";
-  c->w.finish = received;
+  gst_choice *c = begin(&one, "channel recv", received);
   if (objc > i) Tcl_IncrRefCount(c->variable = objv[i]);
   if (kind) Tcl_IncrRefCount(c->kind_variable = kind);
   if (shared)
     gst_choice_set_shared(c, 0, shared, NULL);
   else
     gst_choice_set(c, 0, chan, NULL);
-  return operate(interp, s, c, ms);
+  return operate(interp, s, &one, ms);
 }
 
 /* ---- the command of a channel ---------------------------------------------------------------- */
@@ -471,7 +496,7 @@ static int new_chan(Tcl_Interp *interp, gst_state *s, int objc, Tcl_Obj *const o
   c->state = gst_state_retain(s);
   c->room = (size_t)room;
   c->refs = 1;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::%lu", ++s->counter);
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::%lu", ++s->home->counter);
   c->command = Tcl_NRCreateCommand(interp, Tcl_GetString(name), chan_cmd, chan_nr, c, deleted);
   Tcl_CreateHashEntry(&s->channels, (char *)c, &isnew);
   Tcl_SetObjResult(interp, name);

@@ -34,11 +34,17 @@ static bool events_may_come(Tcl_Interp *interp) {
   return may;
 }
 
-bool gst_deadlock_look(gst_waiter *w) {
+bool gst_deadlock_may_be(const gst_waiter *w) {
   gst_home *home = w->state->home;
   if (home->ready_first || !for_others(w)) return false;
   for (gst_state *s = home->states; s; s = s->next)
     if (!s->interp || !s->deadlocks || s->under_way || s->callbacks) return false;
+  return true;
+}
+
+bool gst_deadlock_look(gst_waiter *w) {
+  gst_home *home = w->state->home;
+  if (!gst_deadlock_may_be(w)) return false;
   for (gst_waiter *other = home->waiters; other; other = other->next) {
     if (other->ready || !for_others(other)) return false;
     if (other->context->scopes) return false;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "binding.h"
+#include "shared.h"
 
 #define EXIT_PATIENCE_NS ((int64_t)1000000000)
 
@@ -90,7 +90,7 @@ static int outcome(Tcl_Interp *interp, const guest *x) {
   char status[16];
   gs_guest_result(x->g, &end);
   switch (end.how) {
-    case GS_GUEST_RETURNED: Tcl_SetObjResult(interp, internal(end.text, end.length)); return TCL_OK;
+    case GS_GUEST_RETURNED: Tcl_SetObjResult(interp, gst_carried_from(end.value)); return TCL_OK;
     case GS_GUEST_CANCELLED:
       return gst_error(interp, Tcl_ObjPrintf("the %s guest was cancelled", x->language),
                        "CANCELLED", NULL);
@@ -240,7 +240,7 @@ static int start_finish(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   made->state = gst_state_retain(s);
   x->g = NULL;
   x->language = NULL;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::guest::%lu", ++s->counter);
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::guest::%lu", ++s->home->counter);
   made->command =
       Tcl_NRCreateCommand(interp, Tcl_GetString(name), guest_cmd, guest_nr, made, deleted);
   Tcl_SetObjResult(interp, name);
@@ -292,7 +292,23 @@ static int embed_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
   return Tcl_NRCallObjProc(interp, embed_nr, state, objc, objv);
 }
 
+/* gosched::result value ?-as type?: what the host of this guest gets, if the source ends well. */
+static int result_cmd(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  gs_value v;
+  if ((objc != 2 && objc != 4) || (objc == 4 && strcmp(Tcl_GetString(objv[2]), "-as") != 0)) {
+    Tcl_WrongNumArgs(interp, 1, objv, "value ?-as type?");
+    return TCL_ERROR;
+  }
+  if (!data)
+    return gst_error(interp, Tcl_NewStringObj("this interpreter is no guest", -1), "RUNTIME", NULL);
+  if (gst_carry(interp, objv[1], objc == 4 ? objv[3] : NULL, &v) != TCL_OK) return TCL_ERROR;
+  gs_guest_value(data, &v);
+  Tcl_SetObjResult(interp, objv[1]);
+  return TCL_OK;
+}
+
 void gst_embed_init(gst_state *s) {
+  Tcl_CreateObjCommand(s->interp, "::gosched::result", result_cmd, gs_guest_here(), NULL);
   Tcl_CreateNamespace(s->interp, "::gosched::guest", NULL, NULL);
   gst_command(s, "::gosched::embed", embed_nr, embed_cmd);
 }

@@ -251,7 +251,7 @@ static gst_green *new_green(gst_state *s, Tcl_Obj *words, const char *ns) {
   int isnew;
   if (!g) return NULL;
   g->state = s;
-  g->name = Tcl_ObjPrintf("::gosched::green::%lu", ++s->counter);
+  g->name = Tcl_ObjPrintf("::gosched::green::%lu", ++s->home->counter);
   g->words = words;
   g->ns = Tcl_NewStringObj(ns, -1);
   Tcl_IncrRefCount(g->name);

@@ -14,8 +14,13 @@
  * mutex, so an event is never queued for a thread that has ended, whose identity another one may
  * have by now; the box itself lives as long as anybody has a reference.
  *
- * Coroutines that are ready are resumed by an event, too, made when Tcl looks at its sources of
- * events: so between two rounds of them timers, files and windows have their turn.
+ * Coroutines that are ready are resumed in rounds, which are events, too.  Between rounds timers,
+ * files and windows must have their turn, so Tcl has to look at its sources of events; but that is
+ * dear: Tcl 8.6 cannot poll, it asks its notifier thread and waits for the answer, tens of
+ * microseconds.  So a round that Tcl has been asked to run after it has looked (ASKED) is run in
+ * any case, and others (AT_ONCE, and what arrives or waits and finds somebody ready) only as long
+ * as it has looked a moment ago: what coroutines do among themselves costs no switch of threads,
+ * and no event waits for longer than that moment and a round.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,15 +28,17 @@
 
 #include "binding.h"
 
+enum { FRESH_NS = 1000000 }; /* the moment */
+
 struct gst_mailbox {
   pthread_mutex_t mutex;
-  Tcl_ThreadId thread;    /* constant */
-  gst_home *home;         /* home only; NULL: it has ended */
-  gst_post *first, *last; /* under mutex */
-  struct letter *spare;   /* under mutex; NULL: it is under way */
-  bool dead;              /* under mutex */
-  bool round;             /* home only: an event that resumes coroutines is queued */
-  int refs;               /* atomic */
+  Tcl_ThreadId thread;                     /* constant */
+  gst_home *home;                          /* home only; NULL: it has ended */
+  gst_post *first, *last;                  /* under mutex */
+  struct letter *spare;                    /* under mutex; NULL: it is under way */
+  bool dead;                               /* under mutex */
+  enum { NO_ROUND, AT_ONCE, ASKED } round; /* home only: the event that is queued */
+  int refs;                                /* atomic */
 };
 
 typedef struct letter {
@@ -106,6 +113,8 @@ static int delivered(Tcl_Event *event, int flags) {
     p->arrive(p, box->home != NULL);
     p = after;
   }
+  if (box->home && box->home->ready_first && gst_home_fresh(box->home))
+    gst_run_ready(box->home, NULL);
   gst_mailbox_release(box);
   return 1;
 }
@@ -128,26 +137,39 @@ void gst_post_home(gst_mailbox *box, gst_post *post) {
 
 /* ---- those that are ready -------------------------------------------------------------------- */
 
+bool gst_home_fresh(const gst_home *home) { return gs_now() - home->looked < FRESH_NS; }
+
+static int round_of(Tcl_Event *event, int flags) {
+  gst_mailbox *box = ((letter *)event)->box;
+  if (!(flags & TCL_FILE_EVENTS)) return 0;
+  bool asked = box->round == ASKED;
+  box->round = NO_ROUND;
+  if (box->home && (asked || gst_home_fresh(box->home))) gst_run_ready(box->home, NULL);
+  gst_mailbox_release(box);
+  return 1;
+}
+
+static void queue_round(gst_home *home, int round) {
+  if (home->box->round == NO_ROUND)
+    Tcl_QueueEvent(&new_letter(home->box, round_of)->event, TCL_QUEUE_TAIL);
+  if (home->box->round != ASKED) home->box->round = round;
+}
+
+void gst_home_ready(gst_home *home) {
+  if (home->box->round == NO_ROUND && !home->running) queue_round(home, AT_ONCE);
+}
+
 static void before_waiting(ClientData data, int flags) {
   gst_home *home = data;
   static const Tcl_Time now = {0, 0};
   if (flags & TCL_FILE_EVENTS && home->ready_first) Tcl_SetMaxBlockTime(&now);
 }
 
-static int round_of(Tcl_Event *event, int flags) {
-  gst_mailbox *box = ((letter *)event)->box;
-  if (!(flags & TCL_FILE_EVENTS)) return 0;
-  box->round = false;
-  if (box->home) gst_run_ready(box->home);
-  gst_mailbox_release(box);
-  return 1;
-}
-
 static void after_waiting(ClientData data, int flags) {
   gst_home *home = data;
-  if (!(flags & TCL_FILE_EVENTS) || !home->ready_first || home->box->round) return;
-  home->box->round = true;
-  Tcl_QueueEvent(&new_letter(home->box, round_of)->event, TCL_QUEUE_TAIL);
+  if (!(flags & TCL_FILE_EVENTS)) return;
+  home->looked = gs_now();
+  if (home->ready_first) queue_round(home, ASKED);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */

@@ -219,10 +219,29 @@ int Gosched_SafeInit(Tcl_Interp *interp) {
                    "SAFE", NULL);
 }
 
+/* The hidden command gosched_again, for pkgIndex.tcl: see there. */
+static int again_cmd(ClientData unused, Tcl_Interp *interp, int objc, Tcl_Obj *const objv[]) {
+  (void)unused;
+  (void)objc;
+  (void)objv;
+  return Gosched_Init(interp);
+}
+
+static void leave_again(Tcl_Interp *interp) {
+  static const char name[] = "gosched_again";
+  if (Tcl_GetAssocData(interp, name, NULL)) return;
+  Tcl_SetAssocData(interp, name, NULL, interp);
+  Tcl_CreateObjCommand(interp, "::gosched_again", again_cmd, NULL, NULL);
+  Tcl_HideCommand(interp, name, name);
+}
+
 int Gosched_Unload(Tcl_Interp *interp, int flags) {
   gst_state *s = Tcl_GetAssocData(interp, "gosched", NULL);
   (void)flags;
-  if (!s) return TCL_OK;
+  if (!s) /* an error, so that Tcl does not count it */
+    return gst_error(
+        interp, Tcl_NewStringObj("gosched has been unloaded from this interpreter already", -1),
+        "BUSY", NULL);
   /* Those on the stack go on afterwards, with what is freed here. */
   bool busy = gst_current_coroutine(interp, s->home) != NULL;
   for (const gst_waiter *w = s->home->waiters; w; w = w->next)
@@ -239,6 +258,7 @@ int Gosched_Unload(Tcl_Interp *interp, int flags) {
   if (ns) Tcl_DeleteNamespace(ns); /* and with it libraries, channels and green threads */
   Tcl_DeleteAssocData(interp, "gosched");
   gst_state_release(s);
+  leave_again(interp);
   Tcl_EvalEx(interp, "package forget gosched", -1, TCL_EVAL_GLOBAL);
   Tcl_ResetResult(interp);
   return TCL_OK;

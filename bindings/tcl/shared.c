@@ -23,6 +23,11 @@
  * The mix is counted: home has a reference as long as the choice waits, the green thread has one
  * until its post has come home.
  *
+ * Waiting there takes two switches of threads, tens of microseconds, in which the other side, if it
+ * runs on another CPU, does dozens of operations.  So who finds a channel empty or full asks again
+ * for a moment first (gst_shared_linger), as long as that has helped the last time, or the last
+ * wait was short, and nobody else here is ready to run.
+ *
  * Deadlocks.  Tcl's code runs on a thread that the scheduler does not know: each channel that is
  * open here is announced as one that is used from outside.
  */
@@ -39,7 +44,10 @@ struct gst_shared {
   Tcl_Command command; /* NULL: destroyed; home only */
   gs_chan *ch;         /* held */
   int refs;            /* atomic: the command, each case */
+  bool brisk;          /* home only: the other side is quick */
 };
+
+enum { MOMENT_NS = 20000, SHORT_NS = 200000 };
 
 enum { NEW, ENTERED, TAKEN, DONE }; /* a mix's stage */
 
@@ -110,6 +118,41 @@ bool gst_shared_try(gst_case *k) {
   else
     k->choice->failed = e;
   return true;
+}
+
+static bool one_cpu(void) {
+  static int cpus; /* atomic; the same from all sides */
+  int n = __atomic_load_n(&cpus, __ATOMIC_RELAXED);
+  if (!n) {
+    cpu_set_t set;
+    n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    __atomic_store_n(&cpus, n, __ATOMIC_RELAXED);
+  }
+  return n < 2;
+}
+
+/* The channel looks as if it could be done; asked without its lock.  A full one is left to empty
+ * itself somewhat, so that its two sides do not meet at each of its elements. */
+static bool promising(const gst_case *k) {
+  gs_chan *ch = k->shared->ch;
+  size_t n = gs_chan_len(ch), cap = gs_chan_cap(ch);
+  if (cap == 0 || gs_chan_closed(ch)) return true;
+  return k->send ? n <= cap - cap / 8 && n < cap : n > 0;
+}
+
+bool gst_shared_linger(const gst_state *s, gst_shared *c, gst_choice *choice) {
+  gst_case *k = &choice->cases[0];
+  if (!c->brisk || s->home->ready_first || one_cpu()) return false;
+  int64_t end = gs_now() + MOMENT_NS;
+  do
+    if (promising(k) && gst_choice_try(choice)) return true;
+  while (gs_now() < end);
+  return c->brisk = gst_choice_try(choice);
+}
+
+void gst_shared_waited(const gst_case *k, gst_why why) {
+  const gst_waiter *w = &k->choice->w;
+  if (w->since && why == GST_DONE) k->shared->brisk = gs_now() - w->since < SHORT_NS;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -365,7 +408,8 @@ int gst_shared_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
   gs_shared_outside(c->ch, 1);
   c->state = gst_state_retain(s);
   c->refs = 1;
-  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::shared%lu", ++s->counter);
+  c->brisk = true;
+  Tcl_Obj *name = Tcl_ObjPrintf("::gosched::channel::shared%lu", ++s->home->counter);
   c->command = Tcl_NRCreateCommand(interp, Tcl_GetString(name), shared_cmd, shared_nr, c, deleted);
   Tcl_SetObjResult(interp, name);
   return TCL_OK;

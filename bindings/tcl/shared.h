@@ -9,6 +9,7 @@ int gst_carry(Tcl_Interp *interp, Tcl_Obj *value, Tcl_Obj *type, gs_value *out);
 /* The bytes of UTF-8 of a text.  *ds is to be freed. */
 const char *gst_text_of(Tcl_Obj *value, Tcl_DString *ds, Tcl_Size *n);
 Tcl_Obj *gst_carried(gs_value *v); /* and frees it */
+Tcl_Obj *gst_carried_from(const gs_value *v);
 const char *gst_carried_kind(const gs_value *v);
 
 /* shared.c */
@@ -16,6 +17,10 @@ gst_shared *gst_shared_from(Tcl_Interp *interp, gst_state *s, Tcl_Obj *name); /*
 gst_shared *gst_shared_retain(gst_shared *c);
 void gst_shared_release(gst_shared *c); /* any thread */
 bool gst_shared_try(gst_case *k);       /* true: done, or closed */
+/* Tries a single case for a moment, if that may help; true: done, or closed. */
+bool gst_shared_linger(const gst_state *s, gst_shared *c, gst_choice *choice);
+/* That case's wait has ended, or was none. */
+void gst_shared_waited(const gst_case *k, gst_why why);
 /* Waits for the choice's shared cases on a green thread of the scheduler. */
 int gst_mix_start(Tcl_Interp *interp, gst_state *s, gst_choice *c);
 /* Nobody but the caller does one of the choice's cases from now on; false: one has been done. */

@@ -23,7 +23,8 @@
 
 #include "binding.h"
 
-enum { ROUND = 256 }; /* coroutines resumed before Tcl looks at its other events */
+/* Coroutines resumed, and time, before Tcl looks at its other events. */
+enum { ROUND = 256, ROUND_NS = 1000000 };
 
 /* ---- the lists ------------------------------------------------------------------------------- */
 
@@ -55,6 +56,7 @@ static void enqueue(gst_waiter *w) {
   else
     home->ready_first = w;
   home->ready_last = w;
+  gst_home_ready(home);
 }
 
 static void dequeue(gst_waiter *w) {
@@ -76,6 +78,7 @@ static void dequeue(gst_waiter *w) {
 static void destroy(gst_waiter *w) {
   gst_state *s = w->state;
   if (w->stack) Tcl_DecrRefCount(w->stack);
+  if (w->name) Tcl_DecrRefCount(w->name);
   w->destroy(w);
   gst_state_release(s);
 }
@@ -153,6 +156,18 @@ static int may_go_on(Tcl_Interp *interp) {
   return TCL_ERROR;
 }
 
+/* Tcl is asked without waiting only if the answer matters: see home.c for what that costs. */
+static void serve_one(gst_home *home, gst_waiter *w) {
+  if (home->ready_first && gst_home_fresh(home)) {
+    gst_run_ready(home, w);
+    return;
+  }
+  if (gst_deadlock_may_be(w) &&
+      (Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) || w->ready || gst_deadlock_look(w)))
+    return;
+  Tcl_DoOneEvent(TCL_ALL_EVENTS);
+}
+
 static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state *s = w->state;
   gst_home *home = s->home;
@@ -163,9 +178,7 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   gst_state_retain(s);
   Tcl_Preserve(interp);
   s->top = &fresh;
-  while ((code = may_go_on(interp)) == TCL_OK && !w->ready)
-    if (!Tcl_DoOneEvent(TCL_ALL_EVENTS | TCL_DONT_WAIT) && !w->ready && !gst_deadlock_look(w))
-      Tcl_DoOneEvent(TCL_ALL_EVENTS);
+  while ((code = may_go_on(interp)) == TCL_OK && !w->ready) serve_one(home, w);
   s->top = top;
   home->nesting--;
   if (code == TCL_OK)
@@ -179,13 +192,25 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
 
 /* ---- yielding -------------------------------------------------------------------------------- */
 
-Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home) {
+/* *name: the coroutine's, a reference; NULL if there is none. */
+static Tcl_Command current(Tcl_Interp *interp, gst_home *home, Tcl_Obj **name) {
+  *name = NULL;
   if (Tcl_EvalObjEx(interp, home->which, TCL_EVAL_GLOBAL) != TCL_OK) return NULL;
-  Tcl_Obj *name = Tcl_GetObjResult(interp);
-  Tcl_IncrRefCount(name);
-  Tcl_Command found = *Tcl_GetString(name) ? Tcl_GetCommandFromObj(interp, name) : NULL;
-  Tcl_DecrRefCount(name);
+  Tcl_Obj *text = Tcl_GetObjResult(interp);
+  Tcl_IncrRefCount(text);
+  Tcl_Command found = *Tcl_GetString(text) ? Tcl_GetCommandFromObj(interp, text) : NULL;
+  if (found)
+    *name = text;
+  else
+    Tcl_DecrRefCount(text);
   Tcl_ResetResult(interp);
+  return found;
+}
+
+Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home) {
+  Tcl_Obj *name;
+  Tcl_Command found = current(interp, home, &name);
+  if (found) Tcl_DecrRefCount(name);
   return found;
 }
 
@@ -249,9 +274,12 @@ static int resumed(ClientData data[], Tcl_Interp *interp, int result) {
 static void resume(gst_waiter *w) {
   Tcl_Interp *interp = w->state->interp;
   if (!interp || Tcl_InterpDeleted(interp)) return;
-  Tcl_Obj *name = Tcl_NewObj();
+  Tcl_Obj *name = w->name; /* which knows the command, if it still has it */
+  if (Tcl_GetCommandFromObj(interp, name) != w->coroutine) {
+    name = Tcl_NewObj();
+    Tcl_GetCommandFullName(interp, w->coroutine, name); /* it was renamed */
+  }
   Tcl_IncrRefCount(name);
-  Tcl_GetCommandFullName(interp, w->coroutine, name); /* it may have been renamed */
   w->state->home->resumed++;
   Tcl_Preserve(interp);
   int code = Tcl_EvalObjv(interp, 1, &name, TCL_EVAL_GLOBAL);
@@ -260,8 +288,10 @@ static void resume(gst_waiter *w) {
   Tcl_DecrRefCount(name);
 }
 
-void gst_run_ready(gst_home *home) {
-  for (int i = 0; i < ROUND && home->ready_first; i++) {
+void gst_run_ready(gst_home *home, const gst_waiter *until) {
+  int64_t end = gs_now() + ROUND_NS;
+  home->running++;
+  for (int i = 0; i < ROUND && home->ready_first && gs_now() < end; i++) {
     gst_waiter *w = home->ready_first;
     home->ready_first = w->ready_next;
     if (!home->ready_first) home->ready_last = NULL;
@@ -270,7 +300,9 @@ void gst_run_ready(gst_home *home) {
       resume(w);
     else
       w->ready = true; /* at top level: it looks itself */
+    if (until && until->ready) break;
   }
+  home->running--;
 }
 
 Tcl_Obj *gst_stack_of(gst_waiter *w) {
@@ -299,7 +331,7 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
 
 static int start(Tcl_Interp *interp, gst_state *s, gst_waiter *w) {
   w->state = gst_state_retain(s);
-  w->coroutine = gst_current_coroutine(interp, s->home);
+  w->coroutine = current(interp, s->home, &w->name);
   w->context = gst_context_of(s, w->coroutine);
   w->since = gs_now();
   link_waiter(w);

@@ -50,6 +50,50 @@ static void all_ends(void *arg) {
   ends_with("say nothing", GS_GUEST_FAILED, 0, "the guest has ended without having said how");
 }
 
+/* ---- what they return ---- */
+
+static int type_of(gs_guest_end end) { return gs_value_type(end.value); }
+
+static void values(void *arg) {
+  (void)arg;
+  gs_value_reader r;
+  gs_value_item it;
+  gs_guest *g = start("value returns");
+  gs_guest_end end = end_of(g);
+  CHECK_INT(type_of(end), GS_VALUE_LIST);
+  for (int i = 0; i < 2; i++) { /* it can be read more than once */
+    gs_value_read(end.value, &r);
+    CHECK(gs_value_next(&r, &it) == GS_OK && it.n == 2);
+    CHECK(gs_value_next(&r, &it) == GS_OK && it.type == GS_VALUE_INT && it.i == 7);
+    CHECK(gs_value_next(&r, &it) == GS_OK && it.type == GS_VALUE_DOUBLE && it.d == 1.5);
+  }
+  CHECK(strcmp(end.text, "7 1.5") == 0);
+  gs_guest_release(g);
+  g = start("value fails");
+  end = end_of(g);
+  CHECK_INT(end.how, GS_GUEST_FAILED);
+  CHECK_INT(type_of(end), GS_VALUE_NULL);
+  gs_guest_release(g);
+  g = start("return hello");
+  end = end_of(g);
+  gs_value_read(end.value, &r);
+  CHECK(gs_value_next(&r, &it) == GS_OK && it.type == GS_VALUE_TEXT && it.n == 5);
+  gs_guest_release(g);
+  g = start("return \xff");
+  CHECK_INT(type_of(end_of(g)), GS_VALUE_BYTES);
+  gs_guest_release(g);
+  g = start("return");
+  CHECK_INT(type_of(end_of(g)), GS_VALUE_NULL);
+  CHECK_CODE(gs_guest_value(g, NULL), GS_EINVAL);
+  CHECK_CODE(gs_guest_value(NULL, &(gs_value){{0, 0}}), GS_EINVAL);
+  gs_guest_release(g);
+}
+
+static void test_values(void **state) {
+  (void)state;
+  run_procs(2, values, NULL);
+}
+
 static void test_ends(void **state) {
   (void)state;
   run_procs(2, all_ends, NULL);
@@ -290,12 +334,13 @@ int main(int argc, char **argv) {
   static const scenario scenarios[] = {{"exit", scenario_exit}};
   scenarios_main(argc, argv, scenarios, COUNT(scenarios));
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_ends),           cmocka_unit_test(test_options),
-      cmocka_unit_test(test_errors),         cmocka_unit_test(test_taken_back),
-      cmocka_unit_test(test_end_of_run),     cmocka_unit_test(test_released),
-      cmocka_unit_test(test_cancelled_join), cmocka_unit_test(test_no_deadlock),
-      cmocka_unit_test(test_exit),           cmocka_unit_test(test_fork),
-      cmocka_unit_test(test_many),           cmocka_unit_test(test_come_late),
+      cmocka_unit_test(test_ends),        cmocka_unit_test(test_options),
+      cmocka_unit_test(test_values),      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_taken_back),  cmocka_unit_test(test_end_of_run),
+      cmocka_unit_test(test_released),    cmocka_unit_test(test_cancelled_join),
+      cmocka_unit_test(test_no_deadlock), cmocka_unit_test(test_exit),
+      cmocka_unit_test(test_fork),        cmocka_unit_test(test_many),
+      cmocka_unit_test(test_come_late),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,27 @@ static void tell_args(gs_guest *g) {
   gs_guest_returned(g, text, strlen(text));
 }
 
+/* A list of 7 and 1.5, and after that what is asked for. */
+static void give_value(gs_guest *g, const char *then) {
+  gs_value_writer w;
+  gs_value v;
+  gs_value_text("a text that needs a block of its own", 36, &v);
+  gs_guest_value(g, &v);
+  gs_value_begin(&w);
+  gs_value_put_list(&w);
+  gs_value_put_int(&w, 7);
+  gs_value_put_double(&w, 1.5);
+  gs_value_put_end(&w);
+  gs_value_end(&w, &v);
+  gs_guest_value(g, &v);
+  if (strcmp(then, "fails") == 0)
+    gs_guest_failed(g, "it failed", NULL);
+  else
+    gs_guest_returned(g, "7 1.5", 5);
+  gs_value_text("another text that comes too late to count", 41, &v);
+  gs_guest_value(g, &v);
+}
+
 static void run(gs_guest *g) {
   const char *source = gs_guest_source(g);
   if (gs_guest_here() != g || gs_self() != 0)
@@ -110,6 +131,8 @@ static void run(gs_guest *g) {
     gs_guest_returned(g, source + 7, strlen(source + 7));
   else if (strcmp(source, "return") == 0)
     gs_guest_returned(g, NULL, 0);
+  else if (strncmp(source, "value ", 6) == 0)
+    give_value(g, source + 6);
   else if (strcmp(source, "fail") == 0)
     gs_guest_failed(g, "it failed", "line 1\nline 2");
   else if (strncmp(source, "exit ", 5) == 0)

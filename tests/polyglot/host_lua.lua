@@ -40,9 +40,22 @@ case("all at once", function()
     gosched.embed("lua", LUA, {args = args}),
   }
   assert(lib.meet(4) == 4)
-  for _, g in ipairs(guests) do assert(g:join(60) == "4", tostring(g)) end
+  for i, four in ipairs {4, "4", 4} do assert(guests[i]:join(60) == four, tostring(guests[i])) end
   assert(ticks > 0)
   ticker:cancel()
+end)
+
+case("values", function()
+  local function result(language, source) return gosched.embed(language, source):join(60) end
+  local t = result("python", [[{"a": [1, 2.5, None, b"\xff", "h\u00e4"], 3: True}]])
+  assert(#t.a == 5 and math.type(t.a[1]) == "integer" and t.a[2] == 2.5)
+  assert(t.a[3] == gosched.null and t.a[4] == "\xff" and t.a[5] == "h\u{e4}" and t[3] == true)
+  assert(result("python", "10 ** 30") == "1" .. ("0"):rep(30))
+  assert(result("python", "[print]") == "[<built-in function print>]")
+  assert(result("tcl", "expr 7") == "7")
+  assert(result("tcl", "gosched::result 7 -as int") == 7)
+  assert(result("lua", "return {1, {x = 'y'}}")[2].x == "y")
+  assert(result("lua", "return false") == false)
 end)
 
 case("errors", function()

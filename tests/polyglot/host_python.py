@@ -37,9 +37,42 @@ def all_at_once() -> None:
     guests = [gosched.embed("lua", LUA, args=args), gosched.embed("lua", LUA, args=args)]
     guests.append(gosched.embed("tcl", TCL, args=args))
     assert lib.meet(4) == 4
-    assert [g.result(60) for g in guests] == ["4", "4", "4"]
+    assert [g.result(60) for g in guests] == [4, 4, "4"]
     assert ticks > 0
     ticker.cancel()
+
+
+def values() -> None:
+    """A result comes as what it is, by the rules of shared channels."""
+    lua = r"""
+        local gosched = require "gosched"
+        local raw = gosched.bytes "\xff"
+        return {n = 1, list = {1, 2.5, "h\u{e4}"}, yes = true, raw = raw, none = {}}
+    """
+    expected = {"n": 1, "list": [1, 2.5, "hä"], "yes": True, "raw": b"\xff", "none": []}
+    for language, source, value in (
+        ("lua", lua, expected),
+        ("lua", "return 2^53", 2.0**53),
+        ("lua", "return ''", ""),
+        ("lua", "return require 'gosched'.null", None),
+        ("lua", "return '\\xff'", b"\xff"),
+        ("tcl", "expr 7", "7"),
+        ("tcl", "gosched::result {a 1 b 2} -as {dict int}; set unused 3", {"a": 1, "b": 2}),
+        ("tcl", "gosched::result 1; gosched::result {1 2.5} -as {list double}", [1.0, 2.5]),
+    ):
+        guest = gosched.embed(language, source)
+        got = guest.result(60)
+        assert got == value and type(got) is type(value), (source, got)
+        assert guest.result() == value
+        if isinstance(value, dict):
+            assert [type(v) for _, v in sorted(got.items())] == [
+                type(v) for _, v in sorted(value.items())
+            ]
+    # What cannot be carried is its text.
+    assert gosched.embed("lua", "return print").result(60).startswith("function: ")
+    # Without a good end there is no result, and what was refused says why.
+    bad = gosched.embed("tcl", "gosched::result 1; gosched::result x -as int").exception(60)
+    assert isinstance(bad, gosched.GuestError) and 'is "x", expected an integer' in bad.message
 
 
 def errors() -> None:
@@ -109,7 +142,7 @@ def from_a_thread() -> None:
     thread = threading.Thread(target=lambda: results.append(guest.result(60)))
     thread.start()
     gosched.go(thread.join).join()
-    assert results == ["1"]
+    assert results == [1]
 
 
 def left_behind() -> list[gosched.Guest]:
@@ -120,7 +153,7 @@ def left_behind() -> list[gosched.Guest]:
     ]
 
 
-for case in (all_at_once, errors, ends, refusals, from_a_thread):
+for case in (all_at_once, values, errors, ends, refusals, from_a_thread):
     began = time.monotonic()
     gosched.run(case)
     print(f"{case.__name__} {time.monotonic() - began:.2f} s", flush=True)

@@ -81,6 +81,43 @@ static void results(void) {
        0, "2zwei \xc3\xa4", "");
 }
 
+/* The second of the list that the value's key has: a double. */
+static double second_of(const gs_value *v, const char *key) {
+  gs_value_reader r;
+  gs_value_item it;
+  gs_value_read(v, &r);
+  if (gs_value_next(&r, &it) != GS_OK || it.type != GS_VALUE_MAP || it.n != 1) return -1;
+  gs_value_next(&r, &it);
+  if (it.type != GS_VALUE_TEXT || it.n != strlen(key) || memcmp(it.s, key, it.n) != 0) return -2;
+  gs_value_next(&r, &it);
+  if (it.type != GS_VALUE_LIST || it.n != 2) return -3;
+  gs_value_next(&r, &it);
+  if (it.type != GS_VALUE_INT || it.i != 7) return -4;
+  gs_value_next(&r, &it);
+  return it.type == GS_VALUE_DOUBLE ? it.d : -5;
+}
+
+static void values(void) {
+  static const char *const all[][2] = {
+      {"lua", "return {key = {7, 2.5}}"},
+      {"python", "{'key': (7, 2.5)}"},
+  };
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    gs_guest_end end = {.size = sizeof end};
+    gs_guest *g = start(all[i][0], all[i][1], NULL);
+    EXPECT(gs_guest_join(g, PATIENCE) == GS_OK, all[i][0]);
+    gs_guest_result(g, &end);
+    EXPECT(second_of(end.value, "key") == 2.5, end.text);
+    gs_guest_release(g);
+  }
+  gs_guest_end end = {.size = sizeof end};
+  gs_guest *g = start("tcl", "gosched::result {1 0} -as {list bool}", NULL);
+  EXPECT(gs_guest_join(g, PATIENCE) == GS_OK, "tcl");
+  gs_guest_result(g, &end);
+  EXPECT(gs_value_type(end.value) == GS_VALUE_LIST && strcmp(end.text, "1 0") == 0, end.text);
+  gs_guest_release(g);
+}
+
 static void errors(void) {
   ENDS(start("lua", "local function f() error 'bad' end\nf() return 1", NULL), GS_GUEST_FAILED, 0,
        "lua:1: bad", "lua:2: in main chunk");
@@ -177,6 +214,7 @@ static void python_ends(void) {
 }
 
 static void test_results(void **state) { (void)state, run(results); }
+static void test_values(void **state) { (void)state, run(values); }
 static void test_errors(void **state) { (void)state, run(errors); }
 static void test_exits(void **state) { (void)state, run(exits); }
 static void test_cancelled(void **state) { (void)state, run(cancelled); }
@@ -213,11 +251,11 @@ static void test_end_of_run(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_results),     cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_exits),       cmocka_unit_test(test_cancelled),
-      cmocka_unit_test(test_own_run),     cmocka_unit_test(test_one_python),
-      cmocka_unit_test(test_python_ends), cmocka_unit_test(test_all_at_once),
-      cmocka_unit_test(test_end_of_run),
+      cmocka_unit_test(test_results),     cmocka_unit_test(test_values),
+      cmocka_unit_test(test_errors),      cmocka_unit_test(test_exits),
+      cmocka_unit_test(test_cancelled),   cmocka_unit_test(test_own_run),
+      cmocka_unit_test(test_one_python),  cmocka_unit_test(test_python_ends),
+      cmocka_unit_test(test_all_at_once), cmocka_unit_test(test_end_of_run),
   };
   if (argc < 2) return 2;
   library = argv[1];

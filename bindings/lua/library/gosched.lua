@@ -51,7 +51,7 @@ function gosched.run(f, ...) end
 local Guest = {}
 ---Waits until it has ended, `timeout` seconds at most.
 ---@param timeout? number
----@return any result what it returned, as text; nil: nothing, or it has exited with status 0; or `gosched.timeout`. Its error is raised as a gosched.GuestError, `gosched.cancelled` if it was cancelled
+---@return any result what it returned, by the rules of shared channels (what cannot be carried: its text); nil: nothing, or it has exited with status 0; or `gosched.timeout`. Its error is raised as a gosched.GuestError, `gosched.cancelled` if it was cancelled
 function Guest:join(timeout) end
 ---What its main green thread waits in fails, now and later; Tcl is also interrupted where it computes.
 function Guest:cancel() end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from gosched import _gosched
 
@@ -88,9 +89,12 @@ class Guest:
             return _gosched.Cancelled("the guest was cancelled")
         return None
 
-    def result(self, timeout: float | None = None) -> str | None:
-        """Waits like join; then gives what the guest returned, as text.
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits like join; then gives what the guest returned, as a channel would carry it.
 
+        Numbers, truth values, texts and bytes, and lists and dicts of them, are what they were in
+        the guest's language; anything else is its text.  A Tcl value is a text unless the guest
+        has said otherwise, by gosched::result.
         None: it returned nothing (nil, None), or has exited with status 0.
         Raises GuestError, with the guest's own traceback, if it failed or has exited with another
         status; Cancelled if it was cancelled.
@@ -98,9 +102,7 @@ class Guest:
         error = self.exception(timeout)
         if error is not None:
             raise error
-        end = _gosched._guest_end(self._guest)
-        assert end
-        return end[2]
+        return _gosched._guest_value(self._guest)
 
 
 def embed(
