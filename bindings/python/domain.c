@@ -363,10 +363,10 @@ void op_end(Rec *r) {
 }
 
 /* cgocallback's rule: while C code below has called back into Python (PyGILState_Ensure), it may
- * hold locks of this OS thread. */
+ * hold locks of this OS thread.  One such lock is known without that. */
 void pin_check(Rec *r) {
   if (r->calls) return; /* the scheduler keeps it there by itself */
-  bool inside = r->ts->gilstate_counter > r->gilstate_base;
+  bool inside = r->ts->gilstate_counter > r->gilstate_base || tstate_holds_lock();
   if (inside == r->pinned) return;
   r->pinned = inside;
   if (inside)

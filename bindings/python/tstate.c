@@ -30,6 +30,14 @@
  *    takes up to 3 KiB (measured: recursion through a key function of sorted).  3.14 compares the
  *    stack pointer with limits that it computes from the thread's own stack, and has to be told.
  *
+ * 4. Which lock of C belongs to this OS thread.  3.14 has one for the filters of warnings, held
+ *    while C code asks the filters and shows the warning, which may be code of the user's; who
+ *    releases it on another thread is a fatal error.  C takes it in every warning of its own, so it
+ *    cannot be replaced: a green thread stays on its thread as long as it holds it.  The word that
+ *    says who does is found without internal headers: of the interpreter's it is the one that is
+ *    this thread's identity while the lock is taken here, and 0 before and after.  How large the
+ *    interpreter is stands in the table that CPython has for debuggers (_Py_DebugOffsets).
+ *
  * Deleting: PyThreadState_DeleteCurrent drops the GIL in every version.  It frees the chunk of 16
  * KiB from which 3.11 and later take Python frames; as chunks are mapped afresh for each state,
  * which is most of what a short green thread costs, some are kept here and given to the next one
@@ -38,6 +46,7 @@
 #include "tstate.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define VERSION_AT_LEAST(minor) (PY_VERSION_HEX >= (0x03000000 + ((minor) << 16)))
@@ -77,6 +86,7 @@ static bool find_key(void) {
 }
 
 static void make_nobodies(void);
+static void find_lock(void);
 
 int tstate_boot(void) {
   if (state_key_known) return 0;
@@ -88,6 +98,7 @@ int tstate_boot(void) {
   }
   state_key_known = true;
   make_nobodies();
+  find_lock();
   return 0;
 }
 
@@ -152,6 +163,63 @@ int tstate_gil_held(void) {
   return _PyThreadState_UncheckedGet() != NULL;
 #endif
 }
+
+/* ---- the lock of warnings ---- */
+
+#if VERSION_AT_LEAST(14)
+
+static const unsigned long long *lock_owner; /* NULL: not found; set at boot */
+
+bool tstate_holds_lock(void) {
+  return lock_owner &&
+         __atomic_load_n(lock_owner, __ATOMIC_RELAXED) == (unsigned long long)pthread_self();
+}
+
+/* Bytes of the interpreter; 0: unknown. */
+static size_t interp_size(void) {
+  extern const uint64_t _PyRuntime[]; /* begins with the table: its name, version, free_threaded,
+                                         three words of the runtime, the interpreter's size */
+  const uint64_t *table = _PyRuntime;
+  return memcmp(table, "xdebugpy", 8) == 0 && table[1] >> 16 == PY_VERSION_HEX >> 16 ? table[6] : 0;
+}
+
+static bool lock_do(PyObject *warnings, const char *what) {
+  PyObject *r = PyObject_CallMethod(warnings, what, NULL);
+  Py_XDECREF(r);
+  return r != NULL;
+}
+
+/* The first word from `at` on that is this thread's identity. */
+static const unsigned long long *find_owner(const unsigned long long *at,
+                                            const unsigned long long *end) {
+  while (at < end && *(const volatile unsigned long long *)at != (unsigned long long)pthread_self())
+    at++;
+  return at < end ? at : NULL;
+}
+
+static void find_lock(void) {
+  const void *interp = PyThreadState_Get()->interp;
+  const unsigned long long *at = interp, *end = at + interp_size() / sizeof *at;
+  PyObject *warnings = lock_owner ? NULL : PyImport_ImportModule("_warnings");
+  while (warnings && at < end && lock_do(warnings, "_acquire_lock")) {
+    const unsigned long long *found = find_owner(at, end);
+    if (!lock_do(warnings, "_release_lock") || !found) break;
+    if (__atomic_load_n(found, __ATOMIC_RELAXED) == 0) {
+      lock_owner = found;
+      break;
+    }
+    at = found + 1;
+  }
+  Py_XDECREF(warnings);
+  PyErr_Clear();
+}
+
+#else
+
+static void find_lock(void) {}
+bool tstate_holds_lock(void) { return false; }
+
+#endif
 
 /* ---- chunks of the data stack -------------------------------------------------------------------
  */

@@ -32,6 +32,10 @@ void tstate_release(void);
 void tstate_forget(void);
 int tstate_forked(void); /* in a child of fork; -1 with an exception */
 
+/* Whether the green thread here holds a lock of C that belongs to this OS thread.  The GIL is held,
+ * or its thread is known to have no such lock taken from it meanwhile. */
+bool tstate_holds_lock(void);
+
 /* ts has been cleared.  If it is current, this deletes it and drops the GIL. */
 void tstate_delete_current(PyThreadState *ts);
 void tstate_delete(PyThreadState *ts); /* not current */

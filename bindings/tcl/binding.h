@@ -27,14 +27,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <tcl.h>
 
+#include "compat.h"
 #include "gosched.h"
 #include "gosched_ffi.h"
-
-#ifndef TCL_SIZE_MAX /* before Tcl 9 and 8.6.14 */
-typedef int Tcl_Size;
-#endif
 
 typedef struct gst_state gst_state;
 typedef struct gst_home gst_home;

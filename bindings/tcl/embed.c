@@ -42,7 +42,7 @@ static void release(guest *x) {
 /* A value's text in UTF-8, which Tcl's own form is not for all characters; NULL: no memory. */
 static char *external(Tcl_Obj *value) {
   Tcl_DString utf8;
-  int n;
+  Tcl_Size n;
   const char *text = Tcl_GetStringFromObj(value, &n);
   Tcl_Encoding encoding = Tcl_GetEncoding(NULL, "utf-8");
   Tcl_UtfToExternalDString(encoding, text, n, &utf8);
@@ -55,7 +55,7 @@ static char *external(Tcl_Obj *value) {
 static Tcl_Obj *internal(const char *text, size_t n) {
   Tcl_DString tcl;
   Tcl_Encoding encoding = Tcl_GetEncoding(NULL, "utf-8");
-  Tcl_ExternalToUtfDString(encoding, text, (int)n, &tcl);
+  Tcl_ExternalToUtfDString(encoding, text, (Tcl_Size)n, &tcl);
   Tcl_Obj *value = Tcl_NewStringObj(Tcl_DStringValue(&tcl), Tcl_DStringLength(&tcl));
   Tcl_DStringFree(&tcl);
   Tcl_FreeEncoding(encoding);
@@ -201,7 +201,8 @@ static void start_work(gst_operation *op) {
   gs_embed_options opts = GS_EMBED_OPTIONS_DEFAULT;
   opts.name = x->name;
   opts.args = (const char *const *)x->args;
-  x->code = gs_embed(x->language, x->source, &opts, &x->g);
+  const char *plugin = strcmp(x->language, "tcl") == 0 ? GST_GUEST : x->language;
+  x->code = gs_embed(plugin, x->source, &opts, &x->g);
   if (x->code != GS_OK) snprintf(x->detail, sizeof(x->detail), "%s", gs_error_detail());
 }
 
@@ -248,11 +249,11 @@ static int start_finish(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
 }
 
 static int args_of(Tcl_Interp *interp, Tcl_Obj *list, start *x) {
-  int n;
+  Tcl_Size n;
   Tcl_Obj **words;
   if (Tcl_ListObjGetElements(interp, list, &n, &words) != TCL_OK) return TCL_ERROR;
   x->args = calloc((size_t)n + 1, sizeof(*x->args));
-  for (int i = 0; x->args && i < n; i++)
+  for (Tcl_Size i = 0; x->args && i < n; i++)
     if (!(x->args[i] = external(words[i]))) return gst_no_memory(interp);
   return x->args ? TCL_OK : gst_no_memory(interp);
 }

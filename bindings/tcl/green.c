@@ -22,16 +22,8 @@ enum { KEPT = 10000 }; /* ended green threads whose name nobody holds */
 
 static void free_handle(Tcl_Obj *obj);
 static void copy_handle(Tcl_Obj *from, Tcl_Obj *to);
-static const Tcl_ObjType handle_type = {"gosched",
-                                        free_handle,
-                                        copy_handle,
-                                        NULL,
-                                        NULL
-#ifdef TCL_OBJTYPE_V0
-                                        ,
-                                        TCL_OBJTYPE_V0
-#endif
-};
+static const Tcl_ObjType handle_type = {
+    .name = "gosched", .freeIntRepProc = free_handle, .dupIntRepProc = copy_handle};
 
 static void set_handle(Tcl_Obj *obj, gst_green *g) {
   obj->typePtr = &handle_type;

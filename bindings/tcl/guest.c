@@ -1,4 +1,5 @@
-/* guest.c: Tcl as a guest of gs_embed: the plugin gosched-guest-tcl.so.
+/* guest.c: Tcl as a guest of gs_embed: the plugin gosched-guest-tcl.so; for Tcl 9
+ * gosched-guest-tcl9.so.
  *
  * A fresh interpreter on the guest's own thread evaluates the source at its top level, with the
  * package gosched loaded.  Tcl's green threads need no main one: whoever waits there serves the
@@ -7,19 +8,26 @@
  * Cancelling is Tcl_CancelEval, which any thread may call; it interrupts a computation, too.  exit
  * does the same from within, after it has noted the status.
  *
- * In a program that is a Tcl itself the library is the same, and initialised already.
+ * In a program that is a Tcl itself the library is the same, and initialised already.  It must be
+ * of the version that this is compiled for: both versions have the same names of functions, and the
+ * first one in the process is used.
  */
 #include <pthread.h>
 #include <stdlib.h>
-#include <tcl.h>
 
 #include "../guest/guest.h"
+#include "compat.h"
 
 static const void *library(void) { return gs_guest_library(); }
 
 static int begin(void) {
   static bool done;
+  int major;
   if (done) return GS_OK;
+  Tcl_GetVersion(&major, NULL, NULL, NULL);
+  if (major != TCL_MAJOR_VERSION)
+    return gs_fail(GS_EABI, "gs_embed: this process has Tcl %d already, and the guest \"%s\" is %d",
+                   major, GST_GUEST, TCL_MAJOR_VERSION);
   guest_make_global((const void *)(uintptr_t)&Tcl_CreateInterp);
   done = true;
   return GS_OK;
@@ -93,7 +101,7 @@ static const char *option(Tcl_Obj *options, const char *name) {
 static void say_returned(gs_guest *g, Tcl_Obj *value) {
   Tcl_DString utf8;
   Tcl_Encoding encoding = Tcl_GetEncoding(NULL, "utf-8");
-  int n;
+  Tcl_Size n;
   const char *text = Tcl_GetStringFromObj(value, &n);
   Tcl_UtfToExternalDString(encoding, text, n, &utf8);
   gs_guest_returned(g, Tcl_DStringValue(&utf8), (size_t)Tcl_DStringLength(&utf8));
@@ -147,5 +155,5 @@ static void end(void) {}
 
 GUEST_EXPORT extern const gs_guest_plugin gosched_guest;
 const gs_guest_plugin gosched_guest = {
-    sizeof gosched_guest, GS_GUEST_ABI, "tcl", library, begin, run, end,
+    sizeof gosched_guest, GS_GUEST_ABI, GST_GUEST, library, begin, run, end,
 };

@@ -8,6 +8,7 @@
  * mapped (it is linked with nodelete), since calls may be under way in it, and so does the
  * scheduler.  Safe interpreters are refused: who can call any C function is not safe.
  */
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -262,7 +262,7 @@ static void test_template_thread_race(void **state) {
 
 /* ---- a thread without work ends ---- */
 
-static void call_once(void *arg) {
+static void call_one(void *arg) {
   int ms = 30;
   CHECK_CODE(gs_cgocall(block_ms, &ms, NULL), GS_OK);
   wg_done(arg);
@@ -356,7 +356,7 @@ static void many_calls(void *arg) {
   (void)arg;
   wait_group wg;
   wg_init(&wg);
-  for (int i = 0; i < 30; i++) go(call_once, &wg);
+  for (int i = 0; i < 30; i++) go(call_one, &wg);
   wg_wait(&wg, 30);
 }
 

@@ -33,7 +33,8 @@ HEADERS = (
     (("netdb.h",), "libc6-dev"),
     (("math.h",), "libc6-dev"),
 )
-FLAGS = ["-D_GNU_SOURCE=1", "-w"]
+# C23, which newer compilers take by default, has nullptr_t in stddef.h, the typeof of a keyword.
+FLAGS = ["-D_GNU_SOURCE=1", "-std=gnu17", "-w"]
 
 
 def run(command: list[str]) -> str:
@@ -68,7 +69,7 @@ def check_types(cc: str, header: str, lines: list[str], folder: Path) -> int:
         name, _, member = path.partition(".")
         if figures[0] == "bit" or "." in member or (not member and figures[0] == "0"):
             continue
-        if name.startswith(("__builtin", "_Float", "__int128", "__uint128")):
+        if name.startswith(("__builtin", "_Float", "__int128", "__uint128", "__s128", "__u128")):
             continue
         wanted.append(line)
         if member:

@@ -15,9 +15,13 @@ if built lua lua/gosched.so; then
   lua_program >main.lua
   same Lua "$(LUA_CPATH="$prefix/$LUA_DIR/?.so" lua5.4 main.lua)" "$VERSION"
 fi
-if built tcl tcl/gosched/pkgIndex.tcl; then
+if built tcl tcl/gosched/libtclgosched.so; then
   tcl_program >main.tcl
   same Tcl "$(TCLLIBPATH="{$prefix/${TCL_DIR%/*}}" tclsh main.tcl)" "$VERSION"
+fi
+if [ -e "$BUILD/tcl/gosched/libtcl9gosched.so" ] && command -v tclsh9.0 >/dev/null; then
+  tcl_program >main.tcl
+  same "Tcl 9" "$(TCLLIBPATH="{$prefix/${TCL_DIR%/*}}" tclsh9.0 main.tcl)" "$VERSION"
 fi
 
 # Each of them hosts the others; guests find their bindings in the prefix by themselves.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import warnings
 import weakref
 
 import gosched
@@ -212,6 +213,42 @@ def test_a_lock_that_is_held_through_a_destructor(hop):
                 gc.collect()
 
     moving(body, hop)
+
+
+def test_what_shows_a_warning_may_wait(hop, monkeypatch):
+    """3.14 holds a lock of the OS thread meanwhile, and who releases it elsewhere dies."""
+    shown = []
+
+    class Matches:
+        @staticmethod
+        def match(text):
+            hop()
+            return True
+
+    def show(message, *rest, **more):
+        threads = {threading.get_native_id()}
+        for _ in range(5):
+            hop()
+            threads.add(threading.get_native_id())
+        shown.append(threads)
+
+    monkeypatch.setattr(warnings, "filters", [("always", Matches, UserWarning, None, 0)])
+    monkeypatch.setattr(warnings, "showwarning", show)
+
+    def body():
+        for i in range(10):
+            warnings.warn(f"number {i}", stacklevel=1)
+
+    def main():
+        with gosched.TaskGroup() as tg:
+            for _ in range(4):
+                tg.go(body)
+
+    gosched.run(main)
+    moving(body, hop)
+    assert len(shown) == 50
+    if sys.version_info >= (3, 14):
+        assert all(len(threads) == 1 for threads in shown)
 
 
 def test_rlock_timeouts_have_a_limit():

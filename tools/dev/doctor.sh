@@ -36,6 +36,7 @@ dev_doctor() {
   program pkg-config pkg-config --version
   program lua lua5.4 -v
   row tcl "$(echo 'puts [info patchlevel]' | tclsh 2>/dev/null || echo missing)"
+  row "tcl 9" "$(echo 'puts [info patchlevel]' | tclsh9.0 2>/dev/null || echo missing)"
   program gdb gdb --version
   program shellcheck shellcheck --version
   program luacheck luacheck --version

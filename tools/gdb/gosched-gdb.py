@@ -308,8 +308,10 @@ def where(g, inside):
             while frame is not None:
                 table = frame.find_sal().symtab
                 if frame.name() and not (table and table.fullname().startswith(inside)):
-                    line = f" at {os.path.basename(table.filename)}:{frame.find_sal().line}"
-                    return f"in {frame.name()}" + (line if table else "")
+                    if not table:  # a library without debugging information
+                        return f"in {frame.name()}"
+                    line = frame.find_sal().line
+                    return f"in {frame.name()} at {os.path.basename(table.filename)}:{line}"
                 frame = frame.older()
     except (gdb.error, gdb.GdbError):
         return ""
