@@ -286,7 +286,12 @@ GS_API void gs_expect_wakeup(int delta);
  * allocate the first time, so not in signal handlers before that; does not park. */
 GS_API int gs_callers(int skip, void **pcs, int n);
 
-/* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
+/* Writes every G, M and P as text to fd, and what the green threads of each language in the process
+ * do, with the stacks of that language.  It does not allocate and takes no lock.  Interpreters are
+ * asked for their stacks, and it waits up to GOSCHED_DUMP_WAIT_MS (1000) milliseconds for those
+ * that are busy; it asks nobody between gs_stop_world and gs_start_world, in a callback of
+ * gs_on_deadlock, and in a child of fork that runs nothing yet.  Any thread, any stack, also in
+ * signal handlers; does not park. */
 GS_API void gs_dump(int fd);
 
 /* Starts recording scheduler events in memory (a ring of the newest events per thread) and, at
