@@ -167,6 +167,7 @@ bool tell_is_any(void) { return load_acq(&tell.all) != NULL; }
 static const char *cannot_ask(void) {
   if (load_sc(&gs_sched.frozen)) return "a fatal error is being reported";
   if (load_sc(&gs_sched.gcwaiting)) return "the world is stopped";
+  if (!load_acq(&gs_sched.domains)) return "nothing has run yet";
   if (load_sc(&gs_sched.no_sysmon)) return "this is a child of fork that runs nothing yet";
   if (load_rlx(&tell.sysmon) == os_gettid()) return "this is the runtime's own thread";
   return NULL;

@@ -15,7 +15,7 @@
  *   pointer.c    pointers as Tcl values;  memory.c  gosched::new and what reads and writes memory
  *   callback.c   command prefixes as C functions
  *   embed.c      gosched::embed: interpreters of other languages
- *   inspect.c    stats, snapshot, dump, trace;  deadlock.c
+ *   inspect.c    stats, snapshot, dump, trace;  deadlock.c;  tell.c  dumps that others ask for
  *   gosched.tcl  what is written in Tcl: run, task groups, struct
  *
  * A Tcl interpreter is bound to its OS thread, its home, and so are its coroutines: these are the
@@ -30,6 +30,7 @@
 #include <tcl.h>
 
 #include "gosched.h"
+#include "gosched_domain.h"
 #include "gosched_ffi.h"
 
 #ifndef TCL_SIZE_MAX /* before Tcl 9 and 8.6.14 */
@@ -67,6 +68,7 @@ struct gst_home {
   uint64_t resumed;        /* coroutines resumed */
   int frames;              /* of who looks at stacks: gst_stack_of */
   struct gst_mailbox *box; /* home.c */
+  struct gst_teller *teller; /* tell.c; NULL: no memory */
 };
 
 gst_home *gst_home_here(void); /* this thread's, made when there is none; NULL: no memory */
@@ -180,6 +182,8 @@ int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why);
 Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home);
 /* The Tcl stack of somebody who waits in a coroutine, the innermost first; a new list. */
 Tcl_Obj *gst_stack_of(gst_waiter *w);
+/* As that, of who runs in the interpreter right now; a reference. */
+Tcl_Obj *gst_stack_here(Tcl_Interp *interp);
 
 /* ---- context.c ------------------------------------------------------------------------------- */
 
@@ -501,5 +505,12 @@ void gst_inspect_init(gst_state *s);
 /* 1 if nothing can wake whoever waits at home, and who serves events was told. */
 bool gst_deadlock_look(gst_waiter *w);
 Tcl_Obj *gst_report(gst_home *home);
+
+/* ---- tell.c ---------------------------------------------------------------------------------- */
+
+void gst_tell_start(gst_home *home);
+void gst_tell_no_more(gst_home *home);
+void gst_tell_free(gst_home *home);
+gs_teller *gst_teller_of(const gst_home *home); /* or NULL */
 
 #endif

@@ -235,14 +235,14 @@ static int snapshot_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
 
 /* ---- dump ------------------------------------------------------------------------------------ */
 
-/* What gs_dump writes; a text. */
-static Tcl_Obj *core_dump(void) {
+/* What gs_dump writes of all but this thread; a text. */
+static Tcl_Obj *core_dump(const gst_home *home) {
   Tcl_Obj *out = Tcl_NewObj();
   char buffer[4096];
   ssize_t n;
   int fd = memfd_create("gosched-dump", MFD_CLOEXEC);
   if (fd < 0) return out;
-  gs_dump(fd);
+  gs_dump_others(fd, gst_teller_of(home));
   lseek(fd, 0, SEEK_SET);
   while ((n = read(fd, buffer, sizeof(buffer))) > 0) Tcl_AppendToObj(out, buffer, (Tcl_Size)n);
   close(fd);
@@ -259,7 +259,7 @@ static int dump_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   Tcl_Channel channel = objc == 2 ? Tcl_GetChannel(interp, Tcl_GetString(objv[1]), &mode)
                                   : Tcl_GetStdChannel(TCL_STDERR);
   if (!channel) return objc == 2 ? TCL_ERROR : TCL_OK;
-  Tcl_Obj *out = core_dump();
+  Tcl_Obj *out = core_dump(s->home);
   Tcl_AppendObjToObj(out, gst_report(s->home));
   Tcl_IncrRefCount(out);
   int bad = Tcl_WriteObj(channel, out) < 0 || Tcl_Flush(channel) != TCL_OK;

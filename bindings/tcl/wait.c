@@ -213,9 +213,9 @@ static Tcl_Obj *look_at_stack(Tcl_Interp *interp, int base) {
       "[split [string trim [dict get $f cmd]] \\n] 0] 0 99]}; lappend s $t}; return $s}} ";
   Tcl_Obj *words = Tcl_ObjPrintf("%s%d", script, base);
   Tcl_IncrRefCount(words);
-  Tcl_EvalEx(interp, Tcl_GetString(words), -1, 0);
+  int code = Tcl_EvalEx(interp, Tcl_GetString(words), -1, 0);
   Tcl_DecrRefCount(words);
-  Tcl_Obj *stack = Tcl_GetObjResult(interp);
+  Tcl_Obj *stack = code == TCL_OK ? Tcl_GetObjResult(interp) : Tcl_NewObj();
   Tcl_IncrRefCount(stack);
   Tcl_ResetResult(interp);
   return stack;
@@ -293,6 +293,13 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
   Tcl_Obj *copy = Tcl_DuplicateObj(stack);
   Tcl_DecrRefCount(stack);
   return copy;
+}
+
+Tcl_Obj *gst_stack_here(Tcl_Interp *interp) {
+  Tcl_InterpState saved = Tcl_SaveInterpState(interp, TCL_OK);
+  Tcl_Obj *stack = look_at_stack(interp, 0);
+  Tcl_RestoreInterpState(interp, saved);
+  return stack;
 }
 
 /* ---- parking --------------------------------------------------------------------------------- */
