@@ -182,7 +182,7 @@ int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why);
 Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home);
 /* The Tcl stack of somebody who waits in a coroutine, the innermost first; a new list. */
 Tcl_Obj *gst_stack_of(gst_waiter *w);
-/* As that, of who runs in the interpreter right now; a reference. */
+/* As that, of who runs in the interpreter right now. */
 Tcl_Obj *gst_stack_here(Tcl_Interp *interp);
 
 /* ---- context.c ------------------------------------------------------------------------------- */
@@ -504,7 +504,9 @@ void gst_embed_init(gst_state *s);
 void gst_inspect_init(gst_state *s);
 /* 1 if nothing can wake whoever waits at home, and who serves events was told. */
 bool gst_deadlock_look(gst_waiter *w);
-Tcl_Obj *gst_report(gst_home *home);
+/* top: nobody has evaluated anything since the innermost wait of the top level has begun to serve
+ * events, so what the interpreter is in is that wait. */
+Tcl_Obj *gst_report(gst_home *home, bool top);
 
 /* ---- tell.c ---------------------------------------------------------------------------------- */
 

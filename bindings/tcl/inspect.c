@@ -158,10 +158,12 @@ static Tcl_Obj *waiters(gst_home *home) {
   return list;
 }
 
-Tcl_Obj *gst_report(gst_home *home) {
+Tcl_Obj *gst_report(gst_home *home, bool top) {
   Tcl_Obj *out = Tcl_NewObj();
   for (gst_waiter *w = home->waiters; w; w = w->next) {
-    Tcl_Obj *name = who(w), *stack = gst_stack_of(w), **frames;
+    bool here = top && !w->coroutine && w->level == home->nesting && w->state->interp;
+    Tcl_Obj *name = who(w), **frames;
+    Tcl_Obj *stack = here ? gst_stack_here(w->state->interp) : gst_stack_of(w);
     Tcl_Size n;
     Tcl_IncrRefCount(name);
     Tcl_IncrRefCount(stack);
@@ -260,7 +262,7 @@ static int dump_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
                                   : Tcl_GetStdChannel(TCL_STDERR);
   if (!channel) return objc == 2 ? TCL_ERROR : TCL_OK;
   Tcl_Obj *out = core_dump(s->home);
-  Tcl_AppendObjToObj(out, gst_report(s->home));
+  Tcl_AppendObjToObj(out, gst_report(s->home, false));
   Tcl_IncrRefCount(out);
   int bad = Tcl_WriteObj(channel, out) < 0 || Tcl_Flush(channel) != TCL_OK;
   Tcl_DecrRefCount(out);

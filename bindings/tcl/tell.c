@@ -31,10 +31,11 @@ static void tell(gst_home *home, gs_teller *teller, Tcl_Interp *interp) {
   Tcl_DString utf8;
   if (!teller || !gs_tell_begin(teller)) return;
   int frames = home->frames;
-  Tcl_Obj *running = interp ? gst_stack_here(interp) : NULL, *out = gst_report(home), **frame;
+  Tcl_Obj *running = interp ? gst_stack_here(interp) : NULL, *out = gst_report(home, !interp), **frame;
   home->frames = frames;
   Tcl_IncrRefCount(out);
   if (running) {
+    Tcl_IncrRefCount(running);
     Tcl_Size n;
     Tcl_ListObjGetElements(NULL, running, &n, &frame);
     Tcl_AppendToObj(out, "tcl: running\n", -1);

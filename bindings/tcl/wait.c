@@ -119,7 +119,7 @@ int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
       return gst_error(interp,
                        Tcl_ObjPrintf("%s: all wait for each other, and nothing can wake any of "
                                      "them\n%s",
-                                     w->reason, Tcl_GetString(gst_report(w->state->home))),
+                                     w->reason, Tcl_GetString(gst_report(w->state->home, false))),
                        "DEADLOCK", NULL);
     default: return TCL_OK;
   }
@@ -297,9 +297,10 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
 
 Tcl_Obj *gst_stack_here(Tcl_Interp *interp) {
   Tcl_InterpState saved = Tcl_SaveInterpState(interp, TCL_OK);
-  Tcl_Obj *stack = look_at_stack(interp, 0);
+  Tcl_Obj *stack = look_at_stack(interp, 0), *copy = Tcl_DuplicateObj(stack);
+  Tcl_DecrRefCount(stack);
   Tcl_RestoreInterpState(interp, saved);
-  return stack;
+  return copy;
 }
 
 /* ---- parking --------------------------------------------------------------------------------- */
