@@ -205,6 +205,7 @@ int gs_run(const gs_config *cfg, int (*fn)(void *), void *arg, int *result) {
     return gs_fail(err, "gs_run: out of memory for %lld procs", (long long)n.procs);
   }
   store_rlx(&gs_sched.run_flags, c->flags);
+  tell_run_begins();
   store_sc(&gs_sched.main_done, 0);
   store_sc(&gs_sched.ending, 0);
   if (load_rlx(&gs_sched.user_off)) user_on(NULL);

@@ -29,14 +29,15 @@
 
 static struct {
   Lock lock;
-  int (*cb)(const char *, void *); /* lock; read by sysmon without */
-  void *ud;                        /* lock */
+  DeadlockCall program; /* lock */
+  uint32_t wanted;      /* callbacks there are; lock, read by sysmon without */
+  uint32_t found;       /* deadlocks so far; sysmon, in a stopped world */
   char *report;                    /* of the last deadlock; lock */
   uint64_t seen;                   /* switches() when it was reported; sysmon */
 } dead = {.lock = LOCK_INIT(RANK_DEADLOCK)};
 
 bool deadlock_wanted(void) {
-  return (load_rlx(&gs_sched.run_flags) & GS_RUN_DETECT_DEADLOCK) || load_rlx(&dead.cb);
+  return (load_rlx(&gs_sched.run_flags) & GS_RUN_DETECT_DEADLOCK) || load_rlx(&dead.wanted);
 }
 
 /* ---- is it one? ---- */
@@ -76,6 +77,14 @@ static size_t all_asleep(void) {
     n++;
   }
   return n;
+}
+
+/* Those that the deadlock concerns.  Only sysmon asks for this. */
+static uint32_t mark_domains(void) {
+  dead.found++;
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
+    if (load_rlx(&g->status) == Gwaiting) g->d->deadlocked = dead.found;
+  return dead.found;
 }
 
 /* ---- telling ---- */
@@ -134,12 +143,21 @@ static char *write_report(size_t n) {
   return t.s;
 }
 
-static bool cb_deals_with_it(const char *report) {
+/* Not under the lock: a callback may ask for others, or for none. */
+static bool told(const DeadlockCall *call, const char *report) {
   lock(&dead.lock);
-  int (*cb)(const char *, void *) = dead.cb;
-  void *ud = dead.ud;
+  DeadlockCall c = *call;
   unlock(&dead.lock);
-  return cb && cb(report ? report : "all green threads are asleep - deadlock!\n", ud);
+  return c.cb && c.cb(report ? report : "all green threads are asleep - deadlock!\n", c.ud);
+}
+
+/* The program, and each domain of which a green thread is among those that sleep.  All are told,
+ * whatever the first ones return. */
+static bool cb_deals_with_it(const char *report, uint32_t found) {
+  bool dealt = told(&dead.program, report);
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+    if (d->deadlocked == found && told(&d->deadlock, report)) dealt = true;
+  return dealt;
 }
 
 /* The main G, if there is one that waits for something that can fail. */
@@ -150,12 +168,13 @@ static void tell_main(void) {
 }
 
 /* How many sleep for good, told in *report if it is not NULL (*report: NULL is out of memory). */
-static size_t look(char **report) {
+static size_t look(char **report, uint32_t *found) {
   if (!all_idle() || somebody_outside()) return 0;
   stop_world("deadlock?");
   size_t n = all_idle() && !somebody_outside() && !main_is_told() ? all_asleep() : 0;
   if (n && report) {
     *report = write_report(n);
+    *found = mark_domains();
     dead.seen = switches(); /* it is told once, unless something has run since */
   }
   start_world();
@@ -164,14 +183,15 @@ static size_t look(char **report) {
 
 void deadlock_check(void) {
   char *report = NULL;
-  size_t n = switches() == dead.seen ? 0 : look(&report);
+  uint32_t found = 0;
+  size_t n = switches() == dead.seen ? 0 : look(&report, &found);
   if (!n) return;
   lock(&dead.lock);
   char *old = dead.report;
   dead.report = report;
   unlock(&dead.lock);
   free(old);
-  if (cb_deals_with_it(report)) return;
+  if (cb_deals_with_it(report, found)) return;
   gs_log(0, "all green threads are asleep - deadlock! (%zu of them; gs_deadlock_report lists them)",
          n);
   tell_main();
@@ -181,12 +201,22 @@ void deadlock_lock(bool on) { fork_lock(&dead.lock, on); }
 
 /* ---- the public functions ---- */
 
-void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud) {
+static void set(DeadlockCall *call, int (*cb)(const char *report, void *ud), void *ud) {
   lock(&dead.lock);
-  dead.ud = ud;
-  store_rlx(&dead.cb, cb);
+  store_rlx(&dead.wanted, dead.wanted + (cb != NULL) - (call->cb != NULL));
+  *call = (DeadlockCall){cb, ud};
   unlock(&dead.lock);
   sysmon_wake();
+}
+
+void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud) {
+  set(&dead.program, cb, ud);
+}
+
+int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud) {
+  if (!d) return gs_fail(GS_EINVAL, "gs_domain_on_deadlock: d is NULL; a domain is needed");
+  set(&d->deadlock, cb, ud);
+  return GS_OK;
 }
 
 size_t gs_deadlock_report(char *buf, size_t n) {
@@ -202,7 +232,7 @@ size_t gs_deadlock_report(char *buf, size_t n) {
 }
 
 int gs_deadlocked(int tell) {
-  if (load_sc(&gs_sched.nprocs_all) == 0 || !look(NULL)) return 0;
+  if (load_sc(&gs_sched.nprocs_all) == 0 || !look(NULL, NULL)) return 0;
   if (tell) tell_main();
   return 1;
 }

@@ -123,8 +123,12 @@ UNCHECKED static void dump_g(int fd, G *g, Places *seen) {
   if (status == Gwaiting) dump_parked(fd, g, seen);
 }
 
-UNCHECKED void gs_dump(int fd) {
+void gs_dump(int fd) { gs_dump_others(fd, NULL); }
+
+UNCHECKED void gs_dump_others(int fd, const gs_teller *own) {
   const Sched *s = &gs_sched;
+  Asked asked;
+  tell_ask(&asked, own); /* the answers may come while the rest is written */
   put(fd, "gosched %s: %u green threads, %u threads (%u idle), poller %s, %s\n", GS_VERSION,
       live_gs(), load_rlx(&s->nm), load_rlx(&s->nmidle), load_rlx(&s->poller) ? "on" : "off",
       load_rlx(&s->fenced) ? "fenced" : "membarrier");
@@ -136,4 +140,5 @@ UNCHECKED void gs_dump(int fd) {
   seen.n = seen.told = 0;
   for (G *g = load_acq(&s->allg); g; g = g->alllink) dump_g(fd, g, &seen);
   if (seen.told == PLACES_MOST) put(fd, "  (after %d places none is told any more)\n", PLACES_MOST);
+  tell_answers(fd, &asked);
 }

@@ -173,6 +173,47 @@ GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, v
  * not park. */
 GS_API int gs_barrier(void);
 
+/* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a green
+ * thread of the domain is among those that sleep, beside the callbacks of other domains and of the
+ * program, all of which are told.  If any of them returns 1, it has dealt with it.  A callback that
+ * is being called may go on for a moment after it has been replaced.
+ *   cb  NULL: none any more
+ * Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
+GS_API int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud);
+
+/* ---- what the green threads of a language do, for gs_dump ---- */
+
+/* Who can tell it of one interpreter, with the stacks of its own language. */
+typedef struct gs_teller gs_teller;
+
+/* From now on every gs_dump asks this interpreter.
+ *   language  static text
+ *   ask       is called on the runtime's own thread (sysmon), without any interpreter's lock.  It
+ *             sees to it that somebody who may touch the interpreter calls gs_tell_begin soon: a
+ *             green thread of its domain, a thread that waits for its lock, an event.  It must be
+ *             short, not wait for that lock, and not call gs_teller_new or gs_teller_end.  Returns
+ *             0, or anything else: there is nobody to ask now.  It is not called again before
+ *             gs_tell_begin was, except for another gs_run.
+ *   ud        for ask
+ * Errors: GS_EINVAL, GS_ENOMEM.  Any thread, any stack, not in signal handlers; does not park. */
+GS_API int gs_teller_new(const char *language, int (*ask)(void *ud), void *ud, gs_teller **out);
+
+/* ask is not called any more, and does not run, when this returns.  Not while somebody whom ask has
+ * sent may still call gs_tell_begin, or is between that and gs_tell_end.  t NULL: nothing.  Any thread, any stack, not in signal handlers; does not park. */
+GS_API void gs_teller_end(gs_teller *t);
+
+/* 1: a dump waits for this interpreter's text: write it, and call gs_tell_end.  0: none does, or
+ * not any more.  Where the interpreter may be touched; any stack; does not park. */
+GS_API int gs_tell_begin(gs_teller *t);
+
+/* After gs_tell_begin has returned 1: the text, which is copied, of n bytes; lines, each with a
+ * newline; n 0: there is nothing to tell.  Any stack; does not park. */
+GS_API void gs_tell_end(gs_teller *t, const char *text, size_t n);
+
+/* gs_dump, but the interpreter of `own` (NULL: none) is not asked: the caller, who may touch it,
+ * writes its text to fd afterwards, whose headline is the last that this writes.  As gs_dump. */
+GS_API void gs_dump_others(int fd, const gs_teller *own);
+
 #ifdef __cplusplus
 }
 #endif

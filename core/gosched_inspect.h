@@ -258,7 +258,8 @@ GS_API size_t gs_monitor_path(char *buf, size_t n);
  * several lines, one for each green thread with the frames where it waits below, that is valid
  * during the call; on a thread of the runtime's own.  It may call what does not park.  When it
  * returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK; 1
- * means that cb has dealt with it. NULL: no callback.  Any thread, not in signal handlers. */
+ * means that cb has dealt with it.  It is the program's own; languages have their own beside it
+ * (gs_domain_on_deadlock). NULL: no callback.  Any thread, not in signal handlers. */
 GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
 
 /* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there
@@ -286,7 +287,12 @@ GS_API void gs_expect_wakeup(int delta);
  * allocate the first time, so not in signal handlers before that; does not park. */
 GS_API int gs_callers(int skip, void **pcs, int n);
 
-/* Writes every G, M and P as text to fd.  Does not allocate, takes no lock; any thread. */
+/* Writes every G, M and P as text to fd, and what the green threads of each language in the process
+ * do, with the stacks of that language.  It does not allocate and takes no lock.  Interpreters are
+ * asked for their stacks, and it waits up to GOSCHED_DUMP_WAIT_MS (1000) milliseconds for those
+ * that are busy; it asks nobody between gs_stop_world and gs_start_world, in a callback of
+ * gs_on_deadlock, and in a child of fork that runs nothing yet.  Any thread, any stack, also in
+ * signal handlers; does not park. */
 GS_API void gs_dump(int fd);
 
 /* Starts recording scheduler events in memory (a ring of the newest events per thread) and, at

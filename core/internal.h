@@ -368,6 +368,24 @@ bool dump_is_wanted(void);
 int dump_signal_begin(bool wanted); /* 1: the handler is in place; 0; or an error */
 void dump_signal_end(void);
 
+/* ---- tell.c ---- */
+
+/* A dump's questions under way. */
+typedef struct {
+  const gs_teller *own; /* is not asked; or NULL */
+  const char *why;      /* nobody is; or NULL */
+  int64_t until;
+  bool any; /* there is somebody to ask */
+} Asked;
+void tell_ask(Asked *a, const gs_teller *own);
+void tell_answers(int fd, Asked *a);
+bool tell_is_wanted(void);
+bool tell_is_any(void);
+void tell_by_sysmon(void);
+void tell_run_begins(void);
+void tell_lock(bool on);
+void tell_forked(void);
+
 /* ---- metrics.c ---- */
 
 enum { HIST_CALL_LOST, HIST_HANDOFF, HIST_WAIT_P, NHIST };

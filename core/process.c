@@ -55,6 +55,7 @@ void fork_lock(Lock *l, bool on) {
 
 /* In the order of their ranks; giving back needs none. */
 static void global_locks(bool on) {
+  tell_lock(on);
   monitor_lock(on);
   deadlock_lock(on);
   shared_lock(on);
@@ -253,6 +254,7 @@ static void in_child(void) {
   lead(m, g && !g->extra ? g : NULL);
   netpoll_forked();
   monitor_forked();
+  tell_forked();
   store_rlx(&gs_sched.no_sysmon, 1);
   errno = e;
 }

@@ -360,9 +360,16 @@ struct gs_m {
 #define GS_MIN_STACK 16384
 #define GS_MAX_STACK 1073741824
 
+typedef struct {
+  int (*cb)(const char *report, void *ud); /* NULL: none */
+  void *ud;
+} DeadlockCall;
+
 struct gs_domain {
   gs_domain_ops ops;
   void *ud;
+  DeadlockCall deadlock; /* deadlock.c's lock */
+  uint32_t deadlocked;   /* number of the last deadlock that concerned it; sysmon */
   char name[32];
   uint32_t id;
   uint32_t nprocs;   /* Ps in use; lock */

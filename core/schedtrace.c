@@ -126,7 +126,30 @@ void dump_signal_end(void) {
     (void)sigaction(SIGQUIT, &before, NULL);
 }
 
-bool dump_is_wanted(void) { return load_sc(&dump_wanted) != 0; }
+bool dump_is_wanted(void) { return load_sc(&dump_wanted) != 0 || tell_is_wanted(); }
+
+static void count_thread(int n) {
+  lock(&gs_sched.lock);
+  store_rlx(&gs_sched.nmsys, gs_sched.nmsys + (uint32_t)n);
+  unlock(&gs_sched.lock);
+}
+
+/* sysmon cannot wait for what other languages have to tell, for it is who asks them. */
+static void *dump_thread(void *arg) {
+  (void)arg;
+  gs_dump(log_fd());
+  count_thread(-1);
+  return NULL;
+}
+
+static void dump_by_sysmon(void) {
+  if (tell_is_any()) {
+    count_thread(1);
+    if (os_thread_start(dump_thread, NULL) == 0) return;
+    count_thread(-1);
+  }
+  gs_dump(log_fd());
+}
 
 /* By sysmon at each look. */
 void sysmon_tells(int64_t now) {
@@ -135,5 +158,6 @@ void sysmon_tells(int64_t now) {
     trace_next += trace_every;
     if (trace_next <= now) trace_next = now + trace_every; /* it was late: no lines to make up */
   }
-  if (unlikely(load_rlx(&dump_wanted)) && xchg(&dump_wanted, 0)) gs_dump(log_fd());
+  if (unlikely(load_rlx(&dump_wanted)) && xchg(&dump_wanted, 0)) dump_by_sysmon();
+  tell_by_sysmon();
 }

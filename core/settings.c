@@ -70,6 +70,9 @@ static const Row rows[] = {
     NUMBER("GOSCHED_DUMP_ON_SIGQUIT", 0, 1, "0, unless gs_run has GS_RUN_DUMP_ON_SIGQUIT",
            "1: the signal SIGQUIT (Ctrl-\\) makes the program write every green thread, thread and "
            "P with their stacks to the file of GOSCHED_LOG, or to stderr, and go on"),
+    NUMBER("GOSCHED_DUMP_WAIT_MS", 0, 60000, "1000",
+           "Milliseconds for which a dump waits for the stacks of the languages in the process; "
+           "those that are busy for longer are told as busy"),
     TEXT("GOSCHED_GUESTS", "absolute paths of directories, separated by colons",
          "the directory gosched beside the library",
          "Where gs_embed looks first for the plugins of other languages", is_absolute),

@@ -25,17 +25,19 @@ typedef struct guest {
 } guest;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static guest *guests;     /* under the mutex */
-static int _Atomic hosts; /* VMs whose gosched.run is the process's gs_run: 1 at most */
+static guest *guests;      /* under the mutex */
+static turn *_Atomic host; /* of the VM whose gosched.run is the process's gs_run; NULL */
 
+/* Of one VM's domain; others are told by themselves. */
 static int all_asleep(const char *report, void *ud) {
+  turn *t = ud;
   (void)report;
-  (void)ud;
   /* Asked again afterwards: a thread may just have begun to run green threads. */
   if (gs_shared_strangers() || !gs_deadlocked(0) || gs_shared_strangers()) return 1;
-  if (atomic_load(&hosts)) gs_deadlocked(1);
+  if (atomic_load(&host) == t) gs_deadlocked(1);
   pthread_mutex_lock(&mutex);
   for (guest *g = guests; g; g = g->next) {
+    if (g->v->turn != t) continue;
     g->v->main->deadlocked = true;
     g->v->main->cancels++;
     gs_cancel(g->handle);
@@ -44,9 +46,9 @@ static int all_asleep(const char *report, void *ud) {
   return 1;
 }
 
-void gsl_deadlock_host(bool on) {
-  if (on) gs_on_deadlock(all_asleep, NULL);
-  atomic_store(&hosts, on);
+void gsl_deadlock_host(vm *v, bool on) {
+  atomic_store(&host, on ? v->turn : NULL);
+  gs_domain_on_deadlock(v->turn->domain, on ? all_asleep : NULL, v->turn);
 }
 
 int gsl_deadlock_guest(vm *v, gs_handle *handle) {
@@ -56,7 +58,7 @@ int gsl_deadlock_guest(vm *v, gs_handle *handle) {
   *g = (guest){guests, v, handle};
   guests = g;
   pthread_mutex_unlock(&mutex);
-  gs_on_deadlock(all_asleep, NULL);
+  gs_domain_on_deadlock(v->turn->domain, all_asleep, v->turn);
   return GS_OK;
 }
 
@@ -70,5 +72,6 @@ void gsl_deadlock_guest_left(vm *v) {
       break;
     }
   pthread_mutex_unlock(&mutex);
+  if (found) gs_domain_on_deadlock(v->turn->domain, NULL, NULL);
   free(found);
 }

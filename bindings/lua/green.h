@@ -63,6 +63,8 @@ typedef struct turn {
   int _Atomic asked;       /* sysmon wants the turn for others; sysmon sets, the rest clear it */
   bool _Atomic left_alone; /* gosched.preempt(false); who has the turn */
   int64_t since, cpu;      /* the stretch that sysmon looks at, and its CPU time; sysmon */
+  gs_teller *teller;       /* of the domain, and as long as it; NULL: out of memory */
+  vm *_Atomic shown;       /* inside gosched.run, so that who has the turn may look at it; NULL */
 } turn;
 
 turn *gsl_turn_new(void); /* NULL: out of memory */
@@ -244,9 +246,14 @@ void gsl_group_left(vm *v, struct group *tg, green *g);
 
 /* inspect.c: pushes what every green thread of the VM does, with tracebacks. */
 void gsl_push_report(lua_State *L, vm *v);
+/* That text by somebody else who has the turn, for who tells it to a dump: calls tell with it. */
+void gsl_report_to(vm *v, void (*tell)(void *ud, const char *text, size_t n), void *ud);
+
+/* tell.c: the domain has a teller from now on. */
+void gsl_tell_new(turn *t);
 
 /* deadlock.c: this VM's run is the process's gs_run, or not any more; … */
-void gsl_deadlock_host(bool on);
+void gsl_deadlock_host(vm *v, bool on);
 /* … or a green thread of another's run; GS_OK or GS_ENOMEM.  It has left when v->main is about to
  * go. */
 int gsl_deadlock_guest(vm *v, gs_handle *handle);

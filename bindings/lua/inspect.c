@@ -140,8 +140,36 @@ void gsl_push_report(lua_State *L, vm *v) {
   if (status != LUA_OK) lua_error(L);
 }
 
-/* gosched.dump(file?): every G, M and P of the scheduler, and the Lua stack of each green thread
- * of this VM, to a file (io.stderr). */
+static const char looker_key; /* registry: v->looker */
+
+void gsl_report_to(vm *v, void (*tell)(void *ud, const char *text, size_t n), void *ud) {
+  lua_State *L = v->looker;
+  bool running = lua_gc(L, LUA_GCISRUNNING) == 1;
+  if (running) lua_gc(L, LUA_GCSTOP);
+  lua_pushcfunction(L, report);
+  lua_pushlightuserdata(L, v);
+  size_t n = 0;
+  const char *text =
+      lua_pcall(L, 1, 1, 0) == LUA_OK ? lua_tolstring(L, -1, &n) : "  (out of memory)\n";
+  tell(ud, text, n ? n : strlen(text));
+  lua_settop(L, 0);
+  if (running) lua_gc(L, LUA_GCRESTART);
+}
+
+typedef struct {
+  int fd;
+  const gs_teller *own;
+} dump_args;
+
+static int dump_elsewhere(void *arg) {
+  const dump_args *a = arg;
+  gs_dump_others(a->fd, a->own);
+  return 0;
+}
+
+/* gosched.dump(file?): every G, M and P of the scheduler, and the stack of each green thread in its
+ * own language, those of this VM last, to a file (io.stderr).  In a foreign call, since it may wait
+ * for other languages. */
 static int l_dump(lua_State *L) {
   FILE *f = stderr;
   if (!lua_isnoneornil(L, 1)) {
@@ -150,7 +178,9 @@ static int l_dump(lua_State *L) {
     f = s->f;
   }
   fflush(f);
-  GSL_OUTSIDE(L, gsl_vm(L), (gs_dump(fileno(f)), 0));
+  dump_args a = {fileno(f), gsl_vm(L)->turn->teller};
+  int e = GSL_OUTSIDE(L, gsl_vm(L), gs_cgocall(dump_elsewhere, &a, NULL));
+  if (e != GS_OK) return gsl_fail(L, e, "gosched.dump");
   lua_settop(L, 1);
   gsl_push_report(L, gsl_vm(L));
   size_t n;
@@ -195,6 +225,9 @@ void gsl_open_inspect(lua_State *L, int module, int vm_index) {
                                        {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__close", l_trace_stop}, {"__gc", l_trace_stop}, {NULL, NULL}};
   static const luaL_Reg methods[] = {{"stop", l_trace_stop}, {NULL, NULL}};
+  vm *v = lua_touserdata(L, vm_index);
+  v->looker = lua_newthread(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &looker_key);
   gsl_new_class(L, vm_index, TRACE, meta, methods);
   gsl_add_functions(L, module, vm_index, functions);
 }

@@ -115,6 +115,7 @@ static int run_main(void *arg) {
   v->main = &r->main;
   if (v->guest) gs_guest_on_cancel(v->guest, stop_main, r);
   gsl_turn_enter(v->turn, &r->main);
+  atomic_store(&v->turn->shown, v);
   gsl_gate_open(v->gate);
   /* Undetected if out of memory, and while there are guests of gs_embed. */
   if (r->main.handle && !v->guest) gsl_deadlock_guest(v, r->main.handle);
@@ -126,6 +127,7 @@ static int run_main(void *arg) {
   if (gsl_guests_end(r->L, v)) r->status = LUA_ERRRUN;
   r->main.outcome = RETURNED;
   if (r->main.handle) gsl_deadlock_guest_left(v);
+  atomic_store(&v->turn->shown, NULL);
   v->main = NULL;
   gsl_turn_leave(v->turn);
   if (v->guest) gs_guest_on_cancel(v->guest, NULL, NULL);
@@ -134,9 +136,10 @@ static int run_main(void *arg) {
 }
 
 static int run_host(void *arg) {
-  gsl_deadlock_host(true);
+  run *r = arg;
+  gsl_deadlock_host(r->v, true);
   run_main(arg);
-  gsl_deadlock_host(false);
+  gsl_deadlock_host(r->v, false);
   return 0;
 }
 

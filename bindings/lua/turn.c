@@ -198,7 +198,9 @@ int gsl_turn_domain(turn *t) {
   static const gs_domain_ops ops = {.size = sizeof(ops), .may_retake = may_retake};
   if (t->domain) return GS_OK;
   pthread_once(&once, set_up);
-  return gs_domain_new("lua", 1, GREEN_STACK, &ops, t, &t->domain);
+  int code = gs_domain_new("lua", 1, GREEN_STACK, &ops, t, &t->domain);
+  if (code == GS_OK) gsl_tell_new(t);
+  return code;
 }
 
 /* gosched.preempt(on): whether green threads that compute are made to give others a turn (they

@@ -130,6 +130,8 @@ void recs_forked(void);
 
 /* Makes the Python domain, once.  -1: an exception is set. */
 int domain_ready(void);
+/* Of this Python's green threads, or no more (NULL); once it is ready. */
+void domain_on_deadlock(int (*cb)(const char *report, void *ud));
 
 /* The Rec of the calling green thread; NULL on every other thread. */
 static inline Rec *rec_here(void) {
@@ -171,6 +173,14 @@ void deadlock_end(void);
 void deadlock_forked(void);                                    /* in a child of fork */
 PyObject *deadlock_hooks(PyObject *outside, PyObject *report); /* see gosched._stacks */
 PyObject *deadlock_raise(const char *what);                    /* NULL */
+
+/* ---- tell.c -------------------------------------------------------------------------------- */
+
+/* A run begins, with the GIL; it has ended, without the GIL. */
+void tell_begin(void);
+void tell_end(void);
+void tell_forked(void);
+gs_teller *tell_own(void); /* NULL: no run is under way */
 
 /* ---- green.c ------------------------------------------------------------------------------- */
 

@@ -110,11 +110,11 @@ void deadlock_begin(void) {
   wanted = true;
   again = false;
   pthread_mutex_unlock(&mutex);
-  gs_on_deadlock(all_asleep, NULL);
+  domain_on_deadlock(all_asleep);
 }
 
 void deadlock_end(void) {
-  gs_on_deadlock(NULL, NULL);
+  domain_on_deadlock(NULL);
   pthread_mutex_lock(&mutex);
   wanted = false;
   pthread_cond_broadcast(&changed);

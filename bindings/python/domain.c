@@ -202,6 +202,7 @@ static void forked(void) {
   for (Thread *t = threads; t; t = t->next)
     if (!word || t != *word) t->cur = NULL;
   deadlock_forked();
+  tell_forked();
   recs_forked();
   guess_forget(NULL);
   hogs_forked(word && *word ? get_cur(*word) : NULL);
@@ -235,6 +236,10 @@ int domain_ready(void) {
   if (code == GS_OK) return 0;
   raise_detail(code, "gosched cannot start");
   return -1;
+}
+
+void domain_on_deadlock(int (*cb)(const char *report, void *ud)) {
+  gs_domain_on_deadlock(domain, cb, NULL);
 }
 
 /* ---- life of a green thread ---- */
@@ -672,8 +677,10 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   shared_run(true);
   main_green = run.green;
   tstate_prepare();
+  tell_begin();
   PyEval_SaveThread();
   int code = run_it(&run, &cfg);
+  tell_end();
   tstate_acquire(run.ts);
   tstate_own_stack(run.ts);
   running = ending = beside = false;

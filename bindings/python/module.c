@@ -585,7 +585,9 @@ static PyObject *mod_dump(PyObject *self, PyObject *fd) {
     errno = EBADF;
     return PyErr_SetFromErrno(PyExc_OSError);
   }
-  gs_dump((int)n);
+  Py_BEGIN_ALLOW_THREADS /* it may wait for other languages */
+  gs_dump_others((int)n, tell_own());
+  Py_END_ALLOW_THREADS
   Py_RETURN_NONE;
 }
 

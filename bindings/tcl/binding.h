@@ -15,7 +15,7 @@
  *   pointer.c    pointers as Tcl values;  memory.c  gosched::new and what reads and writes memory
  *   callback.c   command prefixes as C functions
  *   embed.c      gosched::embed: interpreters of other languages
- *   inspect.c    stats, snapshot, dump, trace;  deadlock.c
+ *   inspect.c    stats, snapshot, dump, trace;  deadlock.c;  tell.c  dumps that others ask for
  *   gosched.tcl  what is written in Tcl: run, task groups, struct
  *
  * A Tcl interpreter is bound to its OS thread, its home, and so are its coroutines: these are the
@@ -30,6 +30,7 @@
 
 #include "compat.h"
 #include "gosched.h"
+#include "gosched_domain.h"
 #include "gosched_ffi.h"
 
 typedef struct gst_state gst_state;
@@ -66,6 +67,7 @@ struct gst_home {
   int frames;              /* of who looks at stacks: gst_stack_of */
   unsigned long counter;   /* of names, none of which comes twice, also after unloading */
   struct gst_mailbox *box; /* home.c */
+  struct gst_teller *teller; /* tell.c; NULL: no memory */
 };
 
 gst_home *gst_home_here(void); /* this thread's, made when there is none; NULL: no memory */
@@ -184,6 +186,8 @@ int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why);
 Tcl_Command gst_current_coroutine(Tcl_Interp *interp, gst_home *home);
 /* The Tcl stack of somebody who waits in a coroutine, the innermost first; a new list. */
 Tcl_Obj *gst_stack_of(gst_waiter *w);
+/* As that, of who runs in the interpreter right now. */
+Tcl_Obj *gst_stack_here(Tcl_Interp *interp);
 
 /* ---- context.c ------------------------------------------------------------------------------- */
 
@@ -506,6 +510,15 @@ void gst_inspect_init(gst_state *s);
 bool gst_deadlock_may_be(const gst_waiter *w);
 /* 1 if nothing can wake whoever waits at home, and who serves events was told. */
 bool gst_deadlock_look(gst_waiter *w);
-Tcl_Obj *gst_report(gst_home *home);
+/* top: nobody has evaluated anything since the innermost wait of the top level has begun to serve
+ * events, so what the interpreter is in is that wait. */
+Tcl_Obj *gst_report(gst_home *home, bool top);
+
+/* ---- tell.c ---------------------------------------------------------------------------------- */
+
+void gst_tell_start(gst_home *home);
+void gst_tell_no_more(gst_home *home);
+void gst_tell_free(gst_home *home);
+gs_teller *gst_teller_of(const gst_home *home); /* or NULL */
 
 #endif

@@ -185,6 +185,7 @@ static int is_ours(Tcl_Event *event, ClientData data) {
 
 static void process_ends(ClientData data) {
   gst_mailbox *box = data;
+  if (box->home) gst_tell_no_more(box->home);
   pthread_mutex_lock(&box->mutex);
   box->dead = true;
   pthread_mutex_unlock(&box->mutex);
@@ -193,6 +194,7 @@ static void process_ends(ClientData data) {
 static void thread_ends(ClientData data) {
   gst_home *home = data;
   gst_mailbox *box = home->box;
+  gst_tell_no_more(home);
   Tcl_DeleteEventSource(before_waiting, after_waiting, home);
   pthread_mutex_lock(&box->mutex);
   box->dead = true;
@@ -210,6 +212,7 @@ static void thread_ends(ClientData data) {
     p->arrive(p, false);
     p = after;
   }
+  gst_tell_free(home);
   if (spare) {
     gst_mailbox_release(box);
     Tcl_Free((char *)spare);
@@ -245,5 +248,6 @@ gst_home *gst_home_here(void) {
   Tcl_CreateEventSource(before_waiting, after_waiting, home);
   Tcl_CreateThreadExitHandler(thread_ends, home);
   Tcl_CreateExitHandler(process_ends, gst_mailbox_retain(box));
+  gst_tell_start(home);
   return here = home;
 }

@@ -158,10 +158,12 @@ static Tcl_Obj *waiters(gst_home *home) {
   return list;
 }
 
-Tcl_Obj *gst_report(gst_home *home) {
+Tcl_Obj *gst_report(gst_home *home, bool top) {
   Tcl_Obj *out = Tcl_NewObj();
   for (gst_waiter *w = home->waiters; w; w = w->next) {
-    Tcl_Obj *name = who(w), *stack = gst_stack_of(w), **frames;
+    bool here = top && !w->coroutine && w->level == home->nesting && w->state->interp;
+    Tcl_Obj *name = who(w), **frames;
+    Tcl_Obj *stack = here ? gst_stack_here(w->state->interp) : gst_stack_of(w);
     Tcl_Size n;
     Tcl_IncrRefCount(name);
     Tcl_IncrRefCount(stack);
@@ -235,14 +237,14 @@ static int snapshot_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
 
 /* ---- dump ------------------------------------------------------------------------------------ */
 
-/* What gs_dump writes; a text. */
-static Tcl_Obj *core_dump(void) {
+/* What gs_dump writes of all but this thread; a text. */
+static Tcl_Obj *core_dump(const gst_home *home) {
   Tcl_Obj *out = Tcl_NewObj();
   char buffer[4096];
   ssize_t n;
   int fd = memfd_create("gosched-dump", MFD_CLOEXEC);
   if (fd < 0) return out;
-  gs_dump(fd);
+  gs_dump_others(fd, gst_teller_of(home));
   lseek(fd, 0, SEEK_SET);
   while ((n = read(fd, buffer, sizeof(buffer))) > 0) Tcl_AppendToObj(out, buffer, (Tcl_Size)n);
   close(fd);
@@ -259,8 +261,8 @@ static int dump_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   Tcl_Channel channel = objc == 2 ? Tcl_GetChannel(interp, Tcl_GetString(objv[1]), &mode)
                                   : Tcl_GetStdChannel(TCL_STDERR);
   if (!channel) return objc == 2 ? TCL_ERROR : TCL_OK;
-  Tcl_Obj *out = core_dump();
-  Tcl_AppendObjToObj(out, gst_report(s->home));
+  Tcl_Obj *out = core_dump(s->home);
+  Tcl_AppendObjToObj(out, gst_report(s->home, false));
   Tcl_IncrRefCount(out);
   int bad = Tcl_WriteObj(channel, out) < 0 || Tcl_Flush(channel) != TCL_OK;
   Tcl_DecrRefCount(out);

@@ -122,7 +122,7 @@ int gst_wait_error(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
       return gst_error(interp,
                        Tcl_ObjPrintf("%s: all wait for each other, and nothing can wake any of "
                                      "them\n%s",
-                                     w->reason, Tcl_GetString(gst_report(w->state->home))),
+                                     w->reason, Tcl_GetString(gst_report(w->state->home, false))),
                        "DEADLOCK", NULL);
     default: return TCL_OK;
   }
@@ -238,9 +238,9 @@ static Tcl_Obj *look_at_stack(Tcl_Interp *interp, int base) {
       "[split [string trim [dict get $f cmd]] \\n] 0] 0 99]}; lappend s $t}; return $s}} ";
   Tcl_Obj *words = Tcl_ObjPrintf("%s%d", script, base);
   Tcl_IncrRefCount(words);
-  Tcl_EvalEx(interp, Tcl_GetString(words), -1, 0);
+  int code = Tcl_EvalEx(interp, Tcl_GetString(words), -1, 0);
   Tcl_DecrRefCount(words);
-  Tcl_Obj *stack = Tcl_GetObjResult(interp);
+  Tcl_Obj *stack = code == TCL_OK ? Tcl_GetObjResult(interp) : Tcl_NewObj();
   Tcl_IncrRefCount(stack);
   Tcl_ResetResult(interp);
   return stack;
@@ -324,6 +324,14 @@ Tcl_Obj *gst_stack_of(gst_waiter *w) {
   if (!stack) return Tcl_NewListObj(0, NULL);
   Tcl_Obj *copy = Tcl_DuplicateObj(stack);
   Tcl_DecrRefCount(stack);
+  return copy;
+}
+
+Tcl_Obj *gst_stack_here(Tcl_Interp *interp) {
+  Tcl_InterpState saved = Tcl_SaveInterpState(interp, TCL_OK);
+  Tcl_Obj *stack = look_at_stack(interp, 0), *copy = Tcl_DuplicateObj(stack);
+  Tcl_DecrRefCount(stack);
+  Tcl_RestoreInterpState(interp, saved);
   return copy;
 }
 

@@ -384,6 +384,88 @@ static void test_notified(void **state) {
   run_detect(GS_RUN_LOCK_MAIN, notified, NULL);
 }
 
+/* ---- several callbacks: each domain's, and the program's ---- */
+
+typedef struct {
+  gs_domain *domain;
+  atomic_int told; /* times that its callback was called */
+  gs_chan *c;      /* of its green thread, which it wakes */
+} Language;
+
+static Language languages[3];
+static atomic_int program_told;
+
+static int wake_mine(const char *report, void *ud) {
+  Language *l = ud;
+  CHECK(strstr(report, "asleep") != NULL);
+  atomic_fetch_add(&l->told, 1);
+  CHECK_CODE(gs_chan_try_send(l->c, NULL), GS_OK);
+  return 1;
+}
+
+static int count_it(const char *report, void *ud) {
+  (void)report;
+  (void)ud;
+  atomic_fetch_add(&program_told, 1);
+  return 0;
+}
+
+static void wait_for_mine(void *arg) {
+  CHECK_CODE(gs_chan_recv(((Language *)arg)->c, NULL, GS_FOREVER), GS_OK);
+}
+
+static gs_handle *go_in(Language *l) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  gs_handle *h = NULL;
+  opts.domain = l->domain;
+  CHECK_CODE(gs_go_opts(&opts, wait_for_mine, l, &h), GS_OK);
+  return h;
+}
+
+/* Two of the three domains have a green thread that sleeps: they are told at once, and the third
+ * is not.  main waits for both, so that it wakes when all of them were. */
+static void two_of_three(void *arg) {
+  (void)arg;
+  gs_handle *h[2] = {go_in(&languages[0]), go_in(&languages[1])};
+  join(h[0]);
+  join(h[1]);
+  CHECK_INT(atomic_load(&languages[0].told), 1);
+  CHECK_INT(atomic_load(&languages[1].told), 1);
+  CHECK_INT(atomic_load(&languages[2].told), 0);
+  CHECK_INT(atomic_load(&program_told), 1);
+  /* One of them has none any more; the other one is told as before. */
+  CHECK_CODE(gs_domain_on_deadlock(languages[0].domain, NULL, NULL), GS_OK);
+  h[0] = go_in(&languages[0]);
+  h[1] = go_in(&languages[1]);
+  join(h[1]);
+  CHECK_INT(atomic_load(&languages[0].told), 1);
+  CHECK_INT(atomic_load(&languages[1].told), 2);
+  CHECK_CODE(gs_chan_try_send(languages[0].c, NULL), GS_OK);
+  join(h[0]);
+  /* Nobody deals with this one. */
+  receive_nothing();
+  CHECK(atomic_load(&program_told) > 2);
+}
+
+static void test_several(void **state) {
+  static const gs_domain_ops ops = {.size = sizeof ops};
+  (void)state;
+  assert_int_equal(gs_domain_on_deadlock(NULL, NULL, NULL), GS_EINVAL);
+  for (size_t i = 0; i < COUNT(languages); i++) {
+    Language *l = &languages[i];
+    assert_int_equal(gs_domain_new("language", 1, 0, &ops, NULL, &l->domain), GS_OK);
+    l->c = chan_new(0, 1);
+    assert_int_equal(gs_domain_on_deadlock(l->domain, wake_mine, l), GS_OK);
+  }
+  gs_on_deadlock(count_it, NULL);
+  run_procs(2, two_of_three, NULL); /* without GS_RUN_DETECT_DEADLOCK: the callbacks ask for it */
+  gs_on_deadlock(NULL, NULL);
+  for (size_t i = 0; i < COUNT(languages); i++) {
+    assert_int_equal(gs_domain_on_deadlock(languages[i].domain, NULL, NULL), GS_OK);
+    assert_int_equal(gs_chan_free(languages[i].c), GS_OK);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_simple),         cmocka_unit_test(test_places),
@@ -391,7 +473,7 @@ int main(void) {
       cmocka_unit_test(test_netpoll),        cmocka_unit_test(test_alive),
       cmocka_unit_test(test_given_up),       cmocka_unit_test(test_callback),
       cmocka_unit_test(test_put_off),        cmocka_unit_test(test_off),
-      cmocka_unit_test(test_no_false_alarm), cmocka_unit_test(test_notified),
+      cmocka_unit_test(test_no_false_alarm), cmocka_unit_test(test_notified), cmocka_unit_test(test_several),
   };
   gs_set_logger(quiet, NULL);
   if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;
