@@ -262,6 +262,25 @@ case("an error in the block cancels the members", function()
   check.equal(seen, gosched.cancelled)
 end)
 
+case("a task group that is cancelled ends its members, which is no error", function()
+  local begun, cancelled = 0, 0
+  local tg <close> = gosched.taskgroup()
+  for _ = 1, 5 do
+    tg:go(function()
+      begun = begun + 1
+      local ok, err = pcall(gosched.sleep, 1000)
+      if not ok and err == gosched.cancelled then cancelled = cancelled + 1 end
+      error(err)
+    end)
+  end
+  while begun < 5 do gosched.yield() end
+  tg:cancel()
+  tg:cancel()
+  tg:wait()
+  check.equal(cancelled, 5)
+  check.raises(function() tg:go(print) end, "the group is closed")
+end)
+
 case("a timeout around a task group ends its members", function()
   local seen
   local ok, err = pcall(function()
