@@ -94,12 +94,12 @@ static void pack(lua_State *L, const vm *v, int n, int base, const gs_select_cas
   for (int i = 0; i < n; i++) {
     int at = base + 2 * i;
     if (cases[i].op != GS_SEND) continue;
-    bool shared = is_shared(&cases[i]);
-    if (shared ? gsl_to_value(L, v, at + 1, &slots[i].value)
+    bool copied = is_shared(&cases[i]);
+    if (copied ? gsl_to_value(L, v, at + 1, &slots[i].value)
                : gsl_pack(L, lua_touserdata(L, at), at, at + 1, &slots[i].item))
       continue;
     take_back(L, i, base, cases, slots, -1);
-    luaL_error(L, "gosched.select: %s", shared ? lua_tostring(L, -1) : "not enough memory");
+    luaL_error(L, "gosched.select: %s", copied ? lua_tostring(L, -1) : "not enough memory");
   }
 }
 
