@@ -475,6 +475,7 @@ def lua_green_rows() -> list[Row]:
         row("switch", "coroutine", "cqueues", goals=(times(1.2, "coroutine"),)),
         row("spawn", "coroutine", "cqueues", goals=(times(2, "coroutine"),)),
         row("message", "cqueues", goals=(at_most(150),)),
+        row("message.text"),
         row("offload", "module", "luv"),
         row("offload.beyond", "module", "luv", goals=(times(0.05, "luv"),)),
         *(

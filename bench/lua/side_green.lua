@@ -2,9 +2,9 @@
 -- by luv, and by a C module.
 --
 -- Rows: SIDE.switch (from one to the next), SIDE.spawn (start one that ends at once),
--- SIDE.message (there and back over two channels), SIDE.offload (a call that may block, and takes
--- 1 us), SIDE.offload.beyond (what that takes more than the 1 us), SIDE.block.N (N calls that block
--- for 100 ms, all of them; wall time).
+-- SIDE.message and .text (an integer, a string, there and back over two channels), SIDE.offload (a
+-- call that may block, and takes 1 us), SIDE.offload.beyond (what that takes more than the 1 us),
+-- SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
 
 local harness = require "harness"
 
@@ -42,19 +42,22 @@ rows["gosched.spawn"] = inside(function(gosched, options)
   end)
 end)
 
-rows["gosched.message"] = inside(function(gosched, options)
-  local a, b = gosched.chan(), gosched.chan()
-  local echo = gosched.go(function() for v in a:iter() do b:send(v) end end)
-  local samples = harness.samples(options, function(n)
-    for i = 1, n do
-      a:send(i)
-      b:recv()
-    end
+local function message(value)
+  return inside(function(gosched, options)
+    local a, b = gosched.chan(), gosched.chan()
+    local echo = gosched.go(function() for v in a:iter() do b:send(v) end end)
+    local samples = harness.samples(options, function(n)
+      for _ = 1, n do
+        a:send(value)
+        b:recv()
+      end
+    end)
+    a:close()
+    echo:join()
+    return samples
   end)
-  a:close()
-  echo:join()
-  return samples
-end)
+end
+rows["gosched.message"], rows["gosched.message.text"] = message(1), message "text"
 
 local function block(count)
   return function(options)
