@@ -117,6 +117,8 @@ struct gst_state {
   size_t kept;
   size_t under_way; /* operations */
   size_t callbacks; /* that C may call */
+  int calling;      /* calls in place, which keep the interpreter's reference */
+  bool gone;        /* interp is, and its reference when nobody is calling */
   bool deadlocks;   /* whether to look for them */
   int refs;         /* atomic: the interpreter, and each operation under way */
 };
@@ -354,6 +356,7 @@ typedef struct gst_function {
   gst_state *state;
   gst_library *library;
   gs_func *func; /* NULL until the first call */
+  size_t nargs;  /* func's, known with it */
   const char *name;
   Tcl_Obj *unblock; /* a command prefix, or NULL */
   bool detach, owns_name;

@@ -305,9 +305,9 @@ int gst_call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const ob
   if (!fn->state->interp) /* made by gosched::bind, outside of our namespace */
     return gst_error(interp, Tcl_NewStringObj("the package gosched has been unloaded", -1),
                      "RUNTIME", NULL);
-  if (gst_function_resolve(interp, fn) != TCL_OK) return TCL_ERROR;
+  if (!fn->func && gst_function_resolve(interp, fn) != TCL_OK) return TCL_ERROR;
   gs_func *func = fn->func;
-  size_t given = (size_t)objc - 1, fixed = gs_func_nargs(func);
+  size_t given = (size_t)objc - 1, fixed = fn->nargs;
   if (given != fixed) {
     if (given < fixed || !gs_func_variadic(func)) return wrong_count(interp, func, objv);
     if (variadic(interp, fn, (int)(given - fixed), objv + 1 + fixed, &func) != TCL_OK)

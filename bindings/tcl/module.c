@@ -158,7 +158,8 @@ static void interp_deleted(ClientData state, Tcl_Interp *interp) {
   gst_greens_free(s);
   gst_channels_free(s);
   gst_libraries_free(s);
-  gst_state_release(s);
+  s->gone = true;
+  if (!s->calling) gst_state_release(s);
 }
 
 static gst_state *new_state(Tcl_Interp *interp) {
