@@ -24,7 +24,7 @@
 #include "binding.h"
 
 /* Coroutines resumed, and time, before Tcl looks at its other events. */
-enum { ROUND = 256, ROUND_NS = 1000000 };
+enum { ROUND = 256, ROUND_NS = 4000000 };
 
 /* ---- the lists ------------------------------------------------------------------------------- */
 
