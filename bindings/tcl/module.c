@@ -79,7 +79,9 @@ static int errno_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
     Tcl_WrongNumArgs(interp, 1, objv, NULL);
     return TCL_ERROR;
   }
-  Tcl_SetObjResult(interp, Tcl_NewIntObj(gst_context_here(state)->saved_errno));
+  const gst_state *s = state;
+  const gst_context *c = s->in_latest ? &s->latest : gst_context_here(state);
+  Tcl_SetObjResult(interp, Tcl_NewIntObj(c->saved_errno));
   return TCL_OK;
 }
 

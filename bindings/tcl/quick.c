@@ -92,6 +92,7 @@ bool gst_quick_call(Tcl_Interp *interp, gst_function *fn, Tcl_Obj *const objv[],
   s->calling++; /* a callback may delete the command, and fn and its reference with it */
   int saved_errno, e = gs_ffi_call(func, &result, args, &saved_errno);
   context->saved_errno = saved_errno;
+  s->in_latest = true;
   if (e == GS_OK) {
     set_result(interp, s, op, func, &result);
     *code = TCL_OK;
