@@ -57,16 +57,16 @@ struct gst_home {
   gst_state *states;                    /* of its interpreters */
   gst_waiter *waiters;                  /* all that wait */
   gst_waiter *ready_first, *ready_last; /* to be resumed, in order */
-  Tcl_Obj *yield, *which;  /* the words "::yield" and "::info coroutine", which outlive their
-                              evaluation */
-  int running;             /* rounds of gst_run_ready, one inside the other */
-  int nesting;             /* waits that serve the event loop, one inside the other */
-  uint64_t posts, batches; /* what has come home, in how many events */
-  uint64_t resumed;        /* coroutines resumed */
-  int64_t looked;          /* when Tcl's other sources of events were last asked */
-  int frames;              /* of who looks at stacks: gst_stack_of */
-  unsigned long counter;   /* of names, none of which comes twice, also after unloading */
-  struct gst_mailbox *box; /* home.c */
+  Tcl_Obj *yield, *which;    /* the words "::yield" and "::info coroutine", which outlive their
+                                evaluation */
+  int running;               /* rounds of gst_run_ready, one inside the other */
+  int nesting;               /* waits that serve the event loop, one inside the other */
+  uint64_t posts, batches;   /* what has come home, in how many events */
+  uint64_t resumed;          /* coroutines resumed */
+  int64_t looked;            /* when Tcl's other sources of events were last asked */
+  int frames;                /* of who looks at stacks: gst_stack_of */
+  unsigned long counter;     /* of names, none of which comes twice, also after unloading */
+  struct gst_mailbox *box;   /* home.c */
   struct gst_teller *teller; /* tell.c; NULL: no memory */
 };
 
@@ -115,10 +115,15 @@ struct gst_state {
   gst_green *starting; /* for the command that is a coroutine's body */
   gst_green *kept_first, *kept_last; /* ended, and nothing holds their names */
   size_t kept;
-  size_t under_way; /* operations */
-  size_t callbacks; /* that C may call */
-  bool deadlocks;   /* whether to look for them */
-  int refs;         /* atomic: the interpreter, and each operation under way */
+  size_t under_way;   /* operations */
+  size_t callbacks;   /* that C may call */
+  gst_context latest; /* of who has called in place, and has not waited since: only its errno */
+  bool in_latest;     /* that is newer than that of whoever runs */
+  int workers;        /* contexts that have one */
+  int calling;        /* calls in place, which keep the interpreter's reference */
+  bool gone;          /* interp is, and its reference when nobody is calling */
+  bool deadlocks;     /* whether to look for them */
+  int refs;           /* atomic: the interpreter, and each operation under way */
 };
 
 gst_state *gst_state_retain(gst_state *s);
@@ -193,6 +198,8 @@ Tcl_Obj *gst_stack_here(Tcl_Interp *interp);
 
 gst_context *gst_context_of(gst_state *s, Tcl_Command coroutine);
 gst_context *gst_context_here(gst_state *s);
+/* What was called in place until now was called by c (NULL: by somebody who is no more). */
+void gst_context_settle(gst_state *s, gst_context *c);
 /* Whether it must not wait any more, and why. */
 bool gst_context_ended(const gst_context *c, gst_why *why);
 /* A context of its own for who runs, until it is released. */
@@ -354,6 +361,7 @@ typedef struct gst_function {
   gst_state *state;
   gst_library *library;
   gs_func *func; /* NULL until the first call */
+  size_t nargs;  /* func's, known with it */
   const char *name;
   Tcl_Obj *unblock; /* a command prefix, or NULL */
   bool detach, owns_name;

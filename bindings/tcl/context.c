@@ -3,6 +3,9 @@
  * A green thread has a context of its own, and so has the top level, anew for each handler of an
  * event that runs while the top level waits.  Any other coroutine shares `plain`, until it asks for
  * something that must not be shared: a timeout, an OS thread.
+ *
+ * To ask Tcl who runs takes longer than most calls in place.  So the errno of such a call is put
+ * where it belongs only when that is known anyway: when whoever has called waits, or has ended.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +25,11 @@ gst_context *gst_context_of(gst_state *s, Tcl_Command coroutine) {
   if (!coroutine) return s->top;
   Tcl_HashEntry *e = Tcl_FindHashEntry(&s->contexts, (char *)coroutine);
   return e ? Tcl_GetHashValue(e) : &s->plain;
+}
+
+void gst_context_settle(gst_state *s, gst_context *c) {
+  if (s->in_latest && c) c->saved_errno = s->latest.saved_errno;
+  s->in_latest = false;
 }
 
 gst_context *gst_context_here(gst_state *s) {

@@ -142,6 +142,7 @@ static int finish_call(Tcl_Interp *interp, gst_waiter *w, gst_why why) {
   call *c = (call *)w;
   if (why == GST_DONE) {
     w->context->saved_errno = c->saved_errno;
+    w->state->in_latest = false;
     return take_result(interp, w->state, c);
   }
   return gst_wait_error(interp, w, why);
@@ -284,6 +285,7 @@ static int call_here(Tcl_Interp *interp, gst_function *fn, gs_func *func, Tcl_Ob
     gst_state *s = gst_state_retain(fn->state); /* a callback may delete the command */
     perform(&c->op);
     context->saved_errno = c->saved_errno;
+    s->in_latest = true;
     code = take_result(interp, s, c);
     gst_state_release(s);
   }
@@ -305,9 +307,9 @@ int gst_call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const ob
   if (!fn->state->interp) /* made by gosched::bind, outside of our namespace */
     return gst_error(interp, Tcl_NewStringObj("the package gosched has been unloaded", -1),
                      "RUNTIME", NULL);
-  if (gst_function_resolve(interp, fn) != TCL_OK) return TCL_ERROR;
+  if (!fn->func && gst_function_resolve(interp, fn) != TCL_OK) return TCL_ERROR;
   gs_func *func = fn->func;
-  size_t given = (size_t)objc - 1, fixed = gs_func_nargs(func);
+  size_t given = (size_t)objc - 1, fixed = fn->nargs;
   if (given != fixed) {
     if (given < fixed || !gs_func_variadic(func)) return wrong_count(interp, func, objv);
     if (variadic(interp, fn, (int)(given - fixed), objv + 1 + fixed, &func) != TCL_OK)
@@ -316,10 +318,9 @@ int gst_call_nr(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *const ob
   unsigned hints = gs_func_hints(func);
   hints = (hints & ~fn->hints_set) | fn->hints;
   if (hints & GS_SITE_CRITICAL && !fn->unblock) {
-    /* The context is not looked up for the sake of errno alone where there is only one. */
     gst_state *s = fn->state;
-    gst_context *here = s->contexts.numEntries ? gst_context_here(s) : s->top;
-    if (!here->worker) {
+    if (!s->workers || !gst_context_here(s)->worker) {
+      gst_context *here = &s->latest; /* see context.c */
       int code;
       if (gst_quick_call(interp, fn, objv + 1, here, &code)) return code;
       return call_here(interp, fn, func, objv + 1, fixed, here);

@@ -132,6 +132,7 @@ static void end(gst_green *g, Tcl_Obj *result, Tcl_Obj *options, bool failed) {
   gst_state *s = g->state;
   Tcl_HashEntry *e = Tcl_FindHashEntry(&s->contexts, (char *)g->command);
   if (e) Tcl_DeleteHashEntry(e);
+  gst_context_settle(s, NULL);
   g->command = NULL;
   g->status = failed ? GST_FAILED : GST_RETURNED;
   Tcl_IncrRefCount(g->result = result);
@@ -257,6 +258,7 @@ static gst_green *new_green(gst_state *s, Tcl_Obj *words, const char *ns) {
 /* Makes its coroutine.  TCL_ERROR: its body never ran, and it is gone. */
 static int begin(Tcl_Interp *interp, gst_green *g) {
   gst_state *s = g->state;
+  if (s->in_latest) gst_context_settle(s, gst_context_here(s));
   Tcl_Obj *words[] = {Tcl_NewStringObj("::coroutine", -1),
                       Tcl_NewStringObj(Tcl_GetString(g->name), -1),
                       Tcl_NewStringObj("::gosched::Main", -1)};

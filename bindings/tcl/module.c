@@ -79,7 +79,9 @@ static int errno_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
     Tcl_WrongNumArgs(interp, 1, objv, NULL);
     return TCL_ERROR;
   }
-  Tcl_SetObjResult(interp, Tcl_NewIntObj(gst_context_here(state)->saved_errno));
+  const gst_state *s = state;
+  const gst_context *c = s->in_latest ? &s->latest : gst_context_here(state);
+  Tcl_SetObjResult(interp, Tcl_NewIntObj(c->saved_errno));
   return TCL_OK;
 }
 
@@ -158,7 +160,8 @@ static void interp_deleted(ClientData state, Tcl_Interp *interp) {
   gst_greens_free(s);
   gst_channels_free(s);
   gst_libraries_free(s);
-  gst_state_release(s);
+  s->gone = true;
+  if (!s->calling) gst_state_release(s);
 }
 
 static gst_state *new_state(Tcl_Interp *interp) {

@@ -29,7 +29,7 @@ static int op_of(const gs_type *t) {
 
 void gst_quick_prepare(gst_function *fn) {
   const gs_func *f = fn->func;
-  size_t n = gs_func_nargs(f);
+  size_t n = fn->nargs = gs_func_nargs(f);
   fn->quick[0] = SLOW;
   if (n > GST_QUICK || gs_func_variadic(f)) return;
   for (size_t i = 0; i < n; i++)
@@ -82,22 +82,23 @@ bool gst_quick_call(Tcl_Interp *interp, gst_function *fn, Tcl_Obj *const objv[],
   void *args[GST_QUICK];
   const gs_func *func = fn->func;
   int op = fn->quick[0];
-  size_t n = gs_func_nargs(func);
+  size_t n = fn->nargs;
   if (op == SLOW || fn->check != GST_CHECK_NONE) return false;
   for (size_t i = 0; i < n; i++) {
     if (!to_c(fn->quick[i + 1], objv[i], &slots[i])) return false;
     args[i] = &slots[i];
   }
-  gst_state *s =
-      gst_state_retain(fn->state); /* a callback may delete the command, and fn with it */
+  gst_state *s = fn->state;
+  s->calling++; /* a callback may delete the command, and fn and its reference with it */
   int saved_errno, e = gs_ffi_call(func, &result, args, &saved_errno);
   context->saved_errno = saved_errno;
+  s->in_latest = true;
   if (e == GS_OK) {
     set_result(interp, s, op, func, &result);
     *code = TCL_OK;
   } else {
     *code = gst_call_failed(interp, func, e);
   }
-  gst_state_release(s);
+  if (--s->calling == 0 && s->gone) gst_state_release(s);
   return true;
 }

@@ -24,7 +24,7 @@
 #include "binding.h"
 
 /* Coroutines resumed, and time, before Tcl looks at its other events. */
-enum { ROUND = 256, ROUND_NS = 1000000 };
+enum { ROUND = 256, ROUND_NS = 4000000 };
 
 /* ---- the lists ------------------------------------------------------------------------------- */
 
@@ -179,6 +179,7 @@ static int serve_events(Tcl_Interp *interp, gst_waiter *w) {
   Tcl_Preserve(interp);
   s->top = &fresh;
   while ((code = may_go_on(interp)) == TCL_OK && !w->ready) serve_one(home, w);
+  gst_context_settle(s, &fresh);
   s->top = top;
   home->nesting--;
   if (code == TCL_OK)
@@ -281,6 +282,7 @@ static void resume(gst_waiter *w) {
   }
   Tcl_IncrRefCount(name);
   w->state->home->resumed++;
+  gst_context_settle(w->state, w->state->top);
   Tcl_Preserve(interp);
   int code = Tcl_EvalObjv(interp, 1, &name, TCL_EVAL_GLOBAL);
   if (code != TCL_OK) Tcl_BackgroundException(interp, code);
@@ -341,6 +343,7 @@ static int start(Tcl_Interp *interp, gst_state *s, gst_waiter *w) {
   w->state = gst_state_retain(s);
   w->coroutine = current(interp, s->home, &w->name);
   w->context = gst_context_of(s, w->coroutine);
+  gst_context_settle(s, w->context);
   w->since = gs_now();
   link_waiter(w);
   if (w->context != &s->plain) w->context->wait = w;

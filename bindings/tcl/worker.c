@@ -107,6 +107,7 @@ static int left(ClientData data[], Tcl_Interp *interp, int result) {
   if (--c->worker->nesting == 0) {
     finish(c->worker);
     c->worker = NULL;
+    s->workers--;
   }
   gst_context_release(s, c);
   gst_state_release(s);
@@ -125,7 +126,7 @@ int gst_os_thread_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *co
     gst_context_release(s, c);
     return TCL_ERROR;
   }
-  c->worker->nesting++;
+  if (c->worker->nesting++ == 0) s->workers++;
   gst_state_retain(s);
   Tcl_NRAddCallback(interp, left, c, s, NULL, NULL);
   return Tcl_NREvalObj(interp, objv[1], 0);
