@@ -166,14 +166,9 @@ int tstate_gil_held(void) {
 
 /* ---- the lock of warnings ---- */
 
+const unsigned long long *tstate_lock_owner;
+
 #if VERSION_AT_LEAST(14)
-
-static const unsigned long long *lock_owner; /* NULL: not found; set at boot */
-
-bool tstate_holds_lock(void) {
-  return lock_owner &&
-         __atomic_load_n(lock_owner, __ATOMIC_RELAXED) == (unsigned long long)pthread_self();
-}
 
 /* Bytes of the interpreter; 0: unknown. */
 static size_t interp_size(void) {
@@ -200,12 +195,12 @@ static const unsigned long long *find_owner(const unsigned long long *at,
 static void find_lock(void) {
   const void *interp = PyThreadState_Get()->interp;
   const unsigned long long *at = interp, *end = at + interp_size() / sizeof *at;
-  PyObject *warnings = lock_owner ? NULL : PyImport_ImportModule("_warnings");
+  PyObject *warnings = tstate_lock_owner ? NULL : PyImport_ImportModule("_warnings");
   while (warnings && at < end && lock_do(warnings, "_acquire_lock")) {
     const unsigned long long *found = find_owner(at, end);
     if (!lock_do(warnings, "_release_lock") || !found) break;
     if (__atomic_load_n(found, __ATOMIC_RELAXED) == 0) {
-      lock_owner = found;
+      tstate_lock_owner = found;
       break;
     }
     at = found + 1;
@@ -217,7 +212,6 @@ static void find_lock(void) {
 #else
 
 static void find_lock(void) {}
-bool tstate_holds_lock(void) { return false; }
 
 #endif
 

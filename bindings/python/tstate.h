@@ -4,6 +4,8 @@
 
 #include "binding.h"
 
+#include <pthread.h>
+
 /* Learns what has to be known about this interpreter, once.  GIL held.  -1: an exception is set. */
 int tstate_boot(void);
 
@@ -32,9 +34,14 @@ void tstate_release(void);
 void tstate_forget(void);
 int tstate_forked(void); /* in a child of fork; -1 with an exception */
 
-/* Whether the green thread here holds a lock of C that belongs to this OS thread.  The GIL is held,
- * or its thread is known to have no such lock taken from it meanwhile. */
-bool tstate_holds_lock(void);
+/* The word in which a lock of C has the identity of the OS thread that holds it; NULL: there is
+ * none.  Set at boot. */
+extern const unsigned long long *tstate_lock_owner;
+/* Whether this OS thread holds it: nobody else can make that true or false. */
+static inline bool tstate_holds_lock(void) {
+  const unsigned long long *owner = tstate_lock_owner;
+  return owner && __atomic_load_n(owner, __ATOMIC_RELAXED) == (unsigned long long)pthread_self();
+}
 
 /* ts has been cleared.  If it is current, this deletes it and drops the GIL. */
 void tstate_delete_current(PyThreadState *ts);
