@@ -1,6 +1,7 @@
 /* dump.c: every G, M and P as text, for when something is wrong.  It takes no lock and allocates
  * nothing, so it works from a crash; what it prints is what the words say at that moment.  Names
- * and the like are read as they are: TSan is told to look away. */
+ * and the like are read as they are: TSan is told to look away.  Below stands what the languages
+ * in the process tell of their own green threads, which is asked for first (tell.c). */
 #define UNCHECKED __attribute__((no_sanitize("thread")))
 #include <stdarg.h>
 #include <stdio.h>

@@ -173,12 +173,11 @@ GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, v
  * not park. */
 GS_API int gs_barrier(void);
 
-/* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a green
- * thread of the domain is among those that sleep, beside the callbacks of other domains and of the
- * program, all of which are told.  If any of them returns 1, it has dealt with it.  A callback that
- * is being called may go on for a moment after it has been replaced.
- *   cb  NULL: none any more
- * Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
+/* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a
+ * green thread of the domain is among those that sleep, beside the callbacks of other domains and
+ * of the program, all of which are told.  If any of them returns 1, it has dealt with it.  A
+ * callback that is being called may go on for a moment after it has been replaced. cb  NULL: none
+ * any more Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
 GS_API int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud);
 
 /* ---- what the green threads of a language do, for gs_dump ---- */
@@ -199,7 +198,8 @@ typedef struct gs_teller gs_teller;
 GS_API int gs_teller_new(const char *language, int (*ask)(void *ud), void *ud, gs_teller **out);
 
 /* ask is not called any more, and does not run, when this returns.  Not while somebody whom ask has
- * sent may still call gs_tell_begin, or is between that and gs_tell_end.  t NULL: nothing.  Any thread, any stack, not in signal handlers; does not park. */
+ * sent may still call gs_tell_begin, or is between that and gs_tell_end.  t NULL: nothing.  Any
+ * thread, any stack, not in signal handlers; does not park. */
 GS_API void gs_teller_end(gs_teller *t);
 
 /* 1: a dump waits for this interpreter's text: write it, and call gs_tell_end.  0: none does, or

@@ -57,16 +57,16 @@ struct gst_home {
   gst_state *states;                    /* of its interpreters */
   gst_waiter *waiters;                  /* all that wait */
   gst_waiter *ready_first, *ready_last; /* to be resumed, in order */
-  Tcl_Obj *yield, *which;  /* the words "::yield" and "::info coroutine", which outlive their
-                              evaluation */
-  int running;             /* rounds of gst_run_ready, one inside the other */
-  int nesting;             /* waits that serve the event loop, one inside the other */
-  uint64_t posts, batches; /* what has come home, in how many events */
-  uint64_t resumed;        /* coroutines resumed */
-  int64_t looked;          /* when Tcl's other sources of events were last asked */
-  int frames;              /* of who looks at stacks: gst_stack_of */
-  unsigned long counter;   /* of names, none of which comes twice, also after unloading */
-  struct gst_mailbox *box; /* home.c */
+  Tcl_Obj *yield, *which;    /* the words "::yield" and "::info coroutine", which outlive their
+                                evaluation */
+  int running;               /* rounds of gst_run_ready, one inside the other */
+  int nesting;               /* waits that serve the event loop, one inside the other */
+  uint64_t posts, batches;   /* what has come home, in how many events */
+  uint64_t resumed;          /* coroutines resumed */
+  int64_t looked;            /* when Tcl's other sources of events were last asked */
+  int frames;                /* of who looks at stacks: gst_stack_of */
+  unsigned long counter;     /* of names, none of which comes twice, also after unloading */
+  struct gst_mailbox *box;   /* home.c */
   struct gst_teller *teller; /* tell.c; NULL: no memory */
 };
 

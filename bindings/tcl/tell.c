@@ -2,8 +2,8 @@
  * another language, SIGQUIT, the monitor (core/tell.c).
  *
  * Only the home thread may look, so the question goes there in two ways at once, and the first one
- * that is served answers.  A letter in the mailbox, for a thread that serves its events.  And a mark
- * for Tcl's asynchronous handlers, which are called between two commands, for a thread that
+ * that is served answers.  A letter in the mailbox, for a thread that serves its events.  And a
+ * mark for Tcl's asynchronous handlers, which are called between two commands, for a thread that
  * computes: what runs right now is told, too.  A thread that is blocked in C comes to neither: the
  * dump says that it is busy.
  *
@@ -31,7 +31,8 @@ static void tell(gst_home *home, gs_teller *teller, Tcl_Interp *interp) {
   Tcl_DString utf8;
   if (!teller || !gs_tell_begin(teller)) return;
   int frames = home->frames;
-  Tcl_Obj *running = interp ? gst_stack_here(interp) : NULL, *out = gst_report(home, !interp), **frame;
+  Tcl_Obj *running = interp ? gst_stack_here(interp) : NULL, *out = gst_report(home, !interp),
+          **frame;
   home->frames = frames;
   Tcl_IncrRefCount(out);
   if (running) {
@@ -39,7 +40,8 @@ static void tell(gst_home *home, gs_teller *teller, Tcl_Interp *interp) {
     Tcl_Size n;
     Tcl_ListObjGetElements(NULL, running, &n, &frame);
     Tcl_AppendToObj(out, "tcl: running\n", -1);
-    for (Tcl_Size i = 0; i < n; i++) Tcl_AppendPrintfToObj(out, "    %s\n", Tcl_GetString(frame[i]));
+    for (Tcl_Size i = 0; i < n; i++)
+      Tcl_AppendPrintfToObj(out, "    %s\n", Tcl_GetString(frame[i]));
     Tcl_DecrRefCount(running);
   }
   Tcl_Size length;
@@ -70,7 +72,9 @@ static int ask(void *ud) {
   return 0;
 }
 
-gs_teller *gst_teller_of(const gst_home *home) { return home->teller ? home->teller->teller : NULL; }
+gs_teller *gst_teller_of(const gst_home *home) {
+  return home->teller ? home->teller->teller : NULL;
+}
 
 /* Dumps do without it if there is no memory. */
 void gst_tell_start(gst_home *home) {
