@@ -180,6 +180,21 @@ GS_API int gs_barrier(void);
  * any more Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
 GS_API int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud);
 
+/* ---- green threads that are a language's own, in traces ---- */
+
+enum { GS_TRACK_RUNS, GS_TRACK_WAITS, GS_TRACK_ENDED };
+
+/* A green thread that the scheduler does not know, as Tcl's are, runs from now on, or waits, or has
+ * ended: it gets a track of its own in the trace that is being recorded.  If none is, this is one
+ * test of a word.
+ *   id    a number that it has in the process for itself among all such
+ *   name  of it, copied, cut at 31 bytes; the track's is the first one in the trace
+ *   what  GS_TRACK_…
+ *   why   what it waits for, copied and cut as name; NULL: nothing
+ * Any thread, any stack, not in signal handlers; does not park. */
+GS_API int gs_trace_recording(void); /* 1 if one is; any thread, any stack */
+GS_API void gs_trace_track(uint64_t id, const char *name, int what, const char *why);
+
 /* ---- what the green threads of a language do, for gs_dump ---- */
 
 /* Who can tell it of one interpreter, with the stacks of its own language. */
