@@ -226,7 +226,8 @@ GS_API int gs_tell_begin(gs_teller *t);
 GS_API void gs_tell_end(gs_teller *t, const char *text, size_t n);
 
 /* gs_dump, but the interpreter of `own` (NULL: none) is not asked: the caller, who may touch it,
- * writes its text to fd afterwards, whose headline is the last that this writes.  As gs_dump. */
+ * writes its text to fd afterwards, whose headline is the last that this writes.  Any thread, any
+ * stack, as gs_dump; does not park. */
 GS_API void gs_dump_others(int fd, const gs_teller *own);
 
 #ifdef __cplusplus

@@ -403,9 +403,7 @@ def python_beside_rows() -> list[Row]:
     ]
     untraced = Side("untraced", "gosched", "demo.untraced")
     rows.append(
-        Row(
-            "py.demo.traced", ours("demo.traced"), None, (untraced,), (times(1.05, "untraced"),)
-        )
+        Row("py.demo.traced", ours("demo.traced"), None, (untraced,), (times(1.05, "untraced"),))
     )
     rows.append(Row("py.two.lua", ours("two.lua"), goals=(at_most(2 / 1.8),)))
     rows.append(Row("py.handoff", ours("handoff"), goals=(at_most(500),), events=True))

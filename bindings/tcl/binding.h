@@ -217,7 +217,7 @@ struct gst_green {
   bool immediate; /* runs at once */
   bool told;      /* its error went to bgerror */
   int64_t started;
-  uint64_t track; /* its number in traces; 0: none has seen it */
+  uint64_t track;  /* its number in traces; 0: none has seen it */
   gst_chan *watch; /* its name goes there when it ends, or NULL; a reference */
   gst_green *kept_next, *kept_prev;
   void (*ended)(gst_green *, int code); /* instead of being kept for join */

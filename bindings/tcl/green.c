@@ -136,7 +136,8 @@ void gst_green_trace(gst_green *g, int what, const char *why) {
   if (!g->track) g->track = __atomic_add_fetch(&tracks, 1, __ATOMIC_RELAXED);
   if (g->words) Tcl_ListObjIndex(NULL, g->words, 0, &first);
   const char *number = g->name ? strrchr(Tcl_GetString(g->name), ':') : NULL;
-  snprintf(name, sizeof(name), "green %s %s", number ? number + 1 : "", first ? Tcl_GetString(first) : "");
+  snprintf(name, sizeof(name), "green %s %s", number ? number + 1 : "",
+           first ? Tcl_GetString(first) : "");
   gs_trace_track(g->track, name, what, why);
 }
 

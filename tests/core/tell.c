@@ -49,7 +49,7 @@ static bool says(const char *what) {
   } while (0)
 
 static void wait_for(int64_t ns) { store_rlx(&tell_patience, ns); }
-static void wait_longer(void) { wait_for(2 * PATIENCE); }
+static void wait_longer(void) { wait_for(PATIENCE); }
 static void wait_shortly(void) { wait_for(MS(30)); }
 
 /* ---- a language whose interpreter is a domain with one P ---- */
@@ -245,7 +245,7 @@ static void test_given_up_while_told(void **state) {
   (void)state;
   server_start(&s, "a slow language");
   for (int i = 0; i < SCALE(2000); i++) {
-    wait_for(i % 2 ? 0 : 2 * PATIENCE);
+    wait_for(i % 2 ? 0 : PATIENCE);
     sem_post(&s.gate);
     take_dump(NULL);
     bool is_told = strstr(text, "a slow language:\n  served\n");
@@ -455,6 +455,6 @@ int main(void) {
       cmocka_unit_test(test_in_a_handler),
       cmocka_unit_test(test_sigquit),
   };
-  setenv("GOSCHED_DUMP_WAIT_MS", "60000", 1); /* what each run begins with */
+  setenv("GOSCHED_DUMP_WAIT_MS", "30000", 1); /* what each run begins with */
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,7 +177,6 @@ def one_trace() -> None:
     assert any(e["name"] == "channel recv" for e in waits), waits
 
 
-
 os.environ["GOSCHED_DUMP_WAIT_MS"] = "20000"
 os.environ["GOSCHED_DUMP_ON_SIGQUIT"] = "1"
 for case in (one_dump, those_that_compute, by_c, by_sigquit, one_trace):
