@@ -159,6 +159,7 @@ def one_trace() -> None:
         with gosched.trace(path):
             green = gosched.go(python_waits_here, never)
             guests = started()
+            until(dump, LINES["python"], LINES["lua"], LINES["tcl"])  # all of them wait now
             for guest, language in zip(guests, ("lua", "tcl"), strict=True):
                 gosched.shared(f"{language} may go", 1).send(1)
                 guest.result(60)
