@@ -32,8 +32,8 @@ static struct {
   DeadlockCall program; /* lock */
   uint32_t wanted;      /* callbacks there are; lock, read by sysmon without */
   uint32_t found;       /* deadlocks so far; sysmon, in a stopped world */
-  char *report;                    /* of the last deadlock; lock */
-  uint64_t seen;                   /* switches() when it was reported; sysmon */
+  char *report;         /* of the last deadlock; lock */
+  uint64_t seen;        /* switches() when it was reported; sysmon */
 } dead = {.lock = LOCK_INIT(RANK_DEADLOCK)};
 
 bool deadlock_wanted(void) {

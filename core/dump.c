@@ -1,6 +1,7 @@
 /* dump.c: every G, M and P as text, for when something is wrong.  It takes no lock and allocates
  * nothing, so it works from a crash; what it prints is what the words say at that moment.  Names
- * and the like are read as they are: TSan is told to look away. */
+ * and the like are read as they are: TSan is told to look away.  Below stands what the languages
+ * in the process tell of their own green threads, which is asked for first (tell.c). */
 #define UNCHECKED __attribute__((no_sanitize("thread")))
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,8 +109,10 @@ UNCHECKED static void dump_g(int fd, G *g, Places *seen) {
   if (status == Gdead || status == Gidle) return;
   const gs_site *site = load_rlx(&g->site);
   const M *locked = load_rlx(&g->lockedm);
-  put(fd, "  G%llu%s%s%s: %s", (unsigned long long)g->goid, g->name[0] ? " \"" : "", g->name,
-      g->name[0] ? "\"" : "", gnames[status <= Gdead ? status : 5]);
+  char name[sizeof g->name] = ""; /* it may become another one's just now */
+  for (size_t i = 0; i < sizeof name - 1; i++) name[i] = g->name[i];
+  put(fd, "  G%llu%s%s%s: %s", (unsigned long long)g->goid, name[0] ? " \"" : "", name,
+      name[0] ? "\"" : "", gnames[status <= Gdead ? status : 5]);
   if (status == Gwaiting) put(fd, " [%s]", g_waitreason(g));
   if (status == Gsyscall && site) put(fd, " in %s", site->name ? site->name : "a foreign call");
   int64_t now = os_now(), since = g_since(g, now);

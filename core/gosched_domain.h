@@ -173,13 +173,27 @@ GS_API int gs_cgocallback_words(int (*fn)(void *a, void *b, void *c), void *a, v
  * not park. */
 GS_API int gs_barrier(void);
 
-/* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a green
- * thread of the domain is among those that sleep, beside the callbacks of other domains and of the
- * program, all of which are told.  If any of them returns 1, it has dealt with it.  A callback that
- * is being called may go on for a moment after it has been replaced.
- *   cb  NULL: none any more
- * Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
+/* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a
+ * green thread of the domain is among those that sleep, beside the callbacks of other domains and
+ * of the program, all of which are told.  If any of them returns 1, it has dealt with it.  A
+ * callback that is being called may go on for a moment after it has been replaced. cb  NULL: none
+ * any more Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
 GS_API int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud);
+
+/* ---- green threads that are a language's own, in traces ---- */
+
+enum { GS_TRACK_RUNS, GS_TRACK_WAITS, GS_TRACK_ENDED };
+
+/* A green thread that the scheduler does not know, as Tcl's are, runs from now on, or waits, or has
+ * ended: it gets a track of its own in the trace that is being recorded.  If none is, this is one
+ * test of a word.
+ *   id    a number that it has in the process for itself among all such
+ *   name  of it, copied, cut at 31 bytes; the track's is the first one in the trace
+ *   what  GS_TRACK_…
+ *   why   what it waits for, copied and cut as name; NULL: nothing
+ * Any thread, any stack, not in signal handlers; does not park. */
+GS_API int gs_trace_recording(void); /* 1 if one is; any thread, any stack */
+GS_API void gs_trace_track(uint64_t id, const char *name, int what, const char *why);
 
 /* ---- what the green threads of a language do, for gs_dump ---- */
 
@@ -199,7 +213,8 @@ typedef struct gs_teller gs_teller;
 GS_API int gs_teller_new(const char *language, int (*ask)(void *ud), void *ud, gs_teller **out);
 
 /* ask is not called any more, and does not run, when this returns.  Not while somebody whom ask has
- * sent may still call gs_tell_begin, or is between that and gs_tell_end.  t NULL: nothing.  Any thread, any stack, not in signal handlers; does not park. */
+ * sent may still call gs_tell_begin, or is between that and gs_tell_end.  t NULL: nothing.  Any
+ * thread, any stack, not in signal handlers; does not park. */
 GS_API void gs_teller_end(gs_teller *t);
 
 /* 1: a dump waits for this interpreter's text: write it, and call gs_tell_end.  0: none does, or
@@ -211,7 +226,8 @@ GS_API int gs_tell_begin(gs_teller *t);
 GS_API void gs_tell_end(gs_teller *t, const char *text, size_t n);
 
 /* gs_dump, but the interpreter of `own` (NULL: none) is not asked: the caller, who may touch it,
- * writes its text to fd afterwards, whose headline is the last that this writes.  As gs_dump. */
+ * writes its text to fd afterwards, whose headline is the last that this writes.  Any thread, any
+ * stack, as gs_dump; does not park. */
 GS_API void gs_dump_others(int fd, const gs_teller *own);
 
 #ifdef __cplusplus

@@ -305,10 +305,11 @@ GS_API void gs_dump(int fd);
  * nothing or from a call that began before, and "steal".  Process 2 has a track per green thread
  * (tid = its number), with what it waited for between two stretches, and "unpark" where it was
  * woken; process 3 one per P, with the thread that had it, and "pass" where it was passed on.
- * otherData.metrics has what the counters of gs_metrics went up by. Errors: GS_EBUSY (already
- * tracing, or the last trace is being written), GS_EINVAL, GS_ENOMEM; stop: GS_ESYS (errno),
- * GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not in signal handlers; stop makes a foreign call
- * on a green thread. */
+ * Process 4 is there if a language has green threads of its own, as Tcl does (gs_trace_track): a
+ * track for each.  otherData.metrics has what the counters of gs_metrics went up by. Errors:
+ * GS_EBUSY (already tracing, or the last trace is being written), GS_EINVAL, GS_ENOMEM; stop:
+ * GS_ESYS (errno), GS_EPERM (not tracing), GS_ENOMEM.  Any thread, not in signal handlers; stop
+ * makes a foreign call on a green thread. */
 GS_API int gs_trace_start(const char *path);
 GS_API int gs_trace_stop(void);
 

@@ -377,6 +377,7 @@ typedef struct {
   int64_t until;
   bool any; /* there is somebody to ask */
 } Asked;
+extern int64_t tell_patience; /* ns that a dump waits; gs_run, and tests */
 void tell_ask(Asked *a, const gs_teller *own);
 void tell_answers(int fd, Asked *a);
 bool tell_is_wanted(void);

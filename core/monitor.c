@@ -2,9 +2,10 @@
  * out (docs/monitor.md).  The socket is the system's part, core/os/.
  *
  * Everything is read as gs_snapshot and gs_dump read it: nobody is stopped and no lock is taken, so
- * an answer costs the program nothing but the CPU time of the thread that writes it.  That thread
- * is the runtime's and no M: it runs no green thread, holds no P, and what it does wakes nobody, so
- * it does not keep a deadlock from being found.
+ * an answer costs the program nothing but the CPU time of the thread that writes it, and for a dump
+ * what the languages of the process need to tell of themselves (tell.c).  That thread is the
+ * runtime's and no M: it runs no green thread, holds no P, and what it does wakes nobody but, for a
+ * dump, who tells, so it does not keep a deadlock from being found.
  */
 #include "monitor.h"
 

@@ -9,12 +9,13 @@
  * (one line).  The figures are read as they stand.
  *
  * The signal.  A handler may do next to nothing: it leaves a word and wakes sysmon, which writes
- * the dump as soon as the world is not stopped.  sysmon clears its note, then looks for the word,
- * then sleeps; the handler sets the word, then the note: so one of them sees the other.  In a child
- * of fork sysmon may not be there yet; then the handler writes the dump itself, which a dump allows
- * (it takes no lock and allocates nothing).  A handler that was there before is called, too.  Like
- * any signal with a handler it ends what the main green thread is parked in with GS_EINTR, if the
- * kernel chooses that thread.
+ * the dump as soon as the world is not stopped; by a thread that ends with it if there are
+ * languages to be asked, for it is sysmon that asks them (tell.c).  sysmon clears its note, then
+ * looks for the word, then sleeps; the handler sets the word, then the note: so one of them sees
+ * the other.  In a child of fork sysmon may not be there yet; then the handler writes the dump
+ * itself, which a dump allows (it takes no lock and allocates nothing).  A handler that was there
+ * before is called, too.  Like any signal with a handler it ends what the main green thread is
+ * parked in with GS_EINTR, if the kernel chooses that thread.
  */
 #include <errno.h>
 #include <signal.h>

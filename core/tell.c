@@ -59,13 +59,16 @@ struct gs_teller {
 };
 
 static struct {
-  pthread_mutex_t mutex; /* held while a hook is called, so that none is once its teller has ended */
-  gs_teller *all;        /* push-only; atomic */
-  uint32_t wanted;       /* sysmon is to ask; atomic */
-  uint32_t dumping;      /* a dump waits for answers; atomic */
-  uint32_t sysmon;       /* its thread's number, once it has been here; sysmon */
-  Note answered;         /* an answer has come; cleared by the dumper */
+  pthread_mutex_t
+      mutex;        /* held while a hook is called, so that none is once its teller has ended */
+  gs_teller *all;   /* push-only; atomic */
+  uint32_t wanted;  /* sysmon is to ask; atomic */
+  uint32_t dumping; /* a dump waits for answers; atomic */
+  uint32_t sysmon;  /* its thread's number, once it has been here; sysmon */
+  Note answered;    /* an answer has come; cleared by the dumper */
 } tell = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+int64_t tell_patience = 1000000000;
 
 static bool move_to(gs_teller *t, uint32_t from, uint32_t to) {
   return __atomic_compare_exchange_n(&t->state, &from, to, false, __ATOMIC_SEQ_CST,
@@ -157,6 +160,9 @@ void tell_by_sysmon(void) {
 
 /* What the end of the last run has left undone is not under way any more. */
 void tell_run_begins(void) {
+  int64_t ms = 1000;
+  if (gs_setting_get("GOSCHED_DUMP_WAIT_MS", NULL, &ms) >= 0)
+    store_rlx(&tell_patience, ms * 1000000);
   EACH_TELLER(t) store_sc(&t->pending, 0);
 }
 
@@ -173,12 +179,6 @@ static const char *cannot_ask(void) {
   return NULL;
 }
 
-static int64_t patience(void) {
-  int64_t ms = 1000;
-  (void)gs_setting_get("GOSCHED_DUMP_WAIT_MS", NULL, &ms);
-  return ms * 1000000;
-}
-
 /* The turn to ask is this thread's; else somebody else's, for too long. */
 static bool only_dumper(int64_t until) {
   while (xchg(&tell.dumping, 1)) {
@@ -192,7 +192,7 @@ void tell_ask(Asked *a, const gs_teller *own) {
   *a = (Asked){.own = own, .any = false};
   EACH_TELLER(t) a->any = a->any || t != own;
   if (!a->any || (a->why = cannot_ask())) return;
-  a->until = os_now() + patience();
+  a->until = os_now() + load_rlx(&tell_patience);
   if (!only_dumper(a->until)) {
     a->why = "another dump is being written";
     return;

@@ -180,6 +180,33 @@ void trace_back_end(M *m, G *g) {
   store_rlx(&g->calltraced, load_rlx(&tr.number));
 }
 
+/* ---- what a language tells of its own ---- */
+
+/* Cut between two characters. */
+static void copy_name(char to[NAME], const char *s) {
+  size_t n = strlen(s), keep = n < NAME ? n : NAME - 1;
+  while (keep > 0 && keep < n && ((unsigned char)s[keep] & 0xC0) == 0x80) keep--;
+  memcpy(to, s, keep);
+  to[keep] = 0;
+}
+
+int gs_trace_recording(void) { return load_rlx(&tr.on); }
+
+void gs_trace_track(uint64_t id, const char *name, int what, const char *why) {
+  if (likely(!load_rlx(&tr.on))) return;
+  lock(&tr.lock);
+  if (tr.on && !tr.t.marks) tr.t.marks = calloc(MARKS, sizeof *tr.t.marks);
+  if (tr.on && tr.t.marks) {
+    Mark *m = &tr.t.marks[tr.t.nmarks++ % MARKS];
+    m->ts = os_now();
+    m->id = id;
+    m->what = what;
+    copy_name(m->name, name ? name : "");
+    copy_name(m->why, why ? why : "");
+  }
+  unlock(&tr.lock);
+}
+
 /* ---- who listens to whom ---- */
 
 /* tr.lock is held.  attn is written under it alone. */
@@ -282,6 +309,7 @@ static void free_buffers(Trace *t) {
   for (size_t i = 0; i < t->n; i++) free(t->of[i].b);
   free(t->of);
   free(t->common);
+  free(t->marks);
   free(t->path);
 }
 

@@ -30,13 +30,24 @@ typedef struct gs_tracebuf {
   Event ring[RING];
 } TraceBuf;
 
+/* What a language tells of a green thread of its own: gs_trace_track. */
+#define MARKS 8192u
+typedef struct {
+  int64_t ts;
+  uint64_t id;
+  int what; /* GS_TRACK_… */
+  char name[NAME], why[NAME];
+} Mark;
+
 /* A trace that is over, with all that belongs to it; trace_json.c sees it alone. */
 typedef struct {
   char *path;
   int64_t began, ended;
   gs_metrics before, after;
   TraceBuf *common;
-  size_t n; /* buffers */
+  Mark *marks;     /* a ring of MARKS; NULL: there are none */
+  uint64_t nmarks; /* ever made */
+  size_t n;        /* buffers */
   struct {
     TraceBuf *b;
     int32_t mid;

@@ -4,7 +4,8 @@
  * that a G ran, in it one per foreign call, in that one per callback, in which the G may wait or
  * call again; instants for what befell the M's P.  2, "green threads": a track per G (tid: its
  * number), the same slices, and between two stretches what it waited for, or that it was runnable.
- * 3, "procs": a track per P, a slice per stretch that an M had it.
+ * 3, "procs": a track per P, a slice per stretch that an M had it.  And 4 if there are any: a track
+ * per green thread that is a language's own and none of the scheduler's, with what it waited for.
  *
  * All of it is made by replaying events, which is why nothing here can overlap: a stack of what is
  * open, on which an event that does not fit is left out.  The first by the rings of the Ms, in
@@ -21,7 +22,7 @@
 
 #include "trace.h"
 
-enum { THREADS = 1, GREENS, PROCS };
+enum { THREADS = 1, GREENS, PROCS, OTHERS };
 
 typedef struct {
   FILE *f;
@@ -358,11 +359,49 @@ static void write_ps(Out *o, const List *l) {
   }
 }
 
+/* ---- the tracks of green threads that are no Gs ---- */
+
+static int by_id_and_time(const void *a, const void *b) {
+  const Mark *x = a, *y = b;
+  if (x->id != y->id) return x->id < y->id ? -1 : 1;
+  return x->ts < y->ts ? -1 : x->ts > y->ts;
+}
+
+/* Until the next one of the same, or the end. */
+static void put_mark(Out *o, const Mark *m, const Mark *next) {
+  int64_t to = next ? next->ts : o->t->ended;
+  if (m->what == GS_TRACK_ENDED || to == m->ts) return;
+  begin(o, "X", OTHERS, m->id);
+  put_us(o, "ts", m->ts - o->t->began);
+  put_us(o, "dur", to - m->ts);
+  fprintf(o->f, ",\"cat\":\"track-%s\",\"name\":\"", m->what == GS_TRACK_RUNS ? "g" : "wait");
+  put_string(o->f, m->what == GS_TRACK_RUNS ? m->name : m->why);
+  fputs("\"}", o->f);
+}
+
+static void write_others(Out *o) {
+  const Trace *t = o->t;
+  size_t n = t->nmarks < MARKS ? (size_t)t->nmarks : MARKS;
+  if (!n) return;
+  put_process(o, OTHERS, "green threads of languages' own");
+  qsort(t->marks, n, sizeof *t->marks, by_id_and_time);
+  for (size_t i = 0; i < n; i++) {
+    const Mark *m = &t->marks[i];
+    if (i == 0 || m[-1].id != m->id) {
+      begin(o, "M", OTHERS, m->id);
+      fputs(",\"name\":\"thread_name\",\"args\":{\"name\":\"", o->f);
+      put_string(o->f, m->name);
+      fputs("\"}}", o->f);
+    }
+    put_mark(o, m, i + 1 < n && m[1].id == m->id ? m + 1 : NULL);
+  }
+}
+
 /* ---- all of it ---- */
 
 static void write_figures(Out *o) {
   const Trace *t = o->t;
-  uint64_t lost = first_of(t->common);
+  uint64_t lost = first_of(t->common) + (t->nmarks > MARKS ? t->nmarks - MARKS : 0);
   for (size_t i = 0; i < t->n; i++) lost += first_of(t->of[i].b);
   fprintf(o->f,
           "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"writer\":\"gosched " GS_VERSION
@@ -403,6 +442,7 @@ int trace_write(const Trace *t) {
   write_gs(&o, &l);
   sort(&o, &l, false);
   write_ps(&o, &l);
+  write_others(&o);
   fputs("\n]}\n", o.f);
   free(l.items);
   bool bad = ferror(o.f) != 0;

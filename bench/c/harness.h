@@ -43,6 +43,7 @@ extern const bench_row bench_rows_many[];
 extern const bench_row bench_rows_watch[];
 extern const bench_row bench_rows_spec[];
 extern const bench_row bench_rows_shared[];
+extern const bench_row bench_rows_snapshot[];
 extern const bench_row bench_rows_floor[];
 
 /* Runs n operations and returns how many nanoseconds they took. */

@@ -15,7 +15,7 @@
 static const bench_row *const tables[] = {
     bench_rows_floor,   bench_rows_calls, bench_rows_switch, bench_rows_sync,
     bench_rows_handoff, bench_rows_block, bench_rows_echo,   bench_rows_many,
-    bench_rows_watch,   bench_rows_spec,  bench_rows_shared,
+    bench_rows_watch,   bench_rows_spec,  bench_rows_shared, bench_rows_snapshot,
 };
 
 enum { TABLES = sizeof tables / sizeof tables[0] };

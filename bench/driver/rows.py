@@ -206,6 +206,14 @@ def spec_rows() -> list[Row]:
             "spec.notrace", c("call.site"), None, (untraced,), (times(1.02, "untraced"),), solo=True
         ),
         Row("spec.traced", c("spec.traced"), solo=True),
+        # 100,000 green threads, in ms, and what others notice of it
+        Row("spec.snapshot", c("spec.snapshot"), goals=(at_most(100),)),
+        Row(
+            "spec.snapshot.beside",
+            c("spec.snapshot.beside"),
+            None,
+            (Side("without", "c", "spec.snapshot.alone"),),
+        ),
     ]
 
 
@@ -393,6 +401,10 @@ def python_beside_rows() -> list[Row]:
         )
         for kind in ("sha256", "zlib")
     ]
+    untraced = Side("untraced", "gosched", "demo.untraced")
+    rows.append(
+        Row("py.demo.traced", ours("demo.traced"), None, (untraced,), (times(1.05, "untraced"),))
+    )
     rows.append(Row("py.two.lua", ours("two.lua"), goals=(at_most(2 / 1.8),)))
     rows.append(Row("py.handoff", ours("handoff"), goals=(at_most(500),), events=True))
     asyncpg = Side("asyncpg", "asyncio", "pg.asyncpg")

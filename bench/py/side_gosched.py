@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import harness
@@ -117,6 +120,43 @@ def block_row(n: int, kind: str) -> harness.Row:
 
     def measure(_options: harness.Options) -> Iterable[float]:
         return [gosched.run(main) * 1e3]
+
+    return harness.Row("ms", measure)
+
+
+def demo_row(traced: bool) -> harness.Row:
+    """The work of ./dev demo on SQLite and zlib, a green thread each, beside its ticker.
+
+    CPU time: the jobs compute, and what others do on the machine takes none of it.
+    """
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
+    from demolib import errors, libraries, runner
+
+    def once(loads: list[libraries.Workload]) -> float:
+        ticker = runner.Ticker()
+        begun = time.process_time()
+        greens = [gosched.go(load.job, i) for load in loads for i in range(load.greens)]
+        for green in greens:
+            green.join()
+        elapsed = time.process_time() - begun
+        ticker.stop()
+        return elapsed * 1e3
+
+    def main(options: harness.Options, directory: Path) -> list[float]:
+        try:
+            loads = [libraries.Sqlite(True, directory), libraries.Zlib(True)]
+        except errors.Unavailable as error:
+            harness.unmeasured(error)
+        once(loads)
+        if not traced:
+            return [once(loads) for _ in range(options.samples)]
+        with gosched.trace(directory / "trace.json"):
+            return [once(loads) for _ in range(options.samples)]
+
+    def measure(options: harness.Options) -> Iterable[float]:
+        with tempfile.TemporaryDirectory() as directory:
+            samples: list[float] = gosched.run(main, options, Path(directory))
+            return samples
 
     return harness.Row("ms", measure)
 
@@ -245,6 +285,8 @@ if __name__ == "__main__":
             **work.tick_rows(on_green_threads, start, gosched.sleep),
             **work.two_rows(on_green_threads, start, lua=count_in_lua),
             "pg.psycopg2": work.psycopg2_row(on_green_threads, start),
+            "demo.traced": demo_row(traced=True),
+            "demo.untraced": demo_row(traced=False),
             "pg.libpq": harness.Row("ms", libpq),
             "offload": loop_row(offload, load_spin),
             "handoff": harness.Row("us", hand_off),

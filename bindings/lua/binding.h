@@ -65,7 +65,7 @@ typedef struct vm {
       finalizer;   /* the green thread that is in a foreign call from a __gc metamethod; 0: none */
   gsl_local local; /* of calls outside gosched.run */
   gsl_gate *gate;
-  lua_State *looker; /* of who tells a dump what all do; used with the turn */
+  lua_State *looker;    /* of who tells a dump what all do; used with the turn */
   gs_guest *guest;      /* this VM is one; or NULL */
   struct guest *guests; /* of embed.c: those that a green thread of this VM has started */
   const void *cdata_meta, *cdata_gc_meta; /* the metatables of C data, without and with __gc … */

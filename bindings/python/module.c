@@ -586,9 +586,8 @@ static PyObject *mod_dump(PyObject *self, PyObject *fd) {
     return PyErr_SetFromErrno(PyExc_OSError);
   }
   Py_BEGIN_ALLOW_THREADS /* it may wait for other languages */
-  gs_dump_others((int)n, tell_own());
-  Py_END_ALLOW_THREADS
-  Py_RETURN_NONE;
+      gs_dump_others((int)n, tell_own());
+  Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 static PyObject *mod_trace_start(PyObject *self, PyObject *path) {

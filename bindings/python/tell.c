@@ -4,7 +4,8 @@
  * With the GIL any thread may look: CPython knows the frames of all thread states.  So who is asked
  * begins a thread that waits for the GIL, looks (stacks() of gosched._stacks), and ends.  It has no
  * turn and needs none.  A green thread that computes gives the GIL up after CPython's switch
- * interval; one that keeps it in C keeps this thread waiting, and the dump says that Python is busy.
+ * interval; one that keeps it in C keeps this thread waiting, and the dump says that Python is
+ * busy.
  *
  * There is a teller while a run is under way.  Its end: first nobody begins such a thread any more
  * (`ended`), then those that there are have ended, and only then is the teller given back, so none

@@ -224,6 +224,7 @@ struct gst_green {
   bool immediate; /* runs at once */
   bool told;      /* its error went to bgerror */
   int64_t started;
+  uint64_t track;  /* its number in traces; 0: none has seen it */
   gst_chan *watch; /* its name goes there when it ends, or NULL; a reference */
   gst_green *kept_next, *kept_prev;
   void (*ended)(gst_green *, int code); /* instead of being kept for join */
@@ -237,6 +238,8 @@ int gst_sleep_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 void gst_green_init(gst_state *s);
 void gst_greens_free(gst_state *s);
 void gst_greens_delete(gst_state *s);
+/* For a trace: what is GS_TRACK_…, why what it waits for, or NULL. */
+void gst_green_trace(gst_green *g, int what, const char *why);
 /* A green thread that nobody joins: calls ended at its end.  words is a list. */
 gst_green *gst_green_start(Tcl_Interp *interp, gst_state *s, Tcl_Obj *words, const char *ns,
                            bool immediate, void (*ended)(gst_green *, int), void *data);

@@ -128,6 +128,19 @@ static void free_handle(Tcl_Obj *obj) {
 
 static void wake_joiners(gst_green *g);
 
+/* "green 3", and the command that it runs. */
+void gst_green_trace(gst_green *g, int what, const char *why) {
+  static uint64_t tracks;
+  char name[64];
+  Tcl_Obj *first = NULL;
+  if (!g->track) g->track = __atomic_add_fetch(&tracks, 1, __ATOMIC_RELAXED);
+  if (g->words) Tcl_ListObjIndex(NULL, g->words, 0, &first);
+  const char *number = g->name ? strrchr(Tcl_GetString(g->name), ':') : NULL;
+  snprintf(name, sizeof(name), "green %s %s", number ? number + 1 : "",
+           first ? Tcl_GetString(first) : "");
+  gs_trace_track(g->track, name, what, why);
+}
+
 static void end(gst_green *g, Tcl_Obj *result, Tcl_Obj *options, bool failed) {
   gst_state *s = g->state;
   Tcl_HashEntry *e = Tcl_FindHashEntry(&s->contexts, (char *)g->command);
@@ -137,6 +150,7 @@ static void end(gst_green *g, Tcl_Obj *result, Tcl_Obj *options, bool failed) {
   g->status = failed ? GST_FAILED : GST_RETURNED;
   Tcl_IncrRefCount(g->result = result);
   Tcl_IncrRefCount(g->options = options);
+  if (gs_trace_recording()) gst_green_trace(g, GS_TRACK_ENDED, NULL);
   drop(&g->words);
   drop(&g->ns);
   if (g->watch) {
@@ -193,6 +207,7 @@ static int body_begins(ClientData data[], Tcl_Interp *interp, int result) {
   if (g->context.cancelled)
     return gst_error(interp, Tcl_NewStringObj("start: cancelled", -1), "CANCELLED", NULL);
   g->status = GST_RUNNING;
+  if (gs_trace_recording()) gst_green_trace(g, GS_TRACK_RUNS, NULL);
   if (strcmp(Tcl_GetString(g->ns), "::") == 0) return Tcl_NREvalObj(interp, g->words, 0);
   Tcl_Obj *words[] = {Tcl_NewStringObj("::namespace", -1), Tcl_NewStringObj("eval", -1), g->ns,
                       g->words};

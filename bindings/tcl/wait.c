@@ -34,6 +34,8 @@ static void link_waiter(gst_waiter *w) {
   w->link = &home->waiters;
   if (w->next) w->next->link = &w->next;
   home->waiters = w;
+  if (gs_trace_recording() && w->context->green)
+    gst_green_trace(w->context->green, GS_TRACK_WAITS, w->reason);
 }
 
 static void unlink_waiter(gst_waiter *w) {
@@ -41,6 +43,8 @@ static void unlink_waiter(gst_waiter *w) {
     *w->link = w->next;
     if (w->next) w->next->link = w->link;
     w->link = NULL;
+    if (gs_trace_recording() && w->context->green)
+      gst_green_trace(w->context->green, GS_TRACK_RUNS, NULL);
   }
   if (w->timer) Tcl_DeleteTimerHandler(w->timer);
   w->timer = NULL;

@@ -473,7 +473,8 @@ int main(void) {
       cmocka_unit_test(test_netpoll),        cmocka_unit_test(test_alive),
       cmocka_unit_test(test_given_up),       cmocka_unit_test(test_callback),
       cmocka_unit_test(test_put_off),        cmocka_unit_test(test_off),
-      cmocka_unit_test(test_no_false_alarm), cmocka_unit_test(test_notified), cmocka_unit_test(test_several),
+      cmocka_unit_test(test_no_false_alarm), cmocka_unit_test(test_notified),
+      cmocka_unit_test(test_several),
   };
   gs_set_logger(quiet, NULL);
   if (gs_chan_new(sizeof(int), 0, &never) || gs_chan_new(sizeof(int), 1, &later)) return 1;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gosched_domain.h"
+#include "runtime.h"
 
 enum { PROCS = 2 };
 
@@ -38,8 +39,18 @@ static bool says(const char *what) {
   return false;
 }
 
-static void wait_longer(void) { setenv("GOSCHED_DUMP_WAIT_MS", "60000", 1); }
-static void wait_shortly(void) { setenv("GOSCHED_DUMP_WAIT_MS", "30", 1); }
+/* What is left behind where one fails would keep the others waiting for a minute each. */
+#define MUST(what)                                                       \
+  do {                                                                   \
+    if (!(what)) {                                                       \
+      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+      _exit(1);                                                          \
+    }                                                                    \
+  } while (0)
+
+static void wait_for(int64_t ns) { store_rlx(&tell_patience, ns); }
+static void wait_longer(void) { wait_for(PATIENCE); }
+static void wait_shortly(void) { wait_for(MS(30)); }
 
 /* ---- a language whose interpreter is a domain with one P ---- */
 
@@ -102,9 +113,9 @@ static void dump_of_a_domain(void *arg) {
   wait_longer();
   for (int i = 0; i < 20; i++) {
     take_dump(NULL);
-    CHECK(says("green threads in a language:\n  a frame of the language, 1 run\n"));
-    CHECK(says("\"waits there\""));
-    CHECK(says("\"computes there\""));
+    MUST(says("green threads in a language:\n  a frame of the language, 1 run\n"));
+    MUST(says("\"waits there\""));
+    MUST(says("\"computes there\""));
   }
   CHECK_INT(atomic_load(&lang.asked), 20);
   take_dump(lang.teller); /* its own text comes afterwards, from the caller */
@@ -123,7 +134,7 @@ static void test_a_domain(void **state) {
   language_new(&lang, "a language");
   run_procs(PROCS, dump_of_a_domain, NULL);
   take_dump(NULL); /* no run: the hook cannot start anything */
-  assert_null(strstr(text, "green threads in a language"));
+  MUST(!strstr(text, "green threads in a language"));
   gs_teller_end(lang.teller);
 }
 
@@ -147,14 +158,14 @@ static void dump_while_busy(void *arg) {
   wait_shortly();
   for (int i = 0; i < 3; i++) {
     take_dump(NULL);
-    CHECK(says("green threads in a busy language: busy, they have not answered in time\n"));
+    MUST(says("green threads in a busy language: busy, they have not answered in time\n"));
   }
   CHECK_INT(atomic_load(&lang.asked), 1); /* no more wait there than one */
   atomic_store(&keep_no_more, 1);
   join(h);
   wait_longer();
   take_dump(NULL);
-  CHECK(says("green threads in a busy language:\n  a frame"));
+  MUST(says("green threads in a busy language:\n  a frame"));
 }
 
 static void test_busy(void **state) {
@@ -211,20 +222,20 @@ static void test_a_late_one(void **state) {
   (void)state;
   server_start(&s, "a late language");
   for (int i = 0; i < SCALE(200); i++) {
-    setenv("GOSCHED_DUMP_WAIT_MS", "1", 1);
+    wait_for(MS(1));
     take_dump(NULL);
     late += strstr(text, "busy, they have not answered in time") != NULL;
-    setenv("GOSCHED_DUMP_WAIT_MS", "20000", 1);
+    wait_longer();
     sem_post(&s.gate);
     sem_post(&s.gate); /* if the first comes too early */
     take_dump(NULL);
-    assert_true(says("green threads in a late language:\n  served\n"));
+    MUST(says("green threads in a late language:\n  served\n"));
     while (sem_trywait(&s.gate) == 0) continue;
   }
-  assert_true(late > 0);
+  MUST(late > 0);
   server_end(&s);
   take_dump(NULL);
-  assert_null(strstr(text, "a late language"));
+  MUST(!strstr(text, "a late language"));
 }
 
 /* The dumper gives up while it is being told: it has the text or says that they are busy. */
@@ -234,16 +245,16 @@ static void test_given_up_while_told(void **state) {
   (void)state;
   server_start(&s, "a slow language");
   for (int i = 0; i < SCALE(2000); i++) {
-    setenv("GOSCHED_DUMP_WAIT_MS", i % 2 ? "0" : "20000", 1);
+    wait_for(i % 2 ? 0 : PATIENCE);
     sem_post(&s.gate);
     take_dump(NULL);
     bool is_told = strstr(text, "a slow language:\n  served\n");
     bool is_busy = strstr(text, "a slow language: busy");
-    assert_true(is_told != is_busy);
+    MUST(is_told != is_busy);
     told += is_told;
     busy += is_busy;
   }
-  assert_true(told > 0 && busy > 0);
+  MUST(told > 0 && busy > 0);
   server_end(&s);
 }
 
@@ -293,17 +304,17 @@ static void dump_in_a_child(void *arg) {
   CHECK(pid >= 0);
   if (pid == 0) {
     take_dump(NULL);
-    bool good = says("not asked for stacks: this is a child of fork that runs nothing yet\n");
+    MUST(says("not asked for stacks: this is a child of fork that runs nothing yet\n"));
     gs_teller_end(s->teller);
     take_dump(NULL);
-    _exit(good && checks_failed() == 0 ? 0 : 1);
+    _exit(checks_failed() == 0 ? 0 : 1);
   }
   int status = -1;
   CHECK_INT(waitpid(pid, &status, 0), pid);
   CHECK_INT(status, 0);
   sem_post(&s->gate);
   take_dump(NULL);
-  CHECK(says("a forked language:\n  served\n"));
+  MUST(says("a forked language:\n  served\n"));
 }
 
 static void test_fork(void **state) {
@@ -327,7 +338,7 @@ static void dump_in_a_stopped_world(void *arg) {
   CHECK_CODE(gs_stop_world("test"), GS_OK);
   take_dump(NULL);
   CHECK_CODE(gs_start_world(), GS_OK);
-  CHECK(says("other languages are not asked for stacks: the world is stopped\n"));
+  MUST(says("other languages are not asked for stacks: the world is stopped\n"));
 }
 
 static atomic_int dumped_by_sysmon;
@@ -335,7 +346,7 @@ static atomic_int dumped_by_sysmon;
 static int dump_and_go_on(const char *report, void *ud) {
   (void)report;
   take_dump(NULL);
-  CHECK(says("other languages are not asked for stacks: this is the runtime's own thread\n"));
+  MUST(says("other languages are not asked for stacks: this is the runtime's own thread\n"));
   atomic_store(&dumped_by_sysmon, 1);
   CHECK_CODE(gs_chan_try_send(ud, NULL), GS_OK);
   return 1;
@@ -384,7 +395,7 @@ static void test_in_a_handler(void **state) {
   raise(SIGUSR1);
   signal(SIGUSR1, SIG_DFL);
   read_back(f);
-  assert_true(says("a language:\n  served\n"));
+  MUST(says("a language:\n  served\n"));
   fclose(f);
   server_end(&s);
 }
@@ -403,7 +414,7 @@ static void wait_for_dump(void *arg) {
     text[n > 0 ? n : 0] = '\0';
   } while (!strstr(text, "a language:\n  served\n") && gs_now() < end);
   dup2(err, 2);
-  CHECK(says("a language:\n  served\n"));
+  MUST(says("a language:\n  served\n"));
   fclose(f);
 }
 
@@ -433,11 +444,17 @@ static void test_bad_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_a_domain),
-      cmocka_unit_test(test_busy),          cmocka_unit_test(test_a_late_one),
-      cmocka_unit_test(test_given_up_while_told), cmocka_unit_test(test_many_at_once),
-      cmocka_unit_test(test_fork),          cmocka_unit_test(test_not_asked),
-      cmocka_unit_test(test_in_a_handler),  cmocka_unit_test(test_sigquit),
+      cmocka_unit_test(test_bad_arguments),
+      cmocka_unit_test(test_a_domain),
+      cmocka_unit_test(test_busy),
+      cmocka_unit_test(test_a_late_one),
+      cmocka_unit_test(test_given_up_while_told),
+      cmocka_unit_test(test_many_at_once),
+      cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_not_asked),
+      cmocka_unit_test(test_in_a_handler),
+      cmocka_unit_test(test_sigquit),
   };
+  setenv("GOSCHED_DUMP_WAIT_MS", "30000", 1); /* what each run begins with */
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

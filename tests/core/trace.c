@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "gosched_domain.h"
+
 enum { PROCS = 1, WORKERS = 8, CALLS = 10, BACKS = 3 };
 
 static const char *path;
@@ -258,6 +260,66 @@ static void test_busy(void **state) {
   assert_int_equal(access(busy_path, R_OK), 0);
 }
 
+/* ---- tracks that a language tells of ---- */
+
+enum { MANY = 9000 }; /* more than a trace keeps */
+
+static void *mark_on(void *arg) {
+  for (uint64_t i = 0; !atomic_load((atomic_int *)arg); i++)
+    gs_trace_track(10 + i % 3, "another thread's", i % 2 ? GS_TRACK_RUNS : GS_TRACK_WAITS, "more");
+  return NULL;
+}
+
+static char *read_trace(const char *name) {
+  static char text[4 << 20];
+  FILE *f = fopen(name, "r");
+  assert_non_null(f);
+  text[fread(text, 1, sizeof text - 1, f)] = '\0';
+  fclose(f);
+  return text;
+}
+
+static void test_tracks(void **state) {
+  char name[PATH_MAX];
+  atomic_int stop = 0;
+  pthread_t t;
+  (void)state;
+  snprintf(name, sizeof name, "%s.tracks", path);
+  assert_int_equal(pthread_create(&t, NULL, mark_on, &stop), 0);
+  for (int i = 0; i < 20; i++) { /* begins and ends while marks are made */
+    assert_int_equal(gs_trace_recording(), 0);
+    gs_trace_track(7, "before", GS_TRACK_RUNS, NULL);
+    assert_int_equal(gs_trace_start(name), GS_OK);
+    assert_int_equal(gs_trace_recording(), 1);
+    usleep(100);
+    assert_int_equal(gs_trace_stop(), GS_OK);
+  }
+  atomic_store(&stop, 1);
+  pthread_join(t, NULL);
+  assert_int_equal(gs_trace_start(name), GS_OK);
+  gs_trace_track(7, "mine \"7\"", GS_TRACK_RUNS, NULL);
+  usleep(10);
+  gs_trace_track(7, "mine", GS_TRACK_WAITS, "for a thing");
+  usleep(10);
+  gs_trace_track(7, "mine", GS_TRACK_ENDED, NULL);
+  gs_trace_track(8, "thirty characters are here....\xc3\xa4", GS_TRACK_RUNS, NULL);
+  assert_int_equal(gs_trace_stop(), GS_OK);
+  const char *text = read_trace(name);
+  assert_non_null(strstr(text,
+                         "\"pid\":4,\"tid\":7,\"name\":\"thread_name\",\"args\":{\"name\":"
+                         "\"mine \\\"7\\\"\"}"));
+  assert_non_null(strstr(text, "\"cat\":\"track-g\",\"name\":\"mine \\\"7\\\"\"}"));
+  assert_non_null(strstr(text, "\"cat\":\"track-wait\",\"name\":\"for a thing\"}"));
+  assert_non_null(strstr(text, "\"name\":\"thirty characters are here....\"}"));
+  assert_null(strstr(text, "before"));
+  assert_non_null(strstr(text, "\"lost\":0,"));
+  assert_int_equal(gs_trace_start(name), GS_OK);
+  for (int i = 0; i < MANY; i++) gs_trace_track(9, "many", i % 2, "a wait");
+  assert_int_equal(gs_trace_stop(), GS_OK);
+  assert_non_null(strstr(read_trace(name), "\"lost\":808,")); /* 8192 are kept */
+  unlink(name);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) {
     fprintf(stderr, "usage: %s FILE\n", argv[0]);
@@ -271,6 +333,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_record_again),
       cmocka_unit_test(test_subscriber),
       cmocka_unit_test(test_busy),
+      cmocka_unit_test(test_tracks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

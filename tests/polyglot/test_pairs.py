@@ -215,6 +215,29 @@ def test_two_lua_states_beside_python() -> None:
     gosched.run(main)
 
 
+def test_each_is_told_of_its_deadlock() -> None:
+    """Lua's green threads wait for each other, and Python's for nobody: both get their error."""
+    lua = """
+        local gosched = require "gosched"
+        local ok, why = pcall(gosched.run, function()
+          local never = gosched.chan()
+          gosched.go(function() never:recv() end)
+          never:recv()
+        end)
+        assert(not ok and tostring(why):find("a deadlock", 1, true), tostring(why))"""
+    guests = []
+
+    def main() -> None:
+        guests.append(Guest("lua", lua))
+        gosched.Chan().recv()
+
+    for _ in range(3):
+        with pytest.raises(gosched.Deadlock):
+            gosched.run(main)
+    for g in guests:
+        g.join()
+
+
 def test_tkinter() -> None:
     """Python's own Tcl interpreter, on a thread beside the green threads."""
     tkinter = pytest.importorskip("tkinter", reason="this Python has no tkinter")

@@ -159,18 +159,23 @@ def one_trace() -> None:
         with gosched.trace(path):
             green = gosched.go(python_waits_here, never)
             guests = started()
+            until(dump, LINES["python"], LINES["lua"], LINES["tcl"])  # all of them wait now
             for guest, language in zip(guests, ("lua", "tcl"), strict=True):
                 gosched.shared(f"{language} may go", 1).send(1)
                 guest.result(60)
             never.close()
             green.join()
         events = json.loads(path.read_text())["traceEvents"]
-    names = {
-        e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == 2
-    }
-    text = "\n".join(sorted(names))
+    tracks: dict[int, str] = {}
+    for pid in (2, 4):  # the scheduler's green threads, and Tcl's own
+        tracks[pid] = "\n".join(
+            e["args"]["name"] for e in events if e["name"] == "thread_name" and e["pid"] == pid
+        )
     for name in ("python_waits_here", "view.lua:5", "main", "view.tcl"):
-        assert name in text, f"no {name} among:\n{text}"
+        assert name in tracks[2], f"no {name} among:\n{tracks[2]}"
+    assert "green 2 tcl_waits" in tracks[4], tracks[4]
+    waits = [e for e in events if e["pid"] == 4 and e.get("cat") == "track-wait"]
+    assert any(e["name"] == "channel recv" for e in waits), waits
 
 
 os.environ["GOSCHED_DUMP_WAIT_MS"] = "20000"

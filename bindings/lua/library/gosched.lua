@@ -280,7 +280,9 @@ function gosched.metrics_text() end
 ---@return gosched.Profiled[] # the C functions that block, those that took the most time first
 function gosched.profile() end
 
----Writes what the scheduler and every green thread do.
+---Writes what the scheduler and every green thread do, with stacks of their own language; those of
+---other languages in the process are asked for, and told as busy if they do not answer in time
+---(GOSCHED_DUMP_WAIT_MS).  Others run meanwhile.
 ---@param file? file* io.stderr
 function gosched.dump(file) end
 

@@ -13,7 +13,10 @@ from gosched import _gosched, _stacks
 
 
 def dump(file: IO[Any] | int | None = None) -> None:
-    """Writes every green thread (G), OS thread (M) and processor (P) as text, then Python's stacks.
+    """Writes every green thread (G), OS thread (M) and processor (P) as text, then the stacks.
+
+    Those of other languages in the process are asked for, and a language that does not answer in
+    time is told as busy (GOSCHED_DUMP_WAIT_MS).  Python's come last.
 
     file: a file, binary or text, or a descriptor; None: sys.stderr.
     """
