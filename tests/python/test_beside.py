@@ -66,12 +66,13 @@ def test_an_asyncio_loop_on_a_green_thread(hop):
             before = ticker.ticks
             until(lambda: ticker.ticks > before + 10)
             loop, late = loops
-            loop.call_soon_threadsafe(late.set_result, "from a green thread")
 
             async def there():
                 return threading.get_ident()
 
             assert asyncio.run_coroutine_threadsafe(there(), loop).result(60) > 0
+            # Afterwards the loop may end any moment.
+            loop.call_soon_threadsafe(late.set_result, "from a green thread")
             return green.result(60)
 
     assert gosched.run(green_main) == (b"HELLO\n", b"7\n", "from a green thread", 8)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import os
 import threading
 
 import cffi
 import gosched
 import pytest
+from conftest import until
 
 
 def test_missing_library():
@@ -201,13 +203,17 @@ def test_use_after_close():
 
 def test_close_while_a_function_runs():
     def main():
-        lib = gosched.dlopen(None, "int usleep(unsigned);")
-        g = gosched.go(lib.usleep, 100_000)
-        gosched.sleep(0.02)
+        lib = gosched.dlopen(None, "long read(int fd, void *to, unsigned long n);")
+        out, into = os.pipe()
+        g = gosched.go(lib.read, out, bytearray(1), 1)
+        until(lambda: g.state == "syscall")
         with pytest.raises(gosched.FFIError, match="cannot be closed: 1 of its functions"):
             gosched.dlclose(lib)
-        assert g.result() == 0
+        os.write(into, b"x")
+        assert g.result() == 1
         gosched.dlclose(lib)
+        os.close(out)
+        os.close(into)
 
     gosched.run(main)
 
