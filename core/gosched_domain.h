@@ -37,8 +37,9 @@
  *               computes, and has had its slice by the binding's own measure: take the P if
  *               others wait), or GS_RETAKE_GONE (as BLOCKED, and the binding has reasons of its own
  *               to think that it stays so: take the P at this look if others wait).  gdata is the
- * address of the slot that gs_gdata() names: the binding must guard its contents itself, because
- * the green thread may end meanwhile (the slot is memory that is never freed).  Must be short.
+ *               address of the slot that gs_gdata() names: the binding must guard its contents
+ *               itself, because the green thread may end meanwhile (the slot is memory that is
+ *               never freed).  Must be short.
  *
  * Callbacks.  A green thread makes a foreign call, and the foreign code calls back: it parks in
  * gs_sleep, say.  The hooks are called in this order, all on one thread, since the foreign frames
@@ -176,8 +177,11 @@ GS_API int gs_barrier(void);
 /* As gs_on_deadlock, for the language of one domain: cb is called for each deadlock in which a
  * green thread of the domain is among those that sleep, beside the callbacks of other domains and
  * of the program, all of which are told.  If any of them returns 1, it has dealt with it.  A
- * callback that is being called may go on for a moment after it has been replaced. cb  NULL: none
- * any more Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
+ * callback that is being called may go on for a moment after it has been replaced.
+ *   d         the domain, of gs_domain_new
+ *   cb        NULL: none any more; else it returns 1 or 0, as that of gs_on_deadlock
+ *   ud        for cb
+ * Errors: GS_EINVAL (d is NULL).  Any thread, not in signal handlers; does not park. */
 GS_API int gs_domain_on_deadlock(gs_domain *d, int (*cb)(const char *report, void *ud), void *ud);
 
 /* ---- green threads that are a language's own, in traces ---- */

@@ -25,6 +25,7 @@ import weakref
 
 import gosched
 import pytest
+from conftest import until
 
 WORKERS = 12
 ROUNDS = 15
@@ -397,7 +398,7 @@ def test_current_frames_tells_green_threads_apart():
     def main():
         ch = gosched.Chan()
         gs = [gosched.go(waits_in_a, ch) for _ in range(10)]
-        gosched.sleep(0.01)
+        until(lambda: all(g.state == "waiting" for g in gs))
         frames = list(sys._current_frames().values())
         ch.close()
         for g in gs:
