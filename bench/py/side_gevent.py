@@ -90,9 +90,17 @@ PARKED = 10_000
 
 def parked(_options: harness.Options) -> list[float]:
     gate = Event()
+    waiting = 0
+
+    def wait() -> None:
+        nonlocal waiting
+        waiting += 1
+        gate.wait()
+
     before = work.resident_bytes()
-    greenlets = [gevent.spawn(gate.wait) for _ in range(PARKED)]
-    gevent.sleep(0.01)
+    greenlets = [gevent.spawn(wait) for _ in range(PARKED)]
+    while waiting < PARKED:
+        gevent.sleep(0.001)
     each = (work.resident_bytes() - before) / PARKED
     gate.set()
     gevent.joinall(greenlets)
