@@ -234,6 +234,8 @@ void gsl_shared_run(vm *v, bool begins);
 
 void gsl_open_sync(lua_State *L, int module, int vm_index);
 void gsl_open_group(lua_State *L, int module, int vm_index);
+/* snapshot.c */
+int gsl_snapshot(lua_State *L);
 void gsl_open_inspect(lua_State *L, int module, int vm_index);
 void gsl_open_io(lua_State *L, int module, int vm_index);
 void gsl_open_coroutine(lua_State *L, int vm_index);

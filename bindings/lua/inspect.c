@@ -219,6 +219,7 @@ void gsl_open_inspect(lua_State *L, int module, int vm_index) {
   static const luaL_Reg functions[] = {{"stats", l_stats},
                                        {"histograms", l_histograms},
                                        {"metrics_text", l_metrics_text},
+                                       {"snapshot", gsl_snapshot},
                                        {"profile", l_profile},
                                        {"dump", l_dump},
                                        {"trace", l_trace},

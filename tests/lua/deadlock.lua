@@ -103,4 +103,34 @@ check.case("stats", function()
   end
 end)
 
+check.case("snapshot", function()
+  gosched.run(function()
+    local ch = gosched.chan()
+    local g = gosched.go(function() ch:recv() end)
+    local function find(id)
+      for _, each in ipairs(gosched.snapshot().gs) do
+        if each.id == id then return each end
+      end
+    end
+    local deadline = os.time() + 60
+    while find(g.id).state ~= "waiting" and os.time() < deadline do gosched.yield() end
+    local found = find(g.id)
+    check.equal(found.state, "waiting")
+    check.equal(found.system, false)
+    check.equal(found.call, nil)
+    local s = gosched.snapshot()
+    check.equal(math.type(s.when), "float")
+    check.equal(math.type(s.ms[1].tid), "integer")
+    check.equal(type(s.ps[1].state), "string")
+    local running = 0
+    for _, each in ipairs(s.gs) do
+      if each.state == "running" or each.state == "syscall" then running = running + 1 end
+    end
+    check.equal(running >= 1, true)
+    ch:close()
+    g:join()
+    check.equal(find(g.id), nil)
+  end)
+end)
+
 check.done()

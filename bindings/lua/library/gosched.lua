@@ -267,6 +267,52 @@ function gosched.histograms() end
 ---@return string # all of stats and histograms in the text format of Prometheus
 function gosched.metrics_text() end
 
+---@class gosched.G a green thread, of any language
+---@field id integer
+---@field name string
+---@field state "idle"|"runnable"|"running"|"syscall"|"waiting"|"dead"
+---@field wait_reason string what it waits in, or ""
+---@field domain string
+---@field call? string the foreign call that it is in
+---@field m? integer the OS thread that runs it, or ran it last
+---@field locked_m? integer the only one that may run it
+---@field system boolean
+---@field cancelled boolean
+---@field detached boolean it makes a call for which nobody waits any more
+---@field since? number seconds, monotonic: since when it waits, or blocks in its call, at the latest
+
+---@class gosched.M an OS thread of the scheduler
+---@field id integer
+---@field tid integer
+---@field mode "inside"|"call"|"user"|"stopped" in the scheduler, in a foreign call, in user code, held up
+---@field p? integer the P that it has
+---@field domain? string that P's
+---@field g? integer the green thread that it runs
+---@field locked_g? integer the only one that it may run
+---@field incgo boolean in foreign code right now
+---@field ncgo integer foreign calls under way
+---@field ncgocall integer foreign calls ever made
+---@field idle boolean
+---@field spinning boolean
+
+---@class gosched.P the right to run in a domain
+---@field domain string
+---@field id integer
+---@field state "idle"|"running"|"syscall"|"stopped"|"dead"
+---@field m? integer the OS thread that has it
+---@field runq integer green threads in its own queue
+---@field schedtick integer
+---@field syscalltick integer
+
+---@class gosched.Snapshot
+---@field when number seconds, monotonic
+---@field gs gosched.G[]
+---@field ms gosched.M[]
+---@field ps gosched.P[]
+
+---@return gosched.Snapshot # every green thread, OS thread and P, of all languages; nothing is stopped for it
+function gosched.snapshot() end
+
 ---@class gosched.Profiled
 ---@field name string
 ---@field blocked integer calls during which others got this one's turn, those under way included
