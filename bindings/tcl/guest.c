@@ -8,6 +8,11 @@
  * Cancelling is Tcl_CancelEval, which any thread may call; it interrupts a computation, too.  exit
  * does the same from within, after it has noted the status.
  *
+ * The end of the process.  Once Tcl exits, it aborts where another thread makes its first
+ * interpreter (TclInitSubsystems), and it says so to nobody before.  So its exit comes by here: it
+ * waits for a guest that is making one, and those that have not yet begun are cancelled.  Which of
+ * the two comes first is decided by `mutex`.
+ *
  * In a program that is a Tcl itself the library is the same, and initialised already.  It must be
  * of the version that this is compiled for: both versions have the same names of functions, and the
  * first one in the process is used.
@@ -20,6 +25,19 @@
 
 static const void *library(void) { return gs_guest_library(); }
 
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of what makes interpreters */
+static bool exiting;                                      /* mutex */
+static Tcl_ExitProc *exit_before;                         /* write-once, at the beginning */
+
+/* Instead of Tcl's own exit, which comes then. */
+static TCL_NORETURN void exit_here(ClientData status) {
+  pthread_mutex_lock(&mutex);
+  exiting = true;
+  pthread_mutex_unlock(&mutex);
+  Tcl_SetExitProc(exit_before);
+  Tcl_Exit((int)(intptr_t)status);
+}
+
 static int begin(void) {
   static bool done;
   int major;
@@ -29,17 +47,20 @@ static int begin(void) {
     return gs_fail(GS_EABI, "gs_embed: this process has Tcl %d already, and the guest \"%s\" is %d",
                    major, GST_GUEST, TCL_MAJOR_VERSION);
   guest_make_global((const void *)(uintptr_t)&Tcl_CreateInterp);
+  exit_before = Tcl_SetExitProc(exit_here);
   done = true;
   return GS_OK;
 }
 
 /* Encodings and the like, which Tcl wants to be set up once in a process, before anything else but
- * the first interpreter.  In a Tcl program that has been done. */
+ * the first interpreter.  In a Tcl program that has been done.  NULL: the process exits. */
 static Tcl_Interp *new_interp(void) {
-  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  Tcl_Interp *interp = NULL;
   pthread_mutex_lock(&mutex);
-  Tcl_Interp *interp = Tcl_CreateInterp();
-  if (!Tcl_GetNameOfExecutable()) Tcl_FindExecutable("/proc/self/exe");
+  if (!exiting) {
+    interp = Tcl_CreateInterp();
+    if (!Tcl_GetNameOfExecutable()) Tcl_FindExecutable("/proc/self/exe");
+  }
   pthread_mutex_unlock(&mutex);
   return interp;
 }
@@ -138,6 +159,10 @@ static int source_cmd(ClientData data, Tcl_Interp *interp, int objc, Tcl_Obj *co
 
 static void run(gs_guest *g) {
   Tcl_Interp *interp = new_interp();
+  if (!interp) {
+    gs_guest_cancelled(g);
+    return;
+  }
   Tcl_Preserve(interp);
   int code = set_up(interp, g);
   if (code == TCL_OK) {
