@@ -39,8 +39,9 @@
  *          call has lasted EMPTY_NS (so that sysmon can go to sleep and leave a long call alone).
  *   USER   of a binding that has may_retake: the binding is asked.  BLOCKED at two looks: as CALL,
  *          for work that waits; GONE: at one.  HOG: taken after FORCE_PREEMPT_NS if work waits
- * (NOW: at once; the binding has a slice of its own); it goes on without a P and queues at its next
- * gs_ call. Of the native domain: the system is asked.  The thread's CPU clock has not moved since
+ *          (NOW: at once; the binding has a slice of its own); it goes on without a P and queues at
+ *          its next gs_ call.
+ *          Of the native domain: the system is asked.  The thread's CPU clock has not moved since
  *          the last look, and its state is "sleeping": it blocks, and is treated as a CALL.  A
  *          thread that spins on a loaded machine stands still as well, so the clock alone proves
  *          nothing; the state alone is that of one instant, and costs 10 us to read, so it comes

@@ -60,9 +60,13 @@ bool guess_blocked(const Rec *r) {
   return false;
 }
 
+/* r, which has lost its turn, or is about to, at that time. */
+static bool is_back_soon(const Rec *r, int64_t when) {
+  return r && !tstate_detached(r->ts) && gs_now() - when < SOON_NS;
+}
+
 void guess_contended(void) {
-  if (away && !tstate_detached(away->ts)) row = 0;
-  if (lost && !tstate_detached(lost->ts) && gs_now() - passed < SOON_NS) row = 0;
+  if (is_back_soon(away, since) || is_back_soon(lost, passed)) row = 0;
 }
 
 void guess_forget(const Rec *r) {

@@ -120,17 +120,6 @@ bool gst_shared_try(gst_case *k) {
   return true;
 }
 
-static bool one_cpu(void) {
-  static int cpus; /* atomic; the same from all sides */
-  int n = __atomic_load_n(&cpus, __ATOMIC_RELAXED);
-  if (!n) {
-    cpu_set_t set;
-    n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    __atomic_store_n(&cpus, n, __ATOMIC_RELAXED);
-  }
-  return n < 2;
-}
-
 /* The channel looks as if it could be done; asked without its lock.  A full one is left to empty
  * itself somewhat, so that its two sides do not meet at each of its elements. */
 static bool promising(const gst_case *k) {
@@ -142,7 +131,7 @@ static bool promising(const gst_case *k) {
 
 bool gst_shared_linger(const gst_state *s, gst_shared *c, gst_choice *choice) {
   gst_case *k = &choice->cases[0];
-  if (!c->brisk || s->home->ready_first || one_cpu()) return false;
+  if (!c->brisk || s->home->ready_first || gs_procs() < 2) return false;
   int64_t end = gs_now() + MOMENT_NS;
   do
     if (promising(k) && gst_choice_try(choice)) return true;

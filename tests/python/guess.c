@@ -110,6 +110,22 @@ static void test_comes_back_late_or_is_another(void **state) {
   assert_true(guess_blocked(&recs[5]));
 }
 
+/* The next one has the turn already, and has not been found without the GIL yet. */
+static void test_comes_back_before_the_next_is_away(void **state) {
+  (void)state;
+  for (int late = 0; late < 2; late++) {
+    begin(NULL);
+    stay_away(ENOUGH + 1);
+    now += late ? SOON_NS : SOON_NS - 1;
+    with_gil = recs[ENOUGH % 3].ts;
+    guess_contended();
+    with_gil = NULL;
+    assert_false(guess_blocked(&recs[5]));
+    now += AWAY_NS;
+    assert_int_equal(guess_blocked(&recs[5]), late);
+  }
+}
+
 /* The turn went on, but who had it before has come back to the GIL: that was no long stay. */
 static void test_back_before_the_next(void **state) {
   (void)state;
@@ -139,6 +155,7 @@ int main(void) {
       cmocka_unit_test_setup(test_has_been_back, begin),
       cmocka_unit_test_setup(test_comes_back_soon, begin),
       cmocka_unit_test_setup(test_comes_back_late_or_is_another, begin),
+      cmocka_unit_test_setup(test_comes_back_before_the_next_is_away, begin),
       cmocka_unit_test_setup(test_back_before_the_next, begin),
       cmocka_unit_test_setup(test_ends, begin),
   };

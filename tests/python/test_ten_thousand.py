@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cffi
 import gosched
+import pytest
 from conftest import os_threads, until
 
 CALLS = 10_000
@@ -48,6 +49,8 @@ def threads_allowed() -> int:
 
 def test_all_are_in_c_at_once():
     calls = min(CALLS, threads_allowed() - SPARE)
+    if calls < 100:
+        pytest.skip(f"this system allows no more than {calls + SPARE} threads")
     if calls < CALLS:
         print(f"\n{calls} calls, not {CALLS}: this system allows no more threads")
     ffi = cffi.FFI()
