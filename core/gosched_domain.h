@@ -8,8 +8,9 @@
  * may block (for the interpreter's lock), and the P can be taken from the thread meanwhile.  A
  * hook must not park and must not start green threads.  Any hook may be NULL.
  *
- *   attach      an M gained a P of the domain and is about to run a green thread of it.  On g0
- *               (the thread's own stack).  Paired with detach.
+ *   attach      an M gained a P of the domain and is about to run a green thread of it, or is about
+ *               to make a call of one (elsewhere).  On g0 (the thread's own stack).  Paired with
+ *               detach.
  *   detach      the M is about to do without (it found nothing to run, or lost its P).  On g0.
  *               No green thread of the domain is on this thread any more, but one may wait in
  *               foreign frames above (see "Callbacks").  Must not block for long.  Here a binding
@@ -23,6 +24,12 @@
  *   release     let the lock go without the P: before a foreign call, and before the green thread
  *               waits for a P that it has lost.  On its own stack.  Its state must not be current
  *               on any thread afterwards as far as the language can see.
+ *   elsewhere   a foreign call of this green thread will block, and others wait: it is about to be
+ *               made on this thread, while the one that entered it goes on with the others.  Points
+ *               this thread at what foreign code looks up by thread (CPython's own word of the
+ *               thread's state), without the lock, which was released on the other thread.  On the
+ *               green thread's own stack.  Without this hook the calls of a domain that has others
+ *               stay on the thread that entered them.
  *   suspend     foreign code of this green thread is about to call back (gs_cgocallback, or a gs_
  *               function that may park), and may have taken the lock by itself meanwhile (as
  *               PyGILState_Ensure does).  If this thread holds it: let it go, and return what
@@ -98,6 +105,7 @@ typedef struct gs_domain_ops {
   unsigned flags; /* GS_DOMAIN_… */
   void *(*suspend)(void *ud, void *gdata);
   void (*resume)(void *ud, void *gdata, void *token);
+  void (*elsewhere)(void *ud, void *gdata);
 } gs_domain_ops;
 
 /* A domain with `procs` Ps (1..1024) whose green threads have stacks of stack_size bytes (0: the

@@ -246,7 +246,8 @@ void start_poller(void);
 void handoffp(P *p);
 void wakep(Domain *d);
 void m_detach(M *m);
-bool m_attach(M *m); /* false: the P was lost meanwhile */
+bool m_attach(M *m);               /* false: the P was lost meanwhile */
+void m_attach_to(M *m, Domain *d); /* without a P, or with one of d, which may be lost */
 
 /* ---- syscall.c ---- */
 
@@ -281,6 +282,7 @@ static inline gs_site *site_of(const void *key) {
 }
 M *hook_switch_in(M *m, G *g);
 void hook_release(M *m, G *g);
+M *hook_elsewhere(M *m, G *g);
 M *hook_released(M *m, G *g); /* the same, before a foreign call: m comes back with a P */
 int refused(void);            /* what a function that may park returns where enter gave NULL */
 

@@ -727,19 +727,26 @@ void m_detach(M *m) {
     m->p = &gs_nop;
 }
 
-bool m_attach(M *m) {
-  Domain *d = m->p->d;
-  if (likely(m->attached == d)) return true;
+void m_attach_to(M *m, Domain *d) {
+  if (m->attached == d) return;
   m_detach(m);
-  if (m->p == &gs_nop) return false;
-  if (!d->ops.attach && !d->ops.detach) return true;
+  if (!d->ops.attach && !d->ops.detach) return;
   m->attached = d;
-  if (!d->ops.attach) return true;
+  if (!d->ops.attach) return;
   store_rlx(&m->inhook, 1);
   sc_leave(m, SC_CALL);
   d->ops.attach(d->ud);
   sc_enter(m, m->sc);
   store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
+}
+
+bool m_attach(M *m) {
+  Domain *d = m->p->d;
+  if (likely(m->attached == d)) return true;
+  m_detach(m);
+  if (m->p == &gs_nop) return false;
+  m_attach_to(m, d);
+  if (m->attached != d || !d->ops.attach) return true;
   if (likely(load_acq(&m->pw) == (uintptr_t)m->p) || wait_unlocked(m, m->p)) return true;
   m->p = &gs_nop;
   m_detach(m);

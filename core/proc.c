@@ -294,6 +294,7 @@ void schedule_loop(M *m) {
     if (unlikely(m->callg)) {
       g = m->callg;
       m->callg = NULL;
+      if (unlikely(g->hooked)) m_attach_to(m, g->d);
       switch_g0_to_g(m, g);
       continue;
     }
@@ -448,7 +449,7 @@ static void run_next(M *m, G *g) {
     switch_g_to_g0(m, g);
 }
 
-M *resumed(G *g) {
+static inline M *resumed_bare(G *g) {
   M *m = gs_getm();
   if (m->prev != PREV_NONE) finish_prev(m);
   g->m = m;
@@ -456,6 +457,11 @@ M *resumed(G *g) {
   store_rlx(&g->park, PARK_NO);
   bump(&m->nswitch);
   if (is_traced(m)) trace_go(m, g);
+  return m;
+}
+
+M *resumed(G *g) {
+  M *m = resumed_bare(g);
   if (unlikely(g->hooked)) {
     m->attached = g->d;
     m = hook_switch_in(m, g);
@@ -507,7 +513,12 @@ M *leave_for_call(M *m, G *g) {
   m->prev = PREV_CALL;
   if (is_traced(m)) trace_stop(m, g, EV_STOP, g_waitreason(g));
   run_next(m, g);
-  return resumed(g);
+  m = resumed_bare(g);
+  if (likely(!g->hooked)) return m;
+  if (m->p == &gs_nop) return hook_elsewhere(m, g);
+  /* No M could be had.  This one may hold the language's lock by now, with another G's state. */
+  m->attached = g->d;
+  return hook_released(hook_switch_in(m, g), g);
 }
 
 /* The G has no P and cannot go on.  Returns when it has one again, maybe on another M. */

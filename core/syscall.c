@@ -88,9 +88,10 @@ void entersyscallblock(M *m, G *g) {
  * one where that happens.  So it is the call that goes to another thread: this M switches to the
  * next G within the time of a futex wake, and the call, which will take long anyway, waits for the
  * thread.  Not for a G that must stay on its thread, nor for one whose binding keeps something with
- * the thread (it has let go already, but may look where it is). */
+ * the thread and has no hook that takes it along (elsewhere). */
 M *call_elsewhere(M *m, G *g, gs_site *site) {
-  if (g->lockedm || g->hooked || !p_has_work(m->p)) return m;
+  if (g->lockedm || !p_has_work(m->p)) return m;
+  if (g->hooked && !(g->released && g->d->ops.elsewhere)) return m;
 #if GS_TORTURE
   (void)site;
   if ((g->callseq & 3) != 1) return m;
@@ -284,6 +285,17 @@ void hook_release(M *m, G *g) {
   sc_enter(m, m->sc);
   store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
   /* If the P went meanwhile, the next comparison of pw finds it. */
+}
+
+/* The G has come, without a P, to the thread that makes its call. */
+M *hook_elsewhere(M *m, G *g) {
+  const Domain *d = g->d;
+  store_rlx(&m->inhook, 1);
+  sc_leave(m, SC_USER);
+  d->ops.elsewhere(d->ud, g->data);
+  sc_enter(m, m->sc);
+  store_rel(&m->inhook, 0); /* after the new sc: see retake.c */
+  return m;
 }
 
 /* The hook runs outside; coming back inside may find the P gone, and getting another one may have

@@ -153,6 +153,12 @@ static void hook_resume(void *ud, void *gdata, void *token) {
   tstate_acquire(token);
 }
 
+/* What the call calls back looks for the state of its thread. */
+static void hook_elsewhere(void *ud, void *gdata) {
+  (void)ud;
+  if (gdata) tstate_here(((const Rec *)gdata)->ts);
+}
+
 static void hook_detach(void *ud) {
   (void)ud;
   let_go(this_thread());
@@ -228,6 +234,7 @@ int domain_ready(void) {
       .flags = GS_DOMAIN_LOOKS_FOR_SIGNALS,
       .suspend = hook_suspend,
       .resume = hook_resume,
+      .elsewhere = hook_elsewhere,
   };
   if (tstate_boot() < 0) return -1;
   interp = PyInterpreterState_Get();

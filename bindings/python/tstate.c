@@ -113,6 +113,8 @@ static inline void bind_here(PyThreadState *ts) {
 #endif
 }
 
+void tstate_here(PyThreadState *ts) { set_key(ts); }
+
 void tstate_release(void) { PyEval_SaveThread(); }
 
 void tstate_forget(void) { set_key(NULL); }

@@ -30,6 +30,8 @@ PyThreadState *tstate_held(void);
 /* Drops the GIL.  The thread state that is current stays the one that a callback from C finds on
  * this thread (PyGILState_Ensure), where this version of CPython allows it. */
 void tstate_release(void);
+/* A callback from C finds ts on this thread, where it is not current.  The GIL is not held. */
+void tstate_here(PyThreadState *ts);
 /* This thread points at no green thread's state any more.  The GIL is not held. */
 void tstate_forget(void);
 int tstate_forked(void); /* in a child of fork; -1 with an exception */

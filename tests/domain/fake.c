@@ -15,6 +15,13 @@
 /* What the domain's word of a thread says. */
 static char is_attached, is_detached;
 
+/* What code of a foreign call finds when it asks whose state belongs to this thread. */
+static _Thread_local fake_state *named;
+
+/* Not inlined: the compiler would keep the address over a change of threads. */
+static __attribute__((noinline)) void set_named(fake_state *state) { named = state; }
+static __attribute__((noinline)) fake_state *get_named(void) { return named; }
+
 static void lock_take(fake *vm, fake_state *state) {
   pthread_mutex_lock(&vm->mutex);
   vm->waiters++;
@@ -77,6 +84,7 @@ static void detach(void *ud) {
     *word = &is_detached;
   }
   if (lock_is_mine(vm)) lock_give(vm);
+  set_named(NULL);
   note(vm, 'd');
   atomic_fetch_sub(&vm->attached, 1);
   atomic_fetch_add(&vm->detaches, 1);
@@ -98,6 +106,7 @@ static void switch_in(void *ud, void *gdata) {
   } else {
     lock_take(vm, gdata);
   }
+  set_named(gdata);
   note(vm, 'i');
   atomic_fetch_add(&vm->switch_ins, 1);
 }
@@ -152,6 +161,20 @@ static void resume(void *ud, void *gdata, void *token) {
   atomic_fetch_add(&vm->resumes, 1);
 }
 
+static void elsewhere(void *ud, void *gdata) {
+  fake *vm = ud;
+  const fake_state *state = gdata;
+  void **word = gs_mdata(vm->domain);
+  CHECK(word != NULL && *word == &is_attached);
+  CHECK(gs_gdata() != NULL && *gs_gdata() == gdata);
+  CHECK(!lock_is_mine(vm));
+  if (state != NULL) CHECK_INT(state->place, FAKE_AWAY);
+  set_named(gdata);
+  note(vm, 'e');
+  errno = 1003;
+  atomic_fetch_add(&vm->elsewheres, 1);
+}
+
 static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
   fake *vm = ud;
   fake_state *state = __atomic_load_n((fake_state *const *)gdata, __ATOMIC_ACQUIRE);
@@ -169,7 +192,7 @@ static int may_retake(void *ud, void *const *gdata, int64_t outside_ns, int wait
 
 /* ---- life ---- */
 
-void fake_init(fake *vm, const char *name) {
+static void init(fake *vm, const char *name, void (*on_elsewhere)(void *, void *)) {
   memset(vm, 0, sizeof *vm);
   /* Here and not in fake_begin: sysmon may ask about a state that is being used again. */
   for (int i = 0; i < FAKE_STATES; i++) vm->states[i].vm = vm;
@@ -177,12 +200,15 @@ void fake_init(fake *vm, const char *name) {
   pthread_mutex_init(&vm->mutex, NULL);
   pthread_cond_init(&vm->changed, NULL);
   const gs_domain_ops ops = {sizeof ops, attach, detach,  switch_in, release,
-                             may_retake, 0,      suspend, resume};
+                             may_retake, 0,      suspend, resume,    on_elsewhere};
   int code = gs_domain_new(name, 1, 0, &ops, vm, &vm->domain);
   if (code != GS_OK) print_error("%s; %s\n", gs_strerror(code), gs_error_detail());
   assert_int_equal(code, GS_OK);
   assert_non_null(vm->domain);
 }
+
+void fake_init(fake *vm, const char *name) { init(vm, name, elsewhere); }
+void fake_init_staying(fake *vm, const char *name) { init(vm, name, NULL); }
 
 static void run_with_flags(fake *vm, int procs, unsigned flags, body_fn body, void *arg) {
   gs_config cfg = GS_CONFIG_DEFAULT;
@@ -228,6 +254,7 @@ fake_state *fake_begin(fake *vm) {
   CHECK(*gs_gdata() == NULL);
   __atomic_store_n((fake_state **)gs_gdata(), state, __ATOMIC_RELEASE);
   vm->current = state;
+  set_named(state);
   return state;
 }
 
@@ -252,6 +279,7 @@ void fake_count(fake_state *state) {
 void fake_from_c(fake_state *state) {
   CHECK_INT(state->place, FAKE_AWAY);
   CHECK(!lock_is_mine(state->vm));
+  CHECK(get_named() == state);
   lock_take(state->vm, state);
   state->place = FAKE_C_HOLDS;
 }

@@ -46,7 +46,7 @@ typedef struct fake {
   int64_t guarded;     /* only by the holder: a plain counter that races would spoil */
 
   atomic_int attached; /* threads between attach and detach */
-  atomic_ulong attaches, detaches, switch_ins, releases, suspends, resumes, questions;
+  atomic_ulong attaches, detaches, switch_ins, releases, suspends, resumes, questions, elsewheres;
   atomic_int sure;   /* may_retake says of those who let the lock go that they stay away, */
   atomic_ulong gone; /* and has said so while others waited so many times */
 
@@ -60,6 +60,8 @@ typedef struct fake {
 
 /* Makes the interpreter and its domain of one P; asserts on failure. */
 void fake_init(fake *vm, const char *name);
+/* One whose foreign calls stay on the thread that enters them. */
+void fake_init_staying(fake *vm, const char *name);
 
 /* Runs body(arg) as main green thread of the domain. */
 void fake_run(fake *vm, int procs, body_fn body, void *arg);
