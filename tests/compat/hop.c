@@ -2,10 +2,10 @@
  *
  * CPython's own tests call nothing of gosched, so by themselves they would stay where they began.
  * This extension lends their green thread a profile function in C: before and after every function,
- * of Python or of C, the green thread lets its partner run, which blocks in a foreign call, which
- * costs the thread its turn, so that the green thread goes on on another one.  It is the public
- * gosched that does it (the semaphore that the partner waits for, yield_now), from inside whatever
- * is being called.
+ * of Python or of C, the green thread wakes its partner and makes a foreign call that is known to
+ * block, which is made on another thread while the partner runs here; where it ends, the green
+ * thread goes on, if the partner waits again by then.  It is the public gosched that does it (the
+ * semaphore that the partner waits for, a function of dlopen), from inside whatever is being called.
  *
  * Hops may take as much time as they leave to the tests: one that comes too early is left out.
  *
@@ -24,7 +24,7 @@
 #include "gosched.h"
 #include "gosched_inspect.h"
 
-static PyObject *wake, *give_way;   /* of what a hop is made; GIL */
+static PyObject *wake, *away;   /* of what a hop is made; GIL */
 static unsigned long hops, moves;   /* and how often it ended on another thread; GIL */
 static unsigned long partner_moves; /* how often a partner came back on another thread; GIL */
 static int64_t next_hop;            /* not before; GIL */
@@ -50,7 +50,7 @@ static int hop(void) {
     if (!(r = PyObject_CallNoArgs(wake))) return -1;
     Py_DECREF(r);
   }
-  if (!(r = PyObject_CallNoArgs(give_way))) return -1;
+  if (!(r = PyObject_CallNoArgs(away))) return -1;
   Py_DECREF(r);
   hops++;
   if (thread_here() != before) moves++;
@@ -79,7 +79,7 @@ static PyObject *hop_start(PyObject *self, PyObject *args) {
   Py_INCREF(w);
   Py_XSETREF(wake, w);
   Py_INCREF(g);
-  Py_XSETREF(give_way, g);
+  Py_XSETREF(away, g);
   /* What sys.getprofile gives: whoever sets it again sets something that can be called. */
   PyObject *fn = PyObject_GetAttrString(self, "hop");
   if (!fn) return NULL;
@@ -143,7 +143,7 @@ static PyObject *hop_watch(PyObject *self, PyObject *arg) {
 
 static PyMethodDef methods[] = {
     {"start", hop_start, METH_VARARGS,
-     "start(wake, give_way): from now on the calling green thread hops."},
+     "start(wake, away): from now on the calling green thread hops."},
     {"stop", hop_stop, METH_NOARGS, "From now on it does not."},
     {"hop", hop_hop, METH_VARARGS, "Hops once.  Takes any arguments."},
     {"ready", hop_ready, METH_O,
