@@ -5,7 +5,8 @@
 
 DIR/c-HEADER.md from the comments of each public header (as tools/manpages.py reads them),
 DIR/lua.md, DIR/lua-ffi.md and DIR/lua-socket.md from the annotations in bindings/lua/library,
-DIR/tcl.md from the manual page (by mandoc), and DIR/python.md, which mkdocstrings fills in from the docstrings.
+DIR/tcl.md from the manual page (by mandoc), and DIR/python.md, which mkdocstrings fills in from the
+docstrings.
 """
 
 from __future__ import annotations
