@@ -4,8 +4,9 @@
     reference.py --out DIR [--tcl MANUAL]
 
 DIR/c-HEADER.md from the comments of each public header (as tools/manpages.py reads them),
-DIR/lua.md and DIR/lua-ffi.md from the annotations in bindings/lua/library, DIR/tcl.md from the
-manual page (by mandoc), and DIR/python.md, which mkdocstrings fills in from the docstrings.
+DIR/lua.md, DIR/lua-ffi.md and DIR/lua-socket.md from the annotations in bindings/lua/library,
+DIR/tcl.md from the manual page (by mandoc), and DIR/python.md, which mkdocstrings fills in from the
+docstrings.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def c_page(header: manpages.Header, path: str, known: dict[str, str]) -> str:
 
 def lua_page(path: Path) -> str:
     """Functions and classes with what their annotations say, in the order of the file."""
-    title = "gosched.ffi" if "ffi" in path.name else "gosched"
+    title = path.stem.replace("_", ".")
     out, said = [f"# Lua: {title}"], []  # type: ignore[var-annotated]
     for line in [*path.read_text().splitlines(), ""]:
         if line.startswith("---"):
@@ -164,6 +165,7 @@ def main() -> int:
     library = ROOT / "bindings/lua/library"
     (options.out / "lua.md").write_text(lua_page(library / "gosched.lua"))
     (options.out / "lua-ffi.md").write_text(lua_page(library / "gosched_ffi.lua"))
+    (options.out / "lua-socket.md").write_text(lua_page(library / "gosched_socket.lua"))
     (options.out / "tcl.md").write_text(tcl_page(ROOT / "bindings/tcl/man/gosched.n"))
     (options.out / "python.md").write_text(PYTHON)
     print(f"{len(known)} C functions in {options.out}")

@@ -488,6 +488,7 @@ def lua_green_rows() -> list[Row]:
         row("spawn", "coroutine", "cqueues", goals=(times(2, "coroutine"),)),
         row("message", "cqueues", goals=(at_most(150),)),
         row("message.text"),
+        row("message.way", goals=(at_most(150),)),
         row("offload", "module", "luv"),
         row("offload.beyond", "module", "luv", goals=(times(0.05, "luv"),)),
         *(

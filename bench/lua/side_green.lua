@@ -2,9 +2,10 @@
 -- by luv, and by a C module.
 --
 -- Rows: SIDE.switch (from one to the next), SIDE.spawn (start one that ends at once),
--- SIDE.message and .text (an integer, a string, there and back over two channels), SIDE.offload (a
--- call that may block, and takes 1 us), SIDE.offload.beyond (what that takes more than the 1 us),
--- SIDE.block.N (N calls that block for 100 ms, all of them; wall time).
+-- SIDE.message and .text (an integer, a string, there and back over two channels), .way (an integer
+-- one way, over a channel with room for 128), SIDE.offload (a call that may block, and takes 1 us),
+-- SIDE.offload.beyond (what that takes more than the 1 us), SIDE.block.N (N calls that block for
+-- 100 ms, all of them; wall time).
 
 local harness = require "harness"
 
@@ -58,6 +59,25 @@ local function message(value)
   end)
 end
 rows["gosched.message"], rows["gosched.message.text"] = message(1), message "text"
+
+local WAITING = 128
+
+rows["gosched.message.way"] = inside(function(gosched, options)
+  local ch, done = gosched.chan(WAITING), gosched.chan(1)
+  local reader = gosched.go(function()
+    for v in ch:iter() do
+      if v == 0 then done:send(v) end
+    end
+  end)
+  local samples = harness.samples(options, function(n)
+    for i = 1, n do ch:send(i) end
+    ch:send(0)
+    assert(done:recv() == 0)
+  end)
+  ch:close()
+  reader:join()
+  return samples
+end)
 
 local function block(count)
   return function(options)

@@ -284,12 +284,29 @@ static const char socket_source[] =
 #include "socket.lua.inc"
     ;
 
+/* Closes an object of luasocket.  Who waits for its descriptor would not hear of its end, and wait
+ * for whoever gets the number next; so those waits end first.  Between the two steps no Lua runs,
+ * hence nobody else has the turn: they find the object closed. */
+static int l_close_socket(lua_State *L) {
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "getfd");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  lua_Integer fd = lua_tointeger(L, -1);
+  if (fd >= 0) (void)gs_poll_close((int)fd); /* one that nobody ever waited for is unknown */
+  lua_getfield(L, 1, "close");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
 /* The loader of the module "gosched.socket". */
 static int load_socket(lua_State *L) {
   if (luaL_loadbufferx(L, socket_source, sizeof(socket_source) - 1, "=gosched.socket", "t"))
     return lua_error(L);
   lua_pushvalue(L, lua_upvalueindex(2));
-  lua_call(L, 1, 1);
+  lua_pushcfunction(L, l_close_socket);
+  lua_call(L, 2, 1);
   return 1;
 }
 

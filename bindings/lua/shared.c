@@ -4,6 +4,14 @@
  * Who waits has the channel on the Lua stack.  But any green thread may release it meanwhile: so
  * operations under way are counted, and with one it is not released.
  *
+ * Asking again.  Two states that talk run on two OS threads; who waits gives its P up and its
+ * thread sleeps, and to wake that takes the other side, on another CPU, some two microseconds, a
+ * dozen times what a message takes.  So who finds a channel empty or full looks again for a moment
+ * before it waits, as long as it keeps nobody of its own state from running and there is another
+ * CPU.  On a busy machine, or with a slow partner, that is in vain: after each miss in a row twice
+ * as many waits begin at once.  A full channel is left to empty itself somewhat, so that the two
+ * sides do not meet at each of its elements.
+ *
  * Deadlocks.  Green threads are known to the scheduler; but a VM outside of gosched.run may use its
  * channels, too (try_send, try_recv, close).  So while it is not inside, each channel that it has
  * open is announced as one that may be used from outside.
@@ -18,6 +26,14 @@ shared *gsl_check_shared(lua_State *L, int index) {
   shared *c = luaL_checkudata(L, index, GSL_SHARED);
   if (!c->ch) luaL_error(L, "the shared channel has been released");
   return c;
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  __asm__ volatile("yield");
+#endif
 }
 
 /* ---- operations ------------------------------------------------------------------------------ */
@@ -39,6 +55,43 @@ static bool cancelled(vm *v) {
   return !g->handle && g->cancels;
 }
 
+enum { MOMENT_NS = 20000, LOOKS = 32, MISSES = 6 };
+
+/* The channel looks as if the operation could be done; asked without its lock. */
+static bool promising(gs_chan *ch, bool send) {
+  size_t n = gs_chan_len(ch), cap = gs_chan_cap(ch);
+  if (gs_chan_closed(ch)) return true;
+  return send ? n < cap && n <= cap - cap / 8 : n > 0;
+}
+
+/* An operation cannot be done.  True: it looks as if it could now.  This green thread keeps the
+ * turn meanwhile. */
+static bool linger(vm *v, shared *c, bool send, int64_t deadline) {
+  gs_chan *ch = c->ch;
+  if (gs_chan_cap(ch) == 0 || gs_procs() < 2) return false; /* partners meet by parking alone */
+  if (c->skip) {
+    c->skip--;
+    return false;
+  }
+  const green *g = gsl_self(v);
+  int64_t now = gs_now(), end = now + MOMENT_NS;
+  if (g->deadline < deadline) deadline = g->deadline;
+  do {
+    if (now >= deadline || gs_domain_waiting(v->turn->domain) > 0) return false;
+    for (int i = 0; i < LOOKS; i++) {
+      if (promising(ch, send)) {
+        c->misses = 0;
+        return true;
+      }
+      relax();
+    }
+    now = gs_now();
+  } while (now < end);
+  if (c->misses < MISSES) c->misses++;
+  c->skip = (uint8_t)((1u << c->misses) - 1);
+  return false;
+}
+
 /* ch:send(v, timeout?): true, or false and "timeout" */
 static int l_send(lua_State *L) {
   shared *c = gsl_check_shared(L, 1);
@@ -52,6 +105,8 @@ static int l_send(lua_State *L) {
   if (!gsl_to_value(L, v, 2, &value)) return refused(L, "ch:send");
   c->uses++;
   int code = GSL_OUTSIDE(L, v, gs_chan_try_send(c->ch, &value));
+  if (code == GS_EWOULDBLOCK && !cancelled(v) && linger(v, c, true, deadline))
+    code = GSL_OUTSIDE(L, v, gs_chan_try_send(c->ch, &value));
   if (code == GS_EWOULDBLOCK) {
     code = GS_ECANCELED;
     if (!cancelled(v)) {
@@ -98,6 +153,8 @@ static int receive(lua_State *L, shared *c, int64_t deadline, gs_value *value) {
   check_waits(L, v, "ch:recv");
   c->uses++;
   int code = GSL_OUTSIDE(L, v, gs_chan_try_recv(c->ch, value));
+  if (code == GS_EWOULDBLOCK && !cancelled(v) && linger(v, c, false, deadline))
+    code = GSL_OUTSIDE(L, v, gs_chan_try_recv(c->ch, value));
   if (code == GS_EWOULDBLOCK) {
     code = GS_ECANCELED;
     if (!cancelled(v)) {

@@ -11,6 +11,8 @@ typedef struct shared {
   gs_chan *ch;                 /* NULL: released */
   unsigned uses;               /* operations under way, which keep it from being released */
   bool outside;                /* announced as one that the scheduler does not know of */
+  uint8_t misses;              /* how often in a row asking again has not helped, at most MISSES */
+  uint8_t skip;                /* so many waits begin at once, without asking again */
   struct shared *next, **link; /* of the VM's list */
 } shared;
 

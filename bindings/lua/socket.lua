@@ -4,7 +4,7 @@
 -- is tried again when the descriptor is ready.  So names, results and error texts are luasocket's
 -- own.  Names are looked up by libc outside of the VM.  What is not here is luasocket's.
 
-local gosched = ...
+local gosched, close_raw = ... -- the module; what closes, and ends the waits of others
 local socket = require "socket"
 
 local M = setmetatable({}, {__index = socket})
@@ -30,17 +30,20 @@ local function limit(self)
   return t and socket.gettime() + t
 end
 
--- Waits until the object is ready for events; false: its time is over.
+-- Waits until the object is ready for events: true; or "closed"; or false, its time is over.
 local function ready(self, events, till)
   local left = till and math.max(0, till - socket.gettime())
   if left == 0 then return false end
-  return gosched.wait(self.raw:getfd(), events, left) ~= nil
+  local now, why = gosched.wait(self.raw:getfd(), events, left)
+  return now ~= nil or why == "closed" and why
 end
+
+local function close(self) return close_raw(self.raw) end
 
 -- ---- objects ---------------------------------------------------------------------------------
 
 local function class(methods, name)
-  methods.settimeout, methods.gettimeout = settimeout, gettimeout
+  methods.settimeout, methods.gettimeout, methods.close = settimeout, gettimeout, close
   return {
     __index = function(self, key)
       local method = methods[key]
@@ -52,7 +55,7 @@ local function class(methods, name)
       return method
     end,
     __tostring = function(self) return (tostring(self.raw):gsub("^%a+", name)) end,
-    __close = function(self) self.raw:close() end,
+    __close = close,
   }
 end
 
@@ -136,7 +139,11 @@ local function waiting(name, events)
     local till = limit(self)
     while true do
       local a, b, c = self.raw[name](self.raw, ...)
-      if a or b ~= "timeout" or not ready(self, events, till) then return a, b, c end
+      if a or b ~= "timeout" then return a, b, c end
+      local now = ready(self, events, till)
+      if not now then return a, b, c end
+      -- luasocket takes the end of a UDP object for an empty datagram.
+      if now == "closed" then return nil, now end
     end
   end
 end

@@ -1,6 +1,10 @@
 -- run_lua.lua PAGE: runs the Lua code of a page, which is one program.
 
 local page = assert(arg[1], "which page?")
+if page:find "socket" and not pcall(require, "socket") then
+  print "skipped: luasocket is not installed (Debian: lua-socket)"
+  os.exit(77)
+end
 local out, inside = {}, false
 for line in io.lines(page) do
   if line:find "^```" then

@@ -13,6 +13,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 sh "$SOURCE/tools/make_site.sh" "$BUILD" "$out" "$PYTHON"
 for what in gs_cgocall gs_ffi_call gs_metrics gs_domain_new 'gosched.taskgroup' 'ffi.metatype' \
+  'socket.bind' 'tcp:receive' \
   'gosched::select' TaskGroup; do
   grep -rqF "$what" "$out/site/docs/reference" || { echo "the reference lacks $what"; exit 1; }
 done

@@ -62,7 +62,19 @@ end
 
 check.case("gosched.socket", function()
   if not pcall(require, "socket") then return print "        without luasocket" end
-  check.equal(names(annotated("socket", read "gosched_socket.lua")), names(functions(gosched.socket)))
+  local socket_text = read "gosched_socket.lua"
+  check.equal(names(annotated("socket", socket_text)), names(functions(gosched.socket)))
+  local common = annotated("object", socket_text)
+  for class, theirs in pairs {tcp = "tcp{client}", udp = "udp{connected}"} do
+    local there = functions(debug.getregistry()[theirs].__index)
+    for name in pairs(common) do
+      check.truth(there[name], class .. " has no " .. name)
+      there[name] = nil
+    end
+    there.setpeername = class == "udp" and there.setpeername or nil -- luasocket's older names of
+    there.setsockname = class == "udp" and there.setsockname or nil -- connect and bind
+    check.equal(class .. ": " .. names(annotated(class, socket_text)), class .. ": " .. names(there))
+  end
 end)
 
 check.case("gosched.ffi", function()

@@ -220,6 +220,39 @@ case("accept and select with a timeout", function()
   s:close()
 end)
 
+-- Waits until g waits in something.
+local function parked(g) while not select(2, g:state()) do gosched.yield() end end
+
+case("closing ends what others wait for", function()
+  local s, u = assert(S.bind("127.0.0.1", 0)), S.udp4()
+  local _, port = s:getsockname()
+  local c = assert(S.connect("127.0.0.1", tonumber(port)))
+  local peer = assert(s:accept())
+  local big, waits = ("x"):rep(1 << 24), {}
+  assert(u:setsockname("127.0.0.1", 0))
+  for i, f in ipairs {
+    function() return s:accept() end,
+    function() return c:receive "*a" end,
+    function() return c:receive(5, "ab") end,
+    function() return c:send(big) end,
+    function() return u:receivefrom() end,
+  } do
+    waits[i] = gosched.go(f)
+    parked(waits[i])
+  end
+  s:close()
+  c:close()
+  u:close()
+  for _, g in ipairs(waits) do
+    local value, why = g:join()
+    check.truth(value == nil and why == "closed", tostring(why))
+  end
+  check.equal(select(2, c:receive()), "closed")
+  same(c:close(), 1) -- once more
+  peer:close()
+  do local closer <close> = assert(S.bind("127.0.0.1", 0)) end
+end)
+
 case("udp", function()
   local a, b = S.udp4(), S.udp4()
   assert(a:setsockname("127.0.0.1", 0))

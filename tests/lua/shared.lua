@@ -193,6 +193,44 @@ case("backpressure, close, iteration", function()
   check.raises(function() ch:try_send(1) end, "closed")
 end)
 
+-- Who finds the channel empty or full asks again for a moment: of a partner that is quick, of one that
+-- is not, and beside others of its own state.
+case("there and back between two states", function()
+  local there, back = gosched.shared("there", 4), gosched.shared("back", 4)
+  local guest = gosched.embed("lua", [[
+    local gosched = require "gosched"
+    local there, back = gosched.shared "there", gosched.shared "back"
+    gosched.run(function()
+      for v in there:iter() do
+        if v % 100 == 0 then gosched.sleep(0.0001) end
+        back:send(v)
+      end
+      back:close()
+    end)
+  ]])
+  local turns, over = 0, false
+  for i = 1, 3000 do
+    there:send(i)
+    check.equal(back:recv(), i)
+    if i == 1500 then
+      gosched.go(function()
+        while not over do
+          turns = turns + 1
+          gosched.yield()
+        end
+      end)
+    end
+  end
+  for i = 1, 8 do there:send(i) end -- more than either has room for; the sender waits, too
+  check.equal(select(3, gosched.shared("never", 4):recv(0)), "timeout")
+  for i = 1, 8 do check.equal(back:recv(), i) end
+  there:close()
+  check.equal(select(3, back:recv()), "closed")
+  over = true
+  guest:join()
+  check.truth(turns > 0, "others had their turn")
+end)
+
 case("timeouts and cancelling", function()
   local ch = gosched.shared("times", 0)
   check.equal(select(3, ch:recv(0.01)), "timeout")

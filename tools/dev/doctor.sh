@@ -40,6 +40,7 @@ dev_doctor() {
   program gdb gdb --version
   program shellcheck shellcheck --version
   program luacheck luacheck --version
+  program luals lua-language-server --version
 
   say "${c_bold}python${c_off}"
   for gs_python in python3 /usr/bin/python3 python3.10 python3.11 python3.12 python3.13 python3.14; do

@@ -63,6 +63,11 @@ dev_lint() {
   if have cmd:luacheck; then
     check "luacheck" on '*.lua' '*.rockspec' -- luacheck --no-cache --quiet
   fi
+  if have cmd:lua-language-server; then
+    check "lua-language-server" "$GS_PY" tools/lua_annotations.py
+  else
+    note "lua-language-server is not on PATH: what it makes of the Lua annotations is not checked"
+  fi
   check "rules of the tree" sh tools/check_tree.sh
 
   if [ "$gs_findings" -gt 0 ]; then
