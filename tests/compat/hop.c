@@ -5,7 +5,8 @@
  * of Python or of C, the green thread wakes its partner and makes a foreign call that is known to
  * block, which is made on another thread while the partner runs here; where it ends, the green
  * thread goes on, if the partner waits again by then.  It is the public gosched that does it (the
- * semaphore that the partner waits for, a function of dlopen), from inside whatever is being called.
+ * semaphore that the partner waits for, a function of dlopen), from inside whatever is being
+ * called.
  *
  * Hops may take as much time as they leave to the tests: one that comes too early is left out.
  *
@@ -24,7 +25,7 @@
 #include "gosched.h"
 #include "gosched_inspect.h"
 
-static PyObject *wake, *away;   /* of what a hop is made; GIL */
+static PyObject *wake, *away;       /* of what a hop is made; GIL */
 static unsigned long hops, moves;   /* and how often it ended on another thread; GIL */
 static unsigned long partner_moves; /* how often a partner came back on another thread; GIL */
 static int64_t next_hop;            /* not before; GIL */
