@@ -260,8 +260,8 @@ static bool read_declaration(gsf_parser *p) {
   }
   do {
     gsf_declarator d;
-    gsf_attributes attributes = specs.attributes;
     if (!gsf_read_declarator(p, specs.type, GSF_NAMED, false, &d)) return false;
+    gsf_attributes attributes = gsf_joined(&specs.attributes, &d.attributes);
     if (!gsf_read_attributes(p, &attributes)) return false;
     /* A function defined in the header itself: nothing that a library exports. */
     if (specs.is_local && d.type->kind == GS_KIND_FUNCTION && gsf_accept(p, '{'))
@@ -471,6 +471,10 @@ static const char predefined_text[] =
     "typedef struct _IO_FILE FILE;"
     "typedef float _Float32; typedef double _Float64, _Float32x; typedef long double _Float64x;"
     "typedef struct _Float128 _Float128;" /* libffi does not know it: not to be called with */
+    "typedef struct _Float16 _Float16; typedef struct __bf16 __bf16;"
+    "typedef struct __float128 __float128; typedef struct _Decimal32 _Decimal32;"
+    "typedef struct _Decimal64 _Decimal64; typedef struct _Decimal128 _Decimal128;"
+    "typedef void *nullptr_t;"
     /* Nor these; the headers of arm64 have arrays of them.  The alignment keeps them from being
      * passed by value. */
     "typedef struct { unsigned long long low __attribute__((aligned(16))); unsigned long long high;"
@@ -491,5 +495,10 @@ int gsf_predefine(gs_ffi *ffi) {
     gs_decl d = {.name = name, .symbol = name, .what = GS_DECL_TYPEDEF, .type = t};
     if (!t || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;
   }
+  /* A name that no text can hide, for a type that none can define. */
+  gs_type *opaque = gsf_struct(&ffi->arena, 0, "_Complex _Float128");
+  gs_decl d = {.what = GS_DECL_TYPEDEF, .type = opaque};
+  d.name = d.symbol = "_Complex _Float128";
+  if (!opaque || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;
   return gs_ffi_cdef(ffi, predefined_text, NULL);
 }

@@ -169,11 +169,12 @@ static bool read_stars(gsf_parser *p, step **stars) {
     step *s = new_step(p, '*');
     if (!s) return false;
     gsf_next(p);
+    if (gsf_at_brackets(p) && !gsf_read_attributes(p, &ignored)) return false;
     s->qualifiers = gsf_read_qualifiers(p);
     s->next = *stars;
     *stars = s;
   }
-  return gsf_read_attributes(p, &ignored);
+  return gsf_at_brackets(p) || gsf_read_attributes(p, &ignored);
 }
 
 static bool collect(gsf_parser *p, gsf_naming naming, bool parameter, gsf_declarator *out,
@@ -190,7 +191,8 @@ static bool collect(gsf_parser *p, gsf_naming naming, bool parameter, gsf_declar
   } else if (naming == GSF_NAMED) {
     return gsf_expected(p, "a name");
   }
-  while (p->tok.kind == '[' || p->tok.kind == '(')
+  if (gsf_at_brackets(p) && !gsf_read_attributes(p, &out->attributes)) return false;
+  while ((p->tok.kind == '[' && !gsf_at_brackets(p)) || p->tok.kind == '(')
     if (!(p->tok.kind == '[' ? read_array(p, list, parameter) : read_function(p, list)))
       return false;
   while (stars) {

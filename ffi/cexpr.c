@@ -5,6 +5,8 @@
  * ~0u is 0xffffffff and not all of 64 bits.  What C leaves undefined or no header would mean
  * (a division by zero, a shift beyond the width) is an error; signed results wrap.
  */
+#include <string.h>
+
 #include "cparse.h"
 
 static gsf_value as_int(int64_t v) { return (gsf_value){.bits = (uint64_t)v}; }
@@ -37,20 +39,24 @@ static bool unary(gsf_parser *p, gsf_value *out);
 
 static bool name_operand(gsf_parser *p, gsf_value *out) {
   const gs_decl *d = gsf_find_decl(p->ffi, p->tok.text);
+  bool is_true = strcmp(p->tok.text, "true") == 0;
+  if (!d && (is_true || strcmp(p->tok.text, "false") == 0)) {
+    *out = as_int(is_true);
+    gsf_next(p);
+    return true;
+  }
   if (!d || d->what != GS_DECL_CONSTANT) return gsf_expected(p, "a constant");
   *out = (gsf_value){(uint64_t)d->value, d->is_unsigned, d->is_long};
   gsf_next(p);
   return true;
 }
 
-/* sizeof and _Alignof, of a type only. */
-static bool measure(gsf_parser *p, gsf_value *out) {
+bool gsf_measure(gsf_parser *p, gsf_value *out) {
   bool size = p->tok.kind == TK_SIZEOF;
   gsf_next(p);
-  if (!gsf_expect(p, '(', "'(' and a type name")) return false;
-  gsf_token at = p->tok;
-  const gs_type *t = gsf_read_type_name(p);
-  if (!t || !gsf_expect(p, ')', "')'")) return false;
+  gsf_token at = p->tok.kind == '(' ? *gsf_ahead(p) : p->tok;
+  const gs_type *t = gsf_type_within(p, true);
+  if (!t) return false;
   if (!gsf_complete(t))
     return gsf_fail(p, GS_ETYPE, at.line, at.column, "'%.80s' has no size", t->name);
   size_t n = size ? t->canon->size : gsf_align(t);
@@ -102,7 +108,7 @@ static bool operand(gsf_parser *p, gsf_value *out) {
       return true;
     case TK_NAME: return name_operand(p, out);
     case TK_SIZEOF:
-    case TK_ALIGNOF: return measure(p, out);
+    case TK_ALIGNOF: return gsf_measure(p, out);
     case '(': return parenthesis(p, out);
     case '+':
     case '-':
@@ -121,8 +127,7 @@ static bool unary(gsf_parser *p, gsf_value *out) {
 
 /* ---- operators ------------------------------------------------------------------------------- */
 
-/* How tightly a binary operator binds; 0: it is none. */
-static int strength(int kind) {
+int gsf_strength(int kind) {
   switch (kind) {
     case '*':
     case '/':
@@ -200,11 +205,11 @@ static bool apply(gsf_parser *p, const gsf_token *op, gsf_value a, gsf_value b, 
 /* Operators at least as strong as `least`, from the left. */
 static bool binary(gsf_parser *p, int least, gsf_value *out) {
   if (!unary(p, out)) return false;
-  while (strength(p->tok.kind) >= least) {
+  while (gsf_strength(p->tok.kind) >= least) {
     gsf_token op = p->tok;
     gsf_value right;
     gsf_next(p);
-    if (!binary(p, strength(op.kind) + 1, &right)) return false;
+    if (!binary(p, gsf_strength(op.kind) + 1, &right)) return false;
     if (!apply(p, &op, *out, right, out)) return false;
   }
   return true;

@@ -19,10 +19,12 @@ static const struct keyword {
     {"alignas", TK_ALIGNAS},
     {"_Alignof", TK_ALIGNOF},
     {"__alignof__", TK_ALIGNOF},
+    {"__alignof", TK_ALIGNOF},
     {"alignof", TK_ALIGNOF},
     {"asm", TK_ASM},
     {"__asm", TK_ASM},
     {"__asm__", TK_ASM},
+    {"_Atomic", TK_ATOMIC},
     {"__attribute__", TK_ATTRIBUTE},
     {"__attribute", TK_ATTRIBUTE},
     {"_Bool", TK_BOOL},
@@ -30,9 +32,11 @@ static const struct keyword {
     {"_Complex", TK_COMPLEX},
     {"__int128", TK_INT128},
     {"__complex__", TK_COMPLEX},
+    {"__complex", TK_COMPLEX},
     {"const", TK_CONST},
     {"__const", TK_CONST},
     {"__const__", TK_CONST},
+    {"constexpr", TK_CONSTEXPR},
     {"double", TK_DOUBLE},
     {"enum", TK_ENUM},
     {"__extension__", TK_EXTENSION},
@@ -58,9 +62,16 @@ static const struct keyword {
     {"register", TK_STORAGE},
     {"auto", TK_STORAGE},
     {"_Thread_local", TK_STORAGE},
+    {"thread_local", TK_STORAGE},
     {"__thread", TK_STORAGE},
     {"struct", TK_STRUCT},
     {"typedef", TK_TYPEDEF},
+    {"typeof", TK_TYPEOF},
+    {"__typeof", TK_TYPEOF},
+    {"__typeof__", TK_TYPEOF},
+    {"typeof_unqual", TK_TYPEOF_UNQUAL},
+    {"__typeof_unqual", TK_TYPEOF_UNQUAL},
+    {"__typeof_unqual__", TK_TYPEOF_UNQUAL},
     {"union", TK_UNION},
     {"unsigned", TK_UNSIGNED},
     {"void", TK_VOID},
@@ -72,7 +83,7 @@ static const struct keyword {
 /* Longest first. */
 static const struct keyword punctuators[] = {
     {"...", TK_ELLIPSIS}, {"<<", TK_SHL}, {">>", TK_SHR}, {"<=", TK_LE}, {">=", TK_GE},
-    {"==", TK_EQ},        {"!=", TK_NE},  {"&&", TK_AND}, {"||", TK_OR},
+    {"==", TK_EQ},        {"!=", TK_NE},  {"&&", TK_AND}, {"||", TK_OR}, {"->", TK_ARROW},
 };
 
 void gsf_lex_start(gsf_lexer *lx, const char *source, gsf_arena *arena) {
@@ -241,9 +252,30 @@ static void lex_floating(gsf_lexer *lx, gsf_token *t, int last) {
   t->kind = TK_FLOATING;
 }
 
+static const gs_type *number_type(gsf_value v, bool long_long) {
+  return &gsf_basics[long_long       ? v.is_unsigned ? B_ULLONG : B_LLONG
+                     : v.is_long     ? v.is_unsigned ? B_ULONG : B_LONG
+                     : v.is_unsigned ? B_UINT
+                                     : B_INT];
+}
+
+/* The first word of a number, without the quotes that C23 has between digits; -1: too long. */
+static int read_digits(gsf_lexer *lx, char *text) {
+  int n = read_word(lx, text);
+  while (n > 0 && peek(lx) == '\'' && (is_digit(peek2(lx)) || is_letter(peek2(lx)))) {
+    char more[LONGEST + 1];
+    next(lx);
+    int k = read_word(lx, more);
+    if (k < 0 || n + k > LONGEST) return -1;
+    memcpy(text + n, more, (size_t)k + 1);
+    n += k;
+  }
+  return n;
+}
+
 static void lex_number(gsf_lexer *lx, gsf_token *t) {
   char text[LONGEST + 1];
-  int n = read_word(lx, text);
+  int n = read_digits(lx, text);
   if (n < 0) {
     fail(t, "a number of more than 1023 characters");
     return;
@@ -288,6 +320,7 @@ static void lex_number(gsf_lexer *lx, gsf_token *t) {
   if (value > INT64_MAX) t->value.is_unsigned = true;
   t->value.bits = value;
   t->kind = TK_NUMBER;
+  t->type = number_type(t->value, strstr(p, "ll") || strstr(p, "LL"));
 }
 
 /* One character of a character constant or string, an escape taken as one.  -1: not well formed */
@@ -322,6 +355,7 @@ static void lex_char(gsf_lexer *lx, gsf_token *t) {
     return;
   }
   t->kind = TK_NUMBER;
+  t->type = &gsf_basics[B_INT];
   t->value = (gsf_value){.bits = (uint64_t)(int64_t)(char)c};
 }
 
@@ -339,6 +373,7 @@ static void lex_string(gsf_lexer *lx, gsf_token *t) {
     text[n++] = (char)c;
   }
   next(lx);
+  t->value.bits = n;
   keep(lx, t, TK_STRING, text, n);
 }
 

@@ -22,16 +22,19 @@ enum {
   TK_NE,
   TK_AND,
   TK_OR,
+  TK_ARROW,
   /* keywords; the word's alternative spellings give the same kind */
   TK_ALIGNAS,
   TK_ALIGNOF,
   TK_ASM,
+  TK_ATOMIC,
   TK_ATTRIBUTE,
   TK_BOOL,
   TK_CHAR,
   TK_COMPLEX,
   TK_INT128,
   TK_CONST,
+  TK_CONSTEXPR,
   TK_DOUBLE,
   TK_ENUM,
   TK_EXTENSION,
@@ -46,9 +49,11 @@ enum {
   TK_SIZEOF,
   TK_STATIC,
   TK_STATIC_ASSERT,
-  TK_STORAGE, /* register, auto, _Thread_local: of no concern here */
+  TK_STORAGE, /* register, auto, thread_local: of no concern here */
   TK_STRUCT,
   TK_TYPEDEF,
+  TK_TYPEOF,
+  TK_TYPEOF_UNQUAL,
   TK_UNION,
   TK_UNSIGNED,
   TK_VOID,
@@ -67,8 +72,8 @@ typedef struct gsf_token {
   const char *source;  /* as it stands in the declarations … */
   size_t length;       /* … with any line continuations */
   const char *text;    /* TK_NAME: the name; TK_STRING: its bytes; TK_ERROR: what is wrong */
-  gsf_value value;     /* TK_NUMBER */
-  const gs_type *type; /* TK_TYPE */
+  gsf_value value;     /* TK_NUMBER; TK_STRING: how many bytes */
+  const gs_type *type; /* TK_TYPE, TK_NUMBER */
 } gsf_token;
 
 typedef struct gsf_lexer {

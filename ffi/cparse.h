@@ -23,7 +23,7 @@ typedef struct gsf_parser {
   size_t nparams, used;       /* … and how many of them have been */
 } gsf_parser;
 
-/* What __attribute__((…)) and asm("…") say. */
+/* What __attribute__((…)), [[…]] and asm("…") say. */
 typedef struct gsf_attributes {
   bool packed;
   size_t align;       /* 0: nothing said */
@@ -31,12 +31,20 @@ typedef struct gsf_attributes {
   const char *symbol; /* NULL: nothing said */
 } gsf_attributes;
 
+static inline gsf_attributes gsf_joined(const gsf_attributes *a, const gsf_attributes *b) {
+  return (gsf_attributes){.packed = a->packed || b->packed,
+                          .align = a->align > b->align ? a->align : b->align,
+                          .mode = a->mode ? a->mode : b->mode,
+                          .symbol = a->symbol ? a->symbol : b->symbol};
+}
+
 /* What stands before the declarators. */
 typedef struct gsf_specifiers {
   const gs_type *type;
   bool is_typedef;
-  bool is_local; /* static or inline: a function's body may follow */
-  bool defines;  /* a struct, union or enum is declared or defined here, so no name need follow */
+  bool is_local; /* static, inline or constexpr: a function's body, or a value, may follow */
+  bool is_constexpr;
+  bool defines; /* a struct, union or enum is declared or defined here, so no name need follow */
   gsf_attributes attributes;
 } gsf_specifiers;
 
@@ -45,7 +53,8 @@ typedef enum gsf_naming { GSF_NAMED, GSF_UNNAMED, GSF_EITHER } gsf_naming;
 typedef struct gsf_declarator {
   const char *name; /* NULL: none */
   const gs_type *type;
-  int line, column; /* of the name, or of where it would stand */
+  int line, column;          /* of the name, or of where it would stand */
+  gsf_attributes attributes; /* those in [[…]] behind the name */
 } gsf_declarator;
 
 /* ---- tokens and errors (cdecl.c) ------------------------------------------------------------- */
@@ -72,6 +81,10 @@ void gsf_leave(gsf_parser *p);
 
 /* cexpr.c: a constant expression (conditional-expression). */
 bool gsf_expression(gsf_parser *p, gsf_value *out);
+/* cexpr.c: sizeof or _Alignof, from that word on. */
+bool gsf_measure(gsf_parser *p, gsf_value *out);
+/* cexpr.c: how tightly a binary operator binds; 0: it is none. */
+int gsf_strength(int kind);
 /* cexpr.c: one that must lie in least..most; `what` names it in the error. */
 bool gsf_size_expression(gsf_parser *p, size_t most, const char *what, size_t *out);
 
@@ -80,6 +93,13 @@ bool gsf_starts_type(gsf_parser *p, const gsf_token *t);
 bool gsf_read_attributes(gsf_parser *p, gsf_attributes *out);
 bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out);
 unsigned gsf_read_qualifiers(gsf_parser *p);
+/* Whether "[[" is here: an attribute as C23 has it, and no array. */
+bool gsf_at_brackets(gsf_parser *p);
+
+/* ctypeof.c: what typeof names, from that word on; NULL: an error. */
+const gs_type *gsf_read_typeof(gsf_parser *p);
+/* ctypeof.c: "(type)" or "(expression)", or, if `bare`, also an operand without parentheses. */
+const gs_type *gsf_type_within(gsf_parser *p, bool bare);
 
 /* cstruct.c: behind the words struct, union, enum. */
 const gs_type *gsf_read_struct(gsf_parser *p, unsigned flags);

@@ -103,6 +103,37 @@ static bool read_asm(gsf_parser *p, gsf_attributes *out) {
   return gsf_expect(p, ')', "')'");
 }
 
+bool gsf_at_brackets(gsf_parser *p) { return p->tok.kind == '[' && gsf_ahead(p)->kind == '['; }
+
+/* One attribute of "[[deprecated("why"), gnu::packed]]".  What a vendor's does is known only where
+ * it is one of gcc's. */
+static bool read_bracketed(gsf_parser *p, gsf_attributes *out) {
+  char vendor[16];
+  bare_name(&p->tok, vendor, sizeof(vendor));
+  if (gsf_ahead(p)->kind != ':') {
+    gsf_next(p);
+    return !gsf_accept(p, '(') || gsf_skip(p, '(', ')', "')'");
+  }
+  gsf_next(p);
+  if (!gsf_expect(p, ':', "'::'") || !gsf_expect(p, ':', "'::'")) return false;
+  if (p->tok.kind == ']' || p->tok.kind == ',') return gsf_expected(p, "an attribute's name");
+  if (strcmp(vendor, "gnu") == 0 || strcmp(vendor, "clang") == 0) return read_attribute(p, out);
+  gsf_next(p);
+  return !gsf_accept(p, '(') || gsf_skip(p, '(', ')', "')'");
+}
+
+/* From "[[" to behind "]]". */
+static bool read_brackets(gsf_parser *p, gsf_attributes *out) {
+  gsf_next(p);
+  gsf_next(p);
+  while (p->tok.kind != ']') {
+    if (p->tok.kind == TK_END || p->tok.kind == TK_ERROR) return gsf_expected(p, "']]'");
+    if (!gsf_accept(p, ',') && !read_bracketed(p, out)) return false;
+  }
+  gsf_next(p);
+  return gsf_expect(p, ']', "']]'");
+}
+
 bool gsf_read_attributes(gsf_parser *p, gsf_attributes *out) {
   for (;;) {
     if (p->tok.kind == TK_ASM) {
@@ -116,6 +147,8 @@ bool gsf_read_attributes(gsf_parser *p, gsf_attributes *out) {
       }
       gsf_next(p);
       if (!gsf_expect(p, ')', "'))'")) return false;
+    } else if (gsf_at_brackets(p)) {
+      if (!read_brackets(p, out)) return false;
     } else {
       return true;
     }
@@ -226,7 +259,10 @@ bool gsf_starts_type(gsf_parser *p, const gsf_token *t) {
     case TK_STRUCT:
     case TK_UNION:
     case TK_ENUM:
+    case TK_ATOMIC:
     case TK_EXTENSION:
+    case TK_TYPEOF:
+    case TK_TYPEOF_UNQUAL:
     case TK_STORAGE: return true;
     default:
       return word_of(t->kind) || is_qualifier(t->kind) || typedef_of(p, t) ||
@@ -241,10 +277,12 @@ static bool read_storage(gsf_parser *p, bool allowed, gsf_specifiers *out, bool 
     case TK_TYPEDEF:
     case TK_EXTERN:
     case TK_STATIC:
+    case TK_CONSTEXPR:
     case TK_FUNCTION_SPECIFIER:
       if (!allowed) return gsf_expected(p, "a type name");
       out->is_typedef |= p->tok.kind == TK_TYPEDEF;
-      out->is_local |= p->tok.kind == TK_STATIC || p->tok.kind == TK_FUNCTION_SPECIFIER;
+      out->is_local |= p->tok.kind != TK_TYPEDEF && p->tok.kind != TK_EXTERN;
+      out->is_constexpr |= p->tok.kind == TK_CONSTEXPR;
       break;
     case TK_STORAGE:
     case TK_EXTENSION: break;
@@ -276,9 +314,53 @@ static bool read_tagged(gsf_parser *p, gsf_specifiers *out) {
   return out->type != NULL;
 }
 
+/* A type that nothing here can lay out or call with. */
+static bool is_unknown_word(gsf_parser *p) {
+  return p->tok.kind == TK_NAME && strcmp(p->tok.text, "_BitInt") == 0;
+}
+
+/* "_Complex _Float32" and its like, which are no words but typedefs here; the type is opaque where
+ * the component is. */
+static const gs_type *complex_of(gsf_parser *p, int words) {
+  static const struct {
+    const char *component;
+    gsf_basic basic;
+  } known[] = {{"_Float32", B_COMPLEX_FLOAT},
+               {"_Float32x", B_COMPLEX_DOUBLE},
+               {"_Float64", B_COMPLEX_DOUBLE},
+               {"_Float64x", B_COMPLEX_LDOUBLE}};
+  if (words != W_COMPLEX || p->tok.kind != TK_NAME) return NULL;
+  for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    if (strcmp(p->tok.text, known[i].component) == 0) return &gsf_basics[known[i].basic];
+  bool opaque = strcmp(p->tok.text, "_Float128") == 0 || strcmp(p->tok.text, "_Float16") == 0;
+  return opaque ? gsf_find_decl(p->ffi, "_Complex _Float128")->type : NULL;
+}
+
+/* "_Atomic", or "_Atomic(type)".  What a processor does at once is laid out as without the word. */
+static bool read_atomic(gsf_parser *p, gsf_specifiers *out) {
+  gsf_next(p);
+  if (p->tok.kind != '(') return true;
+  if (out->type || !gsf_enter(p)) return gsf_expected(p, "a name");
+  gsf_next(p);
+  out->type = gsf_read_type_name(p);
+  gsf_leave(p);
+  return out->type && gsf_expect(p, ')', "')'");
+}
+
+static bool check_atomic(gsf_parser *p, const gsf_token *at, const gs_type *t) {
+  bool whole = t->kind != GS_KIND_ARRAY && gsf_complete(t) && t->canon->size <= 8;
+  if (whole && gsf_align(t) == t->canon->size) return true;
+  return gsf_fail(p, GS_ETYPE, at->line, at->column,
+                  "_Atomic with '%.80s', expected a type of 1, 2, 4 or 8 bytes that is aligned to "
+                  "its size",
+                  t->name);
+}
+
 bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
   unsigned qualifiers = 0;
   int words = 0;
+  gsf_token atomic = {.kind = TK_END};
+  const gs_type *type;
   *out = (gsf_specifiers){.type = NULL};
   for (;;) {
     bool read;
@@ -293,9 +375,16 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       if (again || !basic_of(p->ffi, words))
         return gsf_expected(p, "a combination of type words that C has");
       gsf_next(p);
+    } else if (p->tok.kind == TK_ATOMIC) {
+      atomic = p->tok;
+      if (!read_atomic(p, out)) return false;
+    } else if ((type = complex_of(p, words))) {
+      out->type = type;
+      words = 0;
+      gsf_next(p);
     } else if (is_qualifier(p->tok.kind)) {
       qualifiers |= gsf_read_qualifiers(p);
-    } else if (p->tok.kind == TK_ATTRIBUTE) {
+    } else if (p->tok.kind == TK_ATTRIBUTE || gsf_at_brackets(p)) {
       if (!gsf_read_attributes(p, &out->attributes)) return false;
     } else if (p->tok.kind == TK_ALIGNAS) {
       if (!read_alignas(p, &out->attributes)) return false;
@@ -303,6 +392,14 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
       break;
     } else if (p->tok.kind == TK_STRUCT || p->tok.kind == TK_UNION || p->tok.kind == TK_ENUM) {
       if (!read_tagged(p, out)) return false;
+    } else if (p->tok.kind == TK_TYPEOF || p->tok.kind == TK_TYPEOF_UNQUAL) {
+      if (!gsf_enter(p)) return false;
+      out->type = gsf_read_typeof(p);
+      gsf_leave(p);
+      if (!out->type) return false;
+    } else if (is_unknown_word(p)) {
+      return gsf_fail(p, GS_ETYPE, p->tok.line, p->tok.column,
+                      "'%s' is not supported, expected another type", p->tok.text);
     } else {
       out->type = typedef_of(p, &p->tok);
       if (!out->type) return gsf_expected(p, "a type name");
@@ -311,6 +408,8 @@ bool gsf_read_specifiers(gsf_parser *p, bool storage, gsf_specifiers *out) {
   }
   if (words == (W_COMPLEX | W_LONG)) return gsf_expected(p, "'double'");
   if (words) out->type = basic_of(p->ffi, words);
+  if (atomic.kind == TK_ATOMIC && !check_atomic(p, &atomic, out->type)) return false;
+  if (out->is_constexpr) qualifiers |= GS_TYPE_CONST;
   out->type = gsf_qualified(&p->ffi->arena, out->type, qualifiers);
   return out->type || gsf_oom(p);
 }

@@ -68,12 +68,12 @@ static bool read_width(gsf_parser *p, gs_field *f) {
 }
 
 static bool read_member(gsf_parser *p, const gsf_specifiers *specs, members *list) {
-  gsf_declarator d = {NULL, specs->type, p->tok.line, p->tok.column};
+  gsf_declarator d = {.type = specs->type, .line = p->tok.line, .column = p->tok.column};
   if (p->tok.kind != ':' && !gsf_read_declarator(p, specs->type, GSF_NAMED, false, &d))
     return false;
   gs_field f = {.name = d.name, .type = d.type, .line = d.line, .column = d.column};
   if (p->tok.kind == ':' && !read_width(p, &f)) return false;
-  gsf_attributes attributes = specs->attributes;
+  gsf_attributes attributes = gsf_joined(&specs->attributes, &d.attributes);
   if (!gsf_read_attributes(p, &attributes)) return false;
   f.align = attributes.align;
   f.packed = attributes.packed;
@@ -280,21 +280,36 @@ static bool declare_constant(gsf_parser *p, const gsf_token *name, const gs_type
   return (text && gsf_add_decl(p->ffi, &d)) || gsf_oom(p);
 }
 
+/* The type of an enumerator of t, if that says what it is of ("enum e : unsigned char"). */
+static bool as_fixed(gsf_parser *p, const gs_type *t, const gsf_token *name, gsf_value *v) {
+  bool sign = t->kind == GS_KIND_INT;
+  unsigned bits = t->kind == GS_KIND_BOOL ? 1 : (unsigned)t->size * 8;
+  uint64_t most = UINT64_MAX >> (64 - bits) >> (sign ? 1 : 0);
+  bool negative = !v->is_unsigned && (int64_t)v->bits < 0;
+  if (negative ? !sign || (int64_t)v->bits < -(int64_t)most - 1 : v->bits > most)
+    return gsf_fail(p, GS_EDECL, name->line, name->column,
+                    "the value of '%.60s' does not fit '%.60s'", name->text, t->name);
+  v->is_unsigned = !sign && bits >= 32;
+  v->is_long = bits > 32;
+  return true;
+}
+
 /* One "NAME = value" with its comma; v is the value it has without "= value". */
-static bool read_enumerator(gsf_parser *p, const gs_type *t, bool again, gsf_value *v) {
+static bool read_enumerator(gsf_parser *p, const gs_type *t, bool fixed, bool again, gsf_value *v) {
   gsf_token name = p->tok;
   gsf_attributes ignored = {.align = 0};
   if (name.kind != TK_NAME) return gsf_expected(p, "an enumerator's name or '}'");
   gsf_next(p);
   if (!gsf_read_attributes(p, &ignored)) return false;
   if (gsf_accept(p, '=') && !gsf_expression(p, v)) return false;
-  *v = narrowest(*v);
+  if (!fixed) *v = narrowest(*v);
+  if (fixed && !as_fixed(p, t, &name, v)) return false;
   if (!declare_constant(p, &name, t, again, *v)) return false;
   return p->tok.kind == '}' || gsf_expect(p, ',', "',' or '}'");
 }
 
-/* From '{' to behind '}'.  again: t is defined already. */
-static bool read_enumerators(gsf_parser *p, gs_type *t, bool again) {
+/* From '{' to behind '}'.  fixed: t has its integer type; again: it is defined already. */
+static bool read_enumerators(gsf_parser *p, gs_type *t, bool fixed, bool again) {
   extremes e = {.negative = false};
   size_t n = 0;
   gsf_value v = {.bits = 0};
@@ -308,20 +323,67 @@ static bool read_enumerators(gsf_parser *p, gs_type *t, bool again) {
       v.bits++;
       v.is_long = true;
     }
-    if (!read_enumerator(p, t, again, &v)) return false;
+    if (!read_enumerator(p, t, fixed, again, &v)) return false;
     include(&e, v);
   }
   if (n == 0) return gsf_expected(p, "an enumerator's name");
   gsf_next(p);
-  if (e.negative && e.most > INT64_MAX)
+  if (!fixed && e.negative && e.most > INT64_MAX)
     return gsf_fail(p, GS_ETYPE, open.line, open.column,
                     "no integer type holds all values of this enum");
   if (again)
     return t->length == n || gsf_fail(p, GS_EDECL, open.line, open.column,
                                       "'%.80s' is defined differently before", t->name);
-  gsf_enum_complete(t, e.negative, e.least, e.most);
+  if (!fixed) gsf_enum_complete(t, e.negative, e.least, e.most);
+  if (!gsf_note_completed(p->ffi, t)) return gsf_oom(p);
   t->length = n;
   return true;
+}
+
+/* ": unsigned char" behind an enum's tag; *out stays NULL if there is none, and at the width of an
+ * unnamed bit-field. */
+static bool read_underlying(gsf_parser *p, const gs_type **out) {
+  if (p->tok.kind != ':' || !gsf_starts_type(p, gsf_ahead(p))) return true;
+  gsf_next(p);
+  gsf_token at = p->tok;
+  gsf_specifiers specs;
+  if (!gsf_read_specifiers(p, false, &specs)) return false;
+  const gs_type *c = specs.type->canon;
+  *out = c;
+  if (c->kind == GS_KIND_INT || c->kind == GS_KIND_UINT || c->kind == GS_KIND_BOOL) return true;
+  return gsf_fail(p, GS_ETYPE, at.line, at.column,
+                  "an enum of type '%.80s', expected an integer type", specs.type->name);
+}
+
+/* An enum that is new. */
+static gs_type *new_enum(gsf_parser *p, const gsf_token *name, const gs_type *of) {
+  const char *text = NULL;
+  if (name->kind == TK_NAME && !(text = gsf_copy(&p->ffi->arena, name->text, strlen(name->text)))) {
+    gsf_oom(p);
+    return NULL;
+  }
+  gs_type *t = gsf_enum(&p->ffi->arena, text);
+  if (!t || (of && text && !gsf_add_tag(p->ffi, text, t))) {
+    gsf_oom(p);
+    return NULL;
+  }
+  if (of) gsf_enum_of(t, of);
+  return t;
+}
+
+/* "enum e : int" without braces, or with them, of which there may have been the one or the other.
+ */
+static const gs_type *fixed_enum(gsf_parser *p, const gsf_token *name, const gsf_tag *tag,
+                                 const gs_type *of) {
+  gs_type *t = tag ? tag->type : new_enum(p, name, of);
+  if (!t) return NULL;
+  if (t->kind != of->kind || t->size != of->size) {
+    gsf_fail(p, GS_EDECL, name->line, name->column, "'%.80s' is defined differently before",
+             t->name);
+    return NULL;
+  }
+  if (p->tok.kind != '{') return t;
+  return read_enumerators(p, t, true, t->length != 0) ? t : NULL;
 }
 
 const gs_type *gsf_read_enum(gsf_parser *p) {
@@ -338,6 +400,13 @@ const gs_type *gsf_read_enum(gsf_parser *p) {
              tag->type->name);
     return NULL;
   }
+  const gs_type *of = NULL;
+  if (!read_underlying(p, &of)) return NULL;
+  if (of && name.kind != TK_NAME && p->tok.kind != '{') {
+    gsf_expected(p, "'{'");
+    return NULL;
+  }
+  if (of) return fixed_enum(p, &name, tag, of);
   if (p->tok.kind != '{') {
     if (tag) return tag->type;
     if (name.kind == TK_NAME)
@@ -346,23 +415,15 @@ const gs_type *gsf_read_enum(gsf_parser *p) {
       gsf_expected(p, "an enum's tag or '{'");
     return NULL;
   }
-  if (tag) return read_enumerators(p, tag->type, true) ? tag->type : NULL;
-  const char *text = NULL;
-  if (name.kind == TK_NAME && !(text = gsf_copy(&p->ffi->arena, name.text, strlen(name.text)))) {
-    gsf_oom(p);
-    return NULL;
-  }
-  gs_type *t = gsf_enum(&p->ffi->arena, text);
-  if (!t) {
-    gsf_oom(p);
-    return NULL;
-  }
-  if (!read_enumerators(p, t, false) || !gsf_read_attributes(p, &attributes)) return NULL;
+  if (tag) return read_enumerators(p, tag->type, false, true) ? tag->type : NULL;
+  gs_type *t = new_enum(p, &name, NULL);
+  if (!t) return NULL;
+  if (!read_enumerators(p, t, false, false) || !gsf_read_attributes(p, &attributes)) return NULL;
   if (attributes.packed || attributes.align) {
     gsf_fail(p, GS_ETYPE, name.line, name.column, "packed and aligned enums are not supported");
     return NULL;
   }
-  if (text && !gsf_add_tag(p->ffi, text, t)) {
+  if (t->tag && !gsf_add_tag(p->ffi, t->tag, t)) {
     gsf_oom(p);
     return NULL;
   }

@@ -123,7 +123,8 @@ void gsf_commit(gs_ffi *ffi) { ffi->journal = NULL; }
 
 void gsf_rollback(gs_ffi *ffi, const gsf_transaction *tx) {
   for (gsf_undo *u = ffi->journal; u; u = u->next) {
-    if (u->completed) gsf_unlayout(u->completed);
+    if (u->completed && u->completed->flags & GS_TYPE_ENUM) u->completed->length = 0;
+    if (u->completed && u->completed->kind == GS_KIND_STRUCT) gsf_unlayout(u->completed);
     if (u->renamed) u->renamed->symbol = u->old_symbol;
     if (u->hidden) *(gs_decl **)tfind(u->hidden, &ffi->decl_tree, by_name) = u->hidden;
   }

@@ -7,6 +7,7 @@
  *   decls.c    gs_ffi: the names it knows, and taking a failed cdef back
  *   clex.c     characters to tokens        cexpr.c  constant expressions
  *   cspec.c    declaration specifiers: struct, union, enum, attributes and the words for types
+ *   ctypeof.c  typeof, and the types of expressions
  *   cdecl.c    declarators and declarations: what gs_ffi_cdef does
  *   site.c     call sites, which must outlive the functions that use them
  *   call.c     gs_func: preparing and calling      library.c  dlopen and dlsym
@@ -133,6 +134,7 @@ gs_type *gsf_struct(gsf_arena *a, unsigned flags, const char *tag);
 gs_type *gsf_enum(gsf_arena *a, const char *tag);
 /* Makes an enum of the integer type that C compilers choose for these extremes. */
 void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most);
+void gsf_enum_of(gs_type *t, const gs_type *basic); /* of that one */
 
 static inline bool gsf_complete(const gs_type *t) {
   return t->kind != GS_KIND_VOID && t->kind != GS_KIND_FUNCTION &&
@@ -201,7 +203,7 @@ typedef struct gsf_tag {
   gs_type *type;
 } gsf_tag;
 
-/* A journal entry: a struct that got its members, a predefined name that was hidden, or a
+/* A journal entry: a struct or enum that got its members, a predefined name that was hidden, or a
  * declaration that got another symbol. */
 typedef struct gsf_undo {
   struct gsf_undo *next;

@@ -82,6 +82,11 @@ GS_API void gs_ffi_free(gs_ffi *ffi);
 
 /* Parses C declarations as they stand in a header and remembers them.  Either all of decls is
  * taken or nothing.  "static const int N = 5;" declares a constant; "[?]" is as "[]".
+ * Headers may have been preprocessed as C23: typeof and typeof_unqual of a type, or of an
+ * expression of constants, declared names, members, elements and calls of them; nullptr (of type
+ * void *), true and false; [[attributes]]; constexpr integers; enums of a given type.  _Atomic is
+ * taken where it changes no layout; _BitInt and vectors are refused, GS_ETYPE; _Float16, _Float128
+ * and _Decimal… are types without a size, which functions may have but not be called with.
  * Errors: GS_EDECL, GS_ETYPE (both with line and column), GS_ENOMEM,
  * GS_EINVAL.  err may be NULL. */
 GS_API int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err);

@@ -296,6 +296,10 @@ void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most) 
   const gs_type *basic = &gsf_basics[wide       ? negative ? B_LLONG : B_ULLONG
                                      : negative ? B_INT
                                                 : B_UINT];
+  gsf_enum_of(t, basic);
+}
+
+void gsf_enum_of(gs_type *t, const gs_type *basic) {
   t->kind = basic->kind;
   t->flags = GS_TYPE_ENUM;
   t->size = basic->size;

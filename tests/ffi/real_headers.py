@@ -32,9 +32,14 @@ HEADERS = (
     (("sys/socket.h",), "libc6-dev"),
     (("netdb.h",), "libc6-dev"),
     (("math.h",), "libc6-dev"),
+    (("complex.h",), "libc6-dev"),
+    (("stddef.h",), "gcc"),
+    (("stdatomic.h",), "gcc"),
+    (("threads.h",), "libc6-dev"),
 )
+FLAGS = ["-D_GNU_SOURCE=1", "-w"]
 # C23, which newer compilers take by default, has nullptr_t in stddef.h, the typeof of a keyword.
-FLAGS = ["-D_GNU_SOURCE=1", "-std=gnu17", "-w"]
+STANDARDS = ("-std=gnu17", "-std=gnu2x")
 
 
 def run(command: list[str]) -> str:
@@ -44,6 +49,11 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
+def accepts(cc: str, standard: str) -> bool:
+    command = [cc, standard, "-fsyntax-only", "-x", "c", "/dev/null"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def there(cc: str, header: str, folder: Path) -> bool:
     source = folder / "there.c"
     source.write_text(f"#include <{header}>\n", encoding="ascii")
@@ -51,17 +61,17 @@ def there(cc: str, header: str, folder: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def prototypes(cc: str, source: Path, folder: Path) -> list[str]:
+def prototypes(cc: list[str], source: Path, folder: Path) -> list[str]:
     """One declaration a line, as the compiler words it."""
     listed = folder / "aux.txt"
-    run([cc, *FLAGS, "-fsyntax-only", "-aux-info", str(listed), str(source)])
+    run([*cc, "-fsyntax-only", "-aux-info", str(listed), str(source)])
     lines = listed.read_text(encoding="utf-8").splitlines()
     plain = [re.sub(r"/\*.*?\*/", "", line).strip() for line in lines]
     # The compiler's own struct goes by its bare name there.
     return [line.replace("__va_list_tag", "struct __va_list_tag") for line in plain if line]
 
 
-def check_types(cc: str, header: str, lines: list[str], folder: Path) -> int:
+def check_types(cc: list[str], header: str, lines: list[str], folder: Path) -> int:
     """Compares the lines of layout_of with the compiler's; returns how many there were."""
     wanted, statements = [], []
     for line in lines:
@@ -79,7 +89,7 @@ def check_types(cc: str, header: str, lines: list[str], folder: Path) -> int:
     source, program = folder / "types.c", folder / "types"
     text = f"#include <{header}>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {{\n"
     source.write_text(text + "\n".join(statements) + "\n  return 0;\n}\n", encoding="ascii")
-    run([cc, *FLAGS, "-o", str(program), str(source)])
+    run([*cc, "-o", str(program), str(source)])
     theirs = run([str(program)]).splitlines()
     if wanted != theirs:
         differ = [(a, b) for a, b in zip(wanted, theirs, strict=True) if a != b]
@@ -87,15 +97,15 @@ def check_types(cc: str, header: str, lines: list[str], folder: Path) -> int:
     return len(wanted)
 
 
-def check(cc: str, layout_of: str, header: str, folder: Path) -> None:
+def check(cc: list[str], layout_of: str, header: str, folder: Path) -> None:
     source, both = folder / "header.c", folder / "both.h"
     source.write_text(f"#include <{header}>\n", encoding="ascii")
-    text = run([cc, *FLAGS, "-E", str(source)])
+    text = run([*cc, "-E", str(source)])
     functions = prototypes(cc, source, folder)
     both.write_text("\n".join([text, *functions, ""]), encoding="utf-8")
     lines = run([layout_of, str(both)]).splitlines()
     figures = check_types(cc, header, lines, folder)
-    print(f"{header}: {len(functions)} functions and {figures} figures of types as the compiler's")
+    print(f"{header} ({cc[1]}): {len(functions)} functions, {figures} figures of types are right")
 
 
 def main() -> int:
@@ -108,8 +118,9 @@ def main() -> int:
             if header is None:
                 print(f"{names[0]}: left out, it is not installed (package {package})")
                 continue
-            check(cc, layout_of, header, folder)
-            done += 1
+            for standard in filter(lambda s: accepts(cc, s), STANDARDS):
+                check([cc, standard, *FLAGS], layout_of, header, folder)
+                done += 1
     return 0 if done else 1
 
 
