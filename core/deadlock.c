@@ -19,6 +19,16 @@
  * an M (gs_cgocallback), a timer, a descriptor that is waited for, gs_notify on its way to the main
  * G, a shared channel that another thread has open (shared.c), and whatever gs_expect_wakeup has
  * announced.
+ *
+ * Each is told once.  That nothing has run since shows that it is the same one; but something may
+ * have that leaves no trace, such as the green thread that tells a dump what its language does
+ * (tell.c).  So those that sleep are marked when they are told of, in the word that a G writes anew
+ * when it waits again (wait.c): it is the same one if all are marked, and they are as many.
+ *
+ * But whoever has been told may ask whether it is one still (gs_deadlocked), while such a green
+ * thread runs, and hears no.  Then it stops asking: it counts on being told when all sleep again.
+ * So that answer makes the same one be told anew.  Two sides: it says so (`denied`) and then wakes
+ * sysmon; sysmon announces that it is going to sleep and then looks at `denied`.  All seq_cst.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,7 +43,9 @@ static struct {
   uint32_t wanted;      /* callbacks there are; lock, read by sysmon without */
   uint32_t found;       /* deadlocks so far; sysmon, in a stopped world */
   char *report;         /* of the last deadlock; lock */
-  uint64_t seen;        /* switches() when it was reported; sysmon */
+  uint64_t seen;        /* switches() when it was reported, or found to be told; sysmon */
+  size_t asleep;        /* how many of them there were; sysmon */
+  uint32_t denied;      /* gs_deadlocked has said no since; atomic */
 } dead = {.lock = LOCK_INIT(RANK_DEADLOCK)};
 
 bool deadlock_wanted(void) {
@@ -80,11 +92,23 @@ static size_t all_asleep(void) {
 }
 
 /* Those that the deadlock concerns.  Only sysmon asks for this. */
-static uint32_t mark_domains(void) {
+static uint32_t mark_all(size_t n) {
   dead.found++;
+  dead.asleep = n;
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
-    if (load_rlx(&g->status) == Gwaiting) g->d->deadlocked = dead.found;
+    if (load_rlx(&g->status) == Gwaiting) {
+      g->d->deadlocked = dead.found;
+      g_tell(g);
+    }
   return dead.found;
+}
+
+/* The n that sleep are those of the last one, and nobody has been told since that they do not. */
+static bool is_told(size_t n) {
+  if (xchg(&dead.denied, 0) || n != dead.asleep) return false;
+  for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
+    if (load_rlx(&g->status) == Gwaiting && !g_told(g)) return false;
+  return true;
 }
 
 /* ---- telling ---- */
@@ -167,15 +191,20 @@ static void tell_main(void) {
   if (load_sc(&g->park) == PARKED && claim(g, GS_EDEADLOCK)) ready(NULL, g);
 }
 
-/* How many sleep for good, told in *report if it is not NULL (*report: NULL is out of memory). */
+/* How many sleep for good, told in *report if it is not NULL (*report: NULL is out of memory); then
+ * 0 if it has been told. */
 static size_t look(char **report, uint32_t *found) {
   if (!all_idle() || somebody_outside()) return 0;
   stop_world("deadlock?");
   size_t n = all_idle() && !somebody_outside() && !main_is_told() ? all_asleep() : 0;
   if (n && report) {
-    *report = write_report(n);
-    *found = mark_domains();
-    dead.seen = switches(); /* it is told once, unless something has run since */
+    dead.seen = switches();
+    if (is_told(n)) {
+      n = 0;
+    } else {
+      *report = write_report(n);
+      *found = mark_all(n);
+    }
   }
   start_world();
   return n;
@@ -184,7 +213,8 @@ static size_t look(char **report, uint32_t *found) {
 void deadlock_check(void) {
   char *report = NULL;
   uint32_t found = 0;
-  size_t n = switches() == dead.seen ? 0 : look(&report, &found);
+  if (switches() == dead.seen && !load_sc(&dead.denied)) return;
+  size_t n = look(&report, &found);
   if (!n) return;
   lock(&dead.lock);
   char *old = dead.report;
@@ -232,7 +262,13 @@ size_t gs_deadlock_report(char *buf, size_t n) {
 }
 
 int gs_deadlocked(int tell) {
-  if (load_sc(&gs_sched.nprocs_all) == 0 || !look(NULL, NULL)) return 0;
+  if (load_sc(&gs_sched.nprocs_all) == 0) return 0;
+  if (!look(NULL, NULL)) {
+    torture_window(); /* sysmon finds all asleep just now, and that it is told */
+    store_sc(&dead.denied, 1);
+    sysmon_wake();
+    return 0;
+  }
   if (tell) tell_main();
   return 1;
 }

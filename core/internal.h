@@ -403,6 +403,8 @@ bool profile_sample(int64_t now); /* by sysmon at each look; true: it has taken 
 /* ---- wait.c ---- */
 
 const char *g_waitreason(const G *g);
+bool g_told(const G *g); /* its wait is part of a deadlock that has been told */
+void g_tell(G *g);       /* by sysmon, in a stopped world, of one that waits */
 int64_t g_since(G *g,
                 int64_t now); /* when its wait, or its call, began at the latest; 0: unknown */
 void wait_look(int64_t now);  /* by sysmon now and then */

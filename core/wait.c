@@ -11,15 +11,20 @@
  * it waits for the same once more, the time is that of a moment ago, when it was about to.  Two
  * observers write two times that are as good as each other.  A mark on the reason of a G that runs,
  * by an observer that was slow, is harmless: readers take it off.
+ *
+ * A second bit says that this wait is part of a deadlock that has been told (deadlock.c), and goes
+ * away in the same way.  It is set while the world is stopped and the G is parked, so only
+ * observers are about: theirs fails, or this one is tried again.
  */
 #include "runtime.h"
 
-#define MARK ((uintptr_t)1 << 63) /* no address of a text has it */
-#define LOOK 200                  /* Gs that sysmon looks at each time */
+#define MARK ((uintptr_t)1 << 63) /* no address of a text has them */
+#define TOLD ((uintptr_t)1 << 62)
+#define LOOK 200 /* Gs that sysmon looks at each time */
 
 static uintptr_t word_of(const G *g) { return (uintptr_t)load_rlx(&g->waitreason); }
 
-const char *g_waitreason(const G *g) { return (const char *)(word_of(g) & ~MARK); }
+const char *g_waitreason(const G *g) { return (const char *)(word_of(g) & ~(MARK | TOLD)); }
 
 static int64_t waits_since(G *g, int64_t now) {
   uintptr_t reason = word_of(g);
@@ -28,6 +33,14 @@ static int64_t waits_since(G *g, int64_t now) {
   store_rlx(&g->since, now);
   (void)CAS(&g->waitreason, (const char *)reason, (const char *)(reason | MARK));
   return now;
+}
+
+bool g_told(const G *g) { return word_of(g) & TOLD; }
+
+void g_tell(G *g) {
+  uintptr_t reason;
+  do reason = word_of(g);
+  while (!CAS(&g->waitreason, (const char *)reason, (const char *)(reason | TOLD)));
 }
 
 int64_t g_since(G *g, int64_t now) {

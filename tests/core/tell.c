@@ -138,6 +138,142 @@ static void test_a_domain(void **state) {
   gs_teller_end(lang.teller);
 }
 
+/* ---- in a deadlock, which is told once ---- */
+
+static atomic_int deadlocks;
+static gs_chan *wakes_one; /* one rests here, and main on the other one */
+static gs_chan *wakes_main;
+
+static int put_off(const char *report, void *ud) {
+  (void)ud;
+  CHECK(strstr(report, "asleep") != NULL);
+  atomic_fetch_add(&deadlocks, 1);
+  return 1;
+}
+
+static void told_times(int n) {
+  int64_t until = gs_now() + PATIENCE;
+  while (atomic_load(&deadlocks) < n && gs_now() < until) usleep(1000);
+  MUST(atomic_load(&deadlocks) == n);
+}
+
+static void rests_there(void *arg) {
+  int r = GS_OK;
+  (void)arg;
+  while (r == GS_OK) r = gs_chan_recv(wakes_one, NULL, GS_FOREVER);
+  CHECK_CODE(r, GS_ECLOSED);
+}
+
+/* From outside.  The naps make it likely that a wrong telling has come. */
+static void *dumps_while_asleep(void *arg) {
+  (void)arg;
+  told_times(1);
+  for (int i = 0; i < 5; i++) {
+    take_dump(NULL);
+    MUST(says("green threads in a language:\n  a frame of the language, 1 run\n"));
+    usleep(20000);
+  }
+  told_times(1);
+  CHECK_CODE(gs_chan_try_send(wakes_one, NULL), GS_OK); /* the same ones, but one has run */
+  told_times(2);
+  take_dump(NULL);
+  usleep(20000);
+  told_times(2);
+  CHECK_CODE(gs_chan_close(wakes_one), GS_OK); /* main is left */
+  told_times(3);
+  take_dump(NULL);
+  usleep(20000);
+  told_times(3);
+  CHECK_CODE(gs_chan_try_send(wakes_main, NULL), GS_OK);
+  return NULL;
+}
+
+static void sleeps_with_one(void *arg) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  gs_handle *h;
+  pthread_t t;
+  opts.domain = lang.domain;
+  wakes_one = chan_new(0, 0);
+  wakes_main = chan_new(0, 1);
+  wait_longer();
+  CHECK_CODE(gs_go_opts(&opts, rests_there, NULL, &h), GS_OK);
+  CHECK_INT(pthread_create(&t, NULL, (void *(*)(void *))arg, NULL), 0);
+  CHECK_CODE(gs_chan_recv(wakes_main, NULL, GS_FOREVER), GS_OK);
+  pthread_join(t, NULL);
+  (void)gs_chan_close(wakes_one);
+  join(h);
+  CHECK_CODE(gs_chan_free(wakes_one), GS_OK);
+  CHECK_CODE(gs_chan_free(wakes_main), GS_OK);
+}
+
+static void run_in_a_deadlock(void *(*fn)(void *)) {
+  atomic_store(&deadlocks, 0);
+  language_new(&lang, "a language");
+  gs_on_deadlock(put_off, NULL);
+  run_procs(PROCS, sleeps_with_one, (void *)fn);
+  gs_on_deadlock(NULL, NULL);
+  gs_teller_end(lang.teller);
+}
+
+static void test_deadlock_once(void **state) {
+  (void)state;
+  run_in_a_deadlock(dumps_while_asleep);
+}
+
+/* ---- but again, if somebody has asked meanwhile and heard that there is none ---- */
+
+static atomic_int answering, answer_now;
+
+static void answers_slowly(void *arg) {
+  atomic_store(&answering, 1);
+  while (!atomic_load(&answer_now)) usleep(1000);
+  tell_it(arg);
+}
+
+static int ask_slowly(void *ud) {
+  gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
+  opts.domain = lang.domain;
+  opts.flags = GS_GO_SYSTEM;
+  return gs_go_opts(&opts, answers_slowly, ud, NULL);
+}
+
+static void *dumps_and_hangs(void *arg) {
+  (void)arg;
+  take_dump(NULL);
+  MUST(says("  a frame of the language, 1 run\n"));
+  return NULL;
+}
+
+static void *asks_meanwhile(void *arg) {
+  (void)arg;
+  Language slow = lang;
+  told_times(1);
+  gs_teller_end(lang.teller);
+  CHECK_CODE(gs_teller_new("a slow language", ask_slowly, &slow, &slow.teller), GS_OK);
+  for (int i = 0; i < 3; i++) {
+    pthread_t t;
+    atomic_store(&answering, 0);
+    atomic_store(&answer_now, 0);
+    CHECK_INT(pthread_create(&t, NULL, dumps_and_hangs, NULL), 0);
+    while (!atomic_load(&answering)) usleep(1000);
+    CHECK_INT(gs_deadlocked(0), 0); /* who looks again and again would end here */
+    told_times(i + 1);
+    atomic_store(&answer_now, 1);
+    pthread_join(t, NULL);
+    told_times(i + 2);
+    CHECK_INT(gs_deadlocked(0), 1);
+  }
+  gs_teller_end(slow.teller);
+  lang.teller = NULL;
+  CHECK_CODE(gs_chan_try_send(wakes_main, NULL), GS_OK);
+  return NULL;
+}
+
+static void test_deadlock_denied(void **state) {
+  (void)state;
+  run_in_a_deadlock(asks_meanwhile);
+}
+
 /* ---- one that has the turn and keeps it ---- */
 
 static atomic_int keeping, keep_no_more;
@@ -446,6 +582,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bad_arguments),
       cmocka_unit_test(test_a_domain),
+      cmocka_unit_test(test_deadlock_once),
+      cmocka_unit_test(test_deadlock_denied),
       cmocka_unit_test(test_busy),
       cmocka_unit_test(test_a_late_one),
       cmocka_unit_test(test_given_up_while_told),

@@ -163,9 +163,9 @@ def threads():
 
 
 def wait_reason(g):
-    """The scheduler may mark one that it has seen, in the topmost bit, which no address has."""
+    """The scheduler may mark one that it has seen, in the topmost bits, which no address has."""
     pointer = g["waitreason"]
-    return text(gdb.Value(int(pointer) & ~(1 << 63)).cast(pointer.type))
+    return text(gdb.Value(int(pointer) & ~(3 << 62)).cast(pointer.type))
 
 
 def call_name(g):
