@@ -29,6 +29,8 @@
  * thread runs, and hears no.  Then it stops asking: it counts on being told when all sleep again.
  * So that answer makes the same one be told anew.  Two sides: it says so (`denied`) and then wakes
  * sysmon; sysmon announces that it is going to sleep and then looks at `denied`.  All seq_cst.
+ * Likewise who is told and puts it off because of a thread that is none of the scheduler's
+ * (gs_shared_strangers), but that one is told anew only when something has run.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -46,6 +48,7 @@ static struct {
   uint64_t seen;        /* switches() when it was reported, or found to be told; sysmon */
   size_t asleep;        /* how many of them there were; sysmon */
   uint32_t denied;      /* gs_deadlocked has said no since; atomic */
+  uint32_t put_off;     /* a language has been told that it is too early; atomic */
 } dead = {.lock = LOCK_INIT(RANK_DEADLOCK)};
 
 bool deadlock_wanted(void) {
@@ -105,7 +108,7 @@ static uint32_t mark_all(size_t n) {
 
 /* The n that sleep are those of the last one, and nobody has been told since that they do not. */
 static bool is_told(size_t n) {
-  if (xchg(&dead.denied, 0) || n != dead.asleep) return false;
+  if (xchg(&dead.denied, 0) | xchg(&dead.put_off, 0) || n != dead.asleep) return false;
   for (G *g = load_acq(&gs_sched.allg); g; g = g->alllink)
     if (load_rlx(&g->status) == Gwaiting && !g_told(g)) return false;
   return true;
@@ -226,6 +229,8 @@ void deadlock_check(void) {
          n);
   tell_main();
 }
+
+void deadlock_put_off(void) { store_sc(&dead.put_off, 1); }
 
 void deadlock_lock(bool on) { fork_lock(&dead.lock, on); }
 

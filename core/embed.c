@@ -74,6 +74,7 @@ static void forked(void) {
   pthread_mutex_init(&all, NULL);
   for (gs_guest *g = alive; g; g = g->next) {
     pthread_mutex_init(&g->mutex, NULL);
+    g->stopping = 0; /* those that were in stop are not here; a guest that forks waits for none */
     g->listed = false;
   }
   alive = NULL;

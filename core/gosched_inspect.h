@@ -260,7 +260,8 @@ GS_API size_t gs_monitor_path(char *buf, size_t n);
  * during the call; on a thread of the runtime's own.  It may call what does not park.  When it
  * returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK; 1
  * means that cb has dealt with it.  It is the program's own; languages have their own beside it
- * (gs_domain_on_deadlock). NULL: no callback.  Any thread, not in signal handlers. */
+ * (gs_domain_on_deadlock). NULL: no callback; the one there was may be in a call still when this
+ * returns, so what ud points to has to outlive the gs_run, or the process.  Any thread, not in signal handlers. */
 GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
 
 /* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there

@@ -182,6 +182,22 @@ static void test_taken_back(void **state) {
   run_procs(2, taken_back, NULL);
 }
 
+/* A guest that forks while somebody is about to stop it. */
+static void forking_guest(void *arg) {
+  (void)arg;
+  atomic_store(&guest_ready, 0);
+  gs_guest *g = start("fork while stopped");
+  while (!atomic_load(&guest_ready)) gs_sleep(MS(1));
+  CHECK_CODE(gs_guest_cancel(g), GS_OK);
+  CHECK(strcmp(end_of(g).text, "went on") == 0);
+  gs_guest_release(g);
+}
+
+static void test_forking_guest(void **state) {
+  (void)state;
+  run_procs(2, forking_guest, NULL);
+}
+
 static void come_late(void *arg) {
   (void)arg;
   gs_guest *g = start("come late");
@@ -340,7 +356,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_released),    cmocka_unit_test(test_cancelled_join),
       cmocka_unit_test(test_no_deadlock), cmocka_unit_test(test_exit),
       cmocka_unit_test(test_fork),        cmocka_unit_test(test_many),
-      cmocka_unit_test(test_come_late),
+      cmocka_unit_test(test_come_late),   cmocka_unit_test(test_forking_guest),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

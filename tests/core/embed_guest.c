@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "gosched.h"
 #include "gosched_domain.h"
@@ -63,6 +65,34 @@ static void take_back(gs_guest *g) {
   while (!atomic_load(&s.in)) sleep_ms(1);
   gs_guest_on_cancel(g, NULL, NULL);
   gs_guest_returned(g, atomic_load(&s.out) ? "kept" : "torn", 4);
+}
+
+static void stop_until(void *arg) {
+  slow *s = arg;
+  atomic_store(&s->in, 1);
+  while (!atomic_load(&s->out)) sleep_ms(1);
+}
+
+/* The child has no canceller that would end, and its guest waits for none. */
+static void fork_while_stopped(gs_guest *g) {
+  slow s = {0, 0};
+  int status = -1;
+  gs_guest_on_cancel(g, stop_until, &s);
+  atomic_store(&guest_ready, 1);
+  while (!atomic_load(&s.in)) sleep_ms(1);
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(20);
+    gs_guest_on_cancel(g, NULL, NULL);
+    _exit(0);
+  }
+  atomic_store(&s.out, 1);
+  waitpid(pid, &status, 0);
+  gs_guest_on_cancel(g, NULL, NULL);
+  if (status == 0)
+    gs_guest_returned(g, "went on", 7);
+  else
+    gs_guest_failed(g, "the child did not go on", NULL);
 }
 
 static void set(void *flag) { *(int *)flag = 1; }
@@ -141,6 +171,8 @@ static void run(gs_guest *g) {
     wait_for_stop(g);
   else if (strcmp(source, "take back") == 0)
     take_back(g);
+  else if (strcmp(source, "fork while stopped") == 0)
+    fork_while_stopped(g);
   else if (strcmp(source, "come late") == 0)
     come_late(g);
   else if (strcmp(source, "green threads") == 0)
