@@ -280,7 +280,13 @@ int gs_embed(const char *language, const char *source, const gs_embed_options *o
   pthread_once(&once, set_up);
   if (set_up_error) return gs_fail(GS_ENOMEM, "gs_embed: out of memory");
   int called = gs_cgocall(embed, &e, &err);
-  if (called != GS_OK) return gs_fail(called, "gs_embed: %s", gs_strerror(called));
+  if (called != GS_OK) {
+    if (e.g) { /* it began, but a callback out of the plugin has failed */
+      e.g->ops->end();
+      drop(e.g);
+    }
+    return gs_fail(called, "gs_embed: %s", gs_strerror(called));
+  }
   if (err) return gs_fail(err, "%s", e.detail);
   err = start(e.g);
   if (err) {

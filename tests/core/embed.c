@@ -145,6 +145,11 @@ static void errors(void *arg) {
   setenv("TEST_GUEST_REFUSES", "1", 1);
   refused(GS_ENOTSUP, "test", "return", NULL, "not today");
   unsetenv("TEST_GUEST_REFUSES");
+  setenv("TEST_GUEST_CALLBACK_FAILS", "1", 1);
+  int begun = atomic_load(&guests_begun) - atomic_load(&guests_ended);
+  refused(GS_ECALLBACK, "test", "return", NULL, gs_strerror(GS_ECALLBACK));
+  CHECK_INT(atomic_load(&guests_begun) - atomic_load(&guests_ended), begun);
+  unsetenv("TEST_GUEST_CALLBACK_FAILS");
   gs_guest *g = start("wait");
   gs_guest_end end = {.size = 8};
   CHECK_CODE(gs_guest_result(g, &end), GS_EINVAL);

@@ -21,6 +21,7 @@ extern atomic_int guests_begun, guests_ended, guest_ready; /* of embed.c */
 static int begin(void) {
   if (getenv("TEST_GUEST_REFUSES")) return gs_fail(GS_ENOTSUP, "gs_embed: not today");
   atomic_fetch_add(&guests_begun, 1);
+  if (getenv("TEST_GUEST_CALLBACK_FAILS")) (void)gs_callback_fail(1, NULL);
   return GS_OK;
 }
 
