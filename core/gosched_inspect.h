@@ -254,14 +254,14 @@ GS_API size_t gs_monitor_path(char *buf, size_t n);
  * is runnable or in a foreign call, no timer is set, none waits for a descriptor, and nothing
  * outside the scheduler may wake one (gs_expect_wakeup).  Looked for only if the gs_run under way
  * has GS_RUN_DETECT_DEADLOCK, or cb is set, since a program that embeds the library may have
- * threads of which the scheduler knows nothing. cb is called once for each deadlock (those that sleep
- * are others, or one of them has run and waits again), with a text of
- * several lines, one for each green thread with the frames where it waits below, that is valid
- * during the call; on a thread of the runtime's own.  It may call what does not park.  When it
- * returns 0, and if there is none, what the main green thread is parked in returns GS_EDEADLOCK; 1
- * means that cb has dealt with it.  It is the program's own; languages have their own beside it
- * (gs_domain_on_deadlock). NULL: no callback; the one there was may be in a call still when this
- * returns, so what ud points to has to outlive the gs_run, or the process.  Any thread, not in signal handlers. */
+ * threads of which the scheduler knows nothing. cb is called once for each deadlock (those that
+ * sleep are others, or one of them has run and waits again), with a text of several lines, one for
+ * each green thread with the frames where it waits below, that is valid during the call; on a
+ * thread of the runtime's own.  It may call what does not park.  When it returns 0, and if there is
+ * none, what the main green thread is parked in returns GS_EDEADLOCK; 1 means that cb has dealt
+ * with it.  It is the program's own; languages have their own beside it (gs_domain_on_deadlock).
+ * NULL: no callback; the one there was may be in a call still when this returns, so what ud points
+ * to must outlive that call.  Any thread, not in signal handlers. */
 GS_API void gs_on_deadlock(int (*cb)(const char *report, void *ud), void *ud);
 
 /* That text for the last deadlock, copied into buf (n bytes, cut).  Returns its length, 0 if there
@@ -272,9 +272,9 @@ GS_API size_t gs_deadlock_report(char *buf, size_t n);
  * of gs_on_deadlock because it had to find out first whether somebody outside would wake a green
  * thread, and looks again later.
  *   tell  1: if there is one, the main green thread is told, as if the callback had returned 0
- * Who is told no need not ask again: a deadlock that is found later is told, even if it is the same.
- * Any thread, not in signal handlers; on a green thread the answer is 0, for that one runs.  Does
- * not park; blocks for as long as gs_stop_world. */
+ * Who is told no need not ask again: a deadlock that is found later is told, even if it is the
+ * same. Any thread, not in signal handlers; on a green thread the answer is 0, for that one runs.
+ * Does not park; blocks for as long as gs_stop_world. */
 GS_API int gs_deadlocked(int tell);
 
 /* +1: something that the scheduler does not know of may wake green threads (a thread that sends on

@@ -421,7 +421,7 @@ void deadlock_lock(bool on);
 bool shared_waits_for_outside(void); /* shared.c */
 void shared_lock(bool on);
 void deadlock_put_off(void); /* who was told is to be told again, when something has run */
-void deadlock_check(void); /* by sysmon, when it holds no lock */
+void deadlock_check(void);   /* by sysmon, when it holds no lock */
 
 /* ---- stw.c ---- */
 
