@@ -87,8 +87,9 @@ static int struct_form(gs_ffi *ffi, const gs_type *t, const char *role, ffi_type
   }
   size_t n = 0;
   while (elements[n]) n++;
-  ffi_type *f = gsf_alloc(&ffi->arena, sizeof(*f));
-  ffi_type **kept = gsf_alloc(&ffi->arena, (n + 1) * sizeof(*kept));
+  gsf_arena *arena = c->scope ? &c->scope->arena : &ffi->arena; /* the struct's: it lives as long */
+  ffi_type *f = gsf_alloc(arena, sizeof(*f));
+  ffi_type **kept = gsf_alloc(arena, (n + 1) * sizeof(*kept));
   if (!f || !kept) return gsf_nomem(err);
   memcpy(kept, elements, n * sizeof(*kept));
   *f = (ffi_type){.size = c->size,

@@ -356,7 +356,7 @@ unsigned gs_func_set_hints(gs_func *func, unsigned site_flags) {
 
 static int struct_of(gs_ffi *ffi, const gs_type *const *members, size_t n, gs_type **out,
                      gs_ffi_error *err) {
-  gs_type *t = gsf_struct(&ffi->arena, 0, NULL);
+  gs_type *t = gsf_struct(ffi, 0, NULL);
   gs_field *fields = gsf_alloc(&ffi->arena, (n ? n : 1) * sizeof(*fields));
   if (!t || !fields) return gsf_nomem(err);
   for (size_t i = 0; i < n; i++) {

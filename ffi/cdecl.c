@@ -147,7 +147,7 @@ static const char *spelling(const gs_decl *d) {
 }
 
 static bool remember(gsf_parser *p, const gs_decl *d, const gsf_declarator *at) {
-  gs_decl *old = gsf_find_decl(p->ffi, d->name);
+  gs_decl *old = gsf_own_decl(p->ffi, d->name);
   if (!old || old->predefined) return gsf_add_decl(p->ffi, d) || gsf_oom(p);
   if (!agrees(old, d))
     return gsf_fail(p, GS_EDECL, at->line, at->column,
@@ -187,7 +187,7 @@ static bool declare(gsf_parser *p, const gsf_specifiers *specs, const gsf_attrib
   if (specs->is_typedef) {
     d.what = GS_DECL_TYPEDEF;
     d.symbol = name;
-    d.type = gsf_alias(&p->ffi->arena, d.type, name, attributes->align);
+    d.type = gsf_alias(p->ffi, d.type, name, attributes->align);
     if (!d.type) return gsf_oom(p);
   } else if (at->type->kind == GS_KIND_FUNCTION) {
     d.what = GS_DECL_FUNCTION;
@@ -220,7 +220,7 @@ static bool declare_value(gsf_parser *p, const gsf_declarator *at) {
                .value = s,
                .is_unsigned = !sign && bits >= 32,
                .is_long = bits > 32};
-  const gs_decl *old = name ? gsf_find_decl(p->ffi, name) : NULL;
+  const gs_decl *old = name ? gsf_own_decl(p->ffi, name) : NULL;
   if (!name) return gsf_oom(p);
   if (!old || old->predefined) return gsf_add_decl(p->ffi, &d) || gsf_oom(p);
   if (old->what == GS_DECL_CONSTANT && old->value == s && gs_type_same(old->type, d.type))
@@ -296,6 +296,7 @@ typedef struct job {
   size_t nparams;
   gs_ffi_error *err;
   const gs_type *type; /* of gs_ffi_type */
+  bool known;          /* its tags must be declared already */
 } job;
 
 static void start(gsf_parser *p, const job *j) {
@@ -329,7 +330,8 @@ static void run_cdef(void *arg) {
   gsf_parser p;
   gsf_transaction tx = gsf_begin(j->ffi);
   start(&p, j);
-  finish(&p, &tx, read_declarations(&p, TK_END) && all_used(&p));
+  bool ok = gsf_claim_tags(&p, j->source) && read_declarations(&p, TK_END);
+  finish(&p, &tx, ok && all_used(&p));
 }
 
 static void run_type(void *arg) {
@@ -339,6 +341,9 @@ static void run_type(void *arg) {
   start(&p, j);
   j->type = gsf_read_type_name(&p);
   bool ok = j->type && (p.tok.kind == TK_END || gsf_expected(&p, "the end of the type"));
+  if (ok && j->known && j->ffi->tags.n > tx.ntags)
+    ok = gsf_fail(&p, GS_ETYPE, 1, 1, "'%.80s' is not declared",
+                  j->ffi->tags.at[tx.ntags]->type->name);
   finish(&p, &tx, ok && all_used(&p));
 }
 
@@ -362,8 +367,8 @@ int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err) {
   return gs_ffi_cdef_with(ffi, decls, NULL, 0, err);
 }
 
-int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params, size_t nparams,
-                     const gs_type **out, gs_ffi_error *err) {
+static int read_type(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params, size_t nparams,
+                     bool known, const gs_type **out, gs_ffi_error *err) {
   gs_ffi_error unwanted;
   if (!ffi || !ctype || !out)
     return gsf_error(err, GS_EINVAL, "%s is NULL", !ffi ? "ffi" : !ctype ? "ctype" : "out");
@@ -372,14 +377,24 @@ int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params,
            .source = ctype,
            .params = params,
            .nparams = nparams,
+           .known = known,
            .err = err ? err : &unwanted};
   gsf_on_big_stack(run_type, &j);
   if (j.err->code == GS_OK) *out = j.type;
   return j.err->code;
 }
 
+int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params, size_t nparams,
+                     const gs_type **out, gs_ffi_error *err) {
+  return read_type(ffi, ctype, params, nparams, false, out, err);
+}
+
 int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err) {
-  return gs_ffi_type_with(ffi, ctype, NULL, 0, out, err);
+  return read_type(ffi, ctype, NULL, 0, false, out, err);
+}
+
+int gs_ffi_type_known(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err) {
+  return read_type(ffi, ctype, NULL, 0, true, out, err);
 }
 
 /* ---- what every text may use ----------------------------------------------------------------- */
@@ -491,12 +506,12 @@ static const char predefined_text[] =
 int gsf_predefine(gs_ffi *ffi) {
   for (size_t i = 0; i < sizeof(predefined) / sizeof(predefined[0]); i++) {
     const char *name = predefined[i].name;
-    const gs_type *t = gsf_alias(&ffi->arena, &gsf_basics[predefined[i].basic], name, 0);
+    const gs_type *t = gsf_alias(ffi, &gsf_basics[predefined[i].basic], name, 0);
     gs_decl d = {.name = name, .symbol = name, .what = GS_DECL_TYPEDEF, .type = t};
     if (!t || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;
   }
   /* A name that no text can hide, for a type that none can define. */
-  gs_type *opaque = gsf_struct(&ffi->arena, 0, "_Complex _Float128");
+  gs_type *opaque = gsf_struct(ffi, 0, "_Complex _Float128");
   gs_decl d = {.what = GS_DECL_TYPEDEF, .type = opaque};
   d.name = d.symbol = "_Complex _Float128";
   if (!opaque || !gsf_add_decl(ffi, &d)) return GS_ENOMEM;

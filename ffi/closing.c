@@ -14,7 +14,8 @@
  * hint there is no other.  Calls that own their arguments (gs_ffi_call_opts) may begin later than
  * their caller thinks: they are counted.
  *
- * The same count keeps a gs_ffi, with its types, as long as a gs_mem of it lives.
+ * The same count keeps a gs_ffi, with its types, as long as a gs_mem of it lives.  Its children
+ * have a count of their own, since they keep its types but not its closed libraries.
  */
 #include <pthread.h>
 
@@ -66,12 +67,21 @@ void gsf_unuse(gs_ffi *ffi) {
     gsf_reap();
 }
 
+void gsf_child_made(gs_ffi *parent) { __atomic_fetch_add(&parent->children, 1, __ATOMIC_RELAXED); }
+
+/* As gsf_unuse: whoever has been freed with children goes with the last of them. */
+void gsf_child_gone(gs_ffi *parent) {
+  if (parent && __atomic_fetch_sub(&parent->children, 1, __ATOMIC_ACQ_REL) == 1 &&
+      __atomic_load_n(&dying, __ATOMIC_RELAXED))
+    gsf_reap();
+}
+
 void gsf_reap(void) {
   pthread_mutex_lock(&mutex);
   gs_ffi *over = NULL;
   for (gs_ffi **at = &dying; *at;) {
     gs_ffi *ffi = *at;
-    if (gsf_busy(ffi)) {
+    if (__atomic_load_n(&ffi->children, __ATOMIC_ACQUIRE) || gsf_busy(ffi)) {
       at = &ffi->next_dying;
       continue;
     }

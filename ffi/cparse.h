@@ -104,6 +104,8 @@ const gs_type *gsf_type_within(gsf_parser *p, bool bare);
 /* cstruct.c: behind the words struct, union, enum. */
 const gs_type *gsf_read_struct(gsf_parser *p, unsigned flags);
 const gs_type *gsf_read_enum(gsf_parser *p);
+/* cstruct.c: in front of all else, see there. */
+bool gsf_claim_tags(gsf_parser *p, const char *source);
 
 /* cdeclarator.c */
 bool gsf_read_declarator(gsf_parser *p, const gs_type *base, gsf_naming naming, bool parameter,

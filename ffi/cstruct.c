@@ -2,7 +2,8 @@
  *
  * A tag is entered before its members are read, so that they can point to it.  A second definition
  * of a tag is read in full and compared: the same is fine, as headers get pasted together; another
- * one is an error.  All tags are of one scope, also those inside structs and parameter lists.
+ * one is an error.  All tags of a gs_ffi are of one scope, also those inside structs and parameter
+ * lists.
  */
 #include <string.h>
 
@@ -168,9 +169,19 @@ static bool read_body(gsf_parser *p, gs_type *t, gsf_attributes attributes) {
 
 /* ---- struct and union ------------------------------------------------------------------------ */
 
-/* The type that a tag stands for; makes it if it is new.  NULL: an error. */
+static gs_type *new_tag(gsf_parser *p, const gsf_token *name, unsigned flags) {
+  const char *text = gsf_copy(&p->ffi->arena, name->text, strlen(name->text));
+  gs_type *t = text ? gsf_struct(p->ffi, flags, text) : NULL;
+  if (t && gsf_add_tag(p->ffi, text, t)) return t;
+  gsf_oom(p);
+  return NULL;
+}
+
+/* The type that a tag stands for; makes it if it is new.  NULL: an error.  "struct s {" and
+ * "struct s;" declare it here, whatever a parent calls so; elsewhere the parent's will do. */
 static gs_type *tagged(gsf_parser *p, const gsf_token *name, unsigned flags) {
-  gsf_tag *tag = gsf_find_tag(p->ffi, name->text);
+  bool declares = p->tok.kind == '{' || p->tok.kind == ';';
+  gsf_tag *tag = declares ? gsf_own_tag(p->ffi, name->text) : gsf_find_tag(p->ffi, name->text);
   if (tag) {
     if (tag->type->kind == GS_KIND_STRUCT && (tag->type->flags & GS_TYPE_UNION) == flags)
       return tag->type;
@@ -178,11 +189,33 @@ static gs_type *tagged(gsf_parser *p, const gsf_token *name, unsigned flags) {
              tag->type->name);
     return NULL;
   }
-  const char *text = gsf_copy(&p->ffi->arena, name->text, strlen(name->text));
-  gs_type *t = text ? gsf_struct(&p->ffi->arena, flags, text) : NULL;
-  if (t && gsf_add_tag(p->ffi, text, t)) return t;
-  gsf_oom(p);
-  return NULL;
+  return new_tag(p, name, flags);
+}
+
+/* In a child, "typedef struct s s; struct s {…};" means one struct, and not the parent's by the
+ * first word and its own by the second: tags that the text declares are entered before the rest is
+ * read.  What is wrong with the text is said when it is. */
+bool gsf_claim_tags(gsf_parser *p, const char *source) {
+  gsf_lexer lx;
+  gsf_token t, name = {.kind = TK_END};
+  int word = 0; /* struct or union, if name is behind it or may be */
+  if (!p->ffi->parent) return true;
+  gsf_lex_start(&lx, source, &p->scratch);
+  while ((t = gsf_lex(&lx)).kind != TK_END && t.kind != TK_ERROR) {
+    if (t.kind == TK_STRUCT || t.kind == TK_UNION) {
+      word = t.kind;
+      name.kind = TK_END;
+    } else if (word && t.kind == TK_NAME && name.kind == TK_END) {
+      name = t;
+    } else {
+      bool declares = word && name.kind == TK_NAME && (t.kind == '{' || t.kind == ';');
+      if (declares && !gsf_own_tag(p->ffi, name.text) &&
+          !new_tag(p, &name, word == TK_UNION ? GS_TYPE_UNION : 0))
+        return false;
+      word = 0;
+    }
+  }
+  return true;
 }
 
 static const gs_type *define(gsf_parser *p, gs_type *t, unsigned flags, const gsf_token *name,
@@ -217,7 +250,7 @@ const gs_type *gsf_read_struct(gsf_parser *p, unsigned flags) {
     gsf_next(p);
     t = tagged(p, &name, flags);
   } else if (name.kind == '{') {
-    t = gsf_struct(&p->ffi->arena, flags, NULL);
+    t = gsf_struct(p->ffi, flags, NULL);
     if (!t) gsf_oom(p);
   } else {
     gsf_expected(p, flags & GS_TYPE_UNION ? "a union's tag or '{'" : "a struct's tag or '{'");
@@ -259,7 +292,7 @@ static bool same_enum(const gs_type *old, const gs_type *t) {
 
 static bool declare_constant(gsf_parser *p, const gsf_token *name, const gs_type *t, bool again,
                              gsf_value v) {
-  const gs_decl *old = gsf_find_decl(p->ffi, name->text);
+  const gs_decl *old = gsf_own_decl(p->ffi, name->text);
   if (old && !old->predefined) {
     if (old->what == GS_DECL_CONSTANT && old->value == (int64_t)v.bits && same_enum(old->type, t))
       return true;
@@ -362,7 +395,7 @@ static gs_type *new_enum(gsf_parser *p, const gsf_token *name, const gs_type *of
     gsf_oom(p);
     return NULL;
   }
-  gs_type *t = gsf_enum(&p->ffi->arena, text);
+  gs_type *t = gsf_enum(p->ffi, text);
   if (!t || (of && text && !gsf_add_tag(p->ffi, text, t))) {
     gsf_oom(p);
     return NULL;
@@ -393,7 +426,8 @@ const gs_type *gsf_read_enum(gsf_parser *p) {
   gsf_tag *tag = NULL;
   if (name.kind == TK_NAME) {
     gsf_next(p);
-    tag = gsf_find_tag(p->ffi, name.text);
+    bool declares = p->tok.kind == '{' || p->tok.kind == ':';
+    tag = declares ? gsf_own_tag(p->ffi, name.text) : gsf_find_tag(p->ffi, name.text);
   }
   if (tag && !(tag->type->flags & GS_TYPE_ENUM)) {
     gsf_fail(p, GS_EDECL, name.line, name.column, "'%.60s' is '%.80s' already", name.text,

@@ -4,6 +4,11 @@
  * enumerators) and tags.  Each kind is a list in the order of declaration, with a search tree of
  * the C library over it.
  *
+ * A child (gs_ffi_child) is to its parent what a block is to the file around it in C: a name that
+ * it does not have is looked up in the parent, and what is declared in it is its own, hiding the
+ * parent's.  It never writes to the parent's lists, and the parent stays until it has gone
+ * (closing.c), so that the types it has found there stay.
+ *
  * A cdef is a transaction: what it adds stands at the ends of the lists and of the arena, and the
  * changes it makes to older things are written to a journal: a struct that gets its members, a
  * declaration that gets an asm("…") name, a predefined name that is hidden.  Hiding exchanges the
@@ -37,14 +42,26 @@ static int by_name(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-gs_decl *gsf_find_decl(const gs_ffi *ffi, const char *name) {
+gs_decl *gsf_own_decl(const gs_ffi *ffi, const char *name) {
   void *node = tfind(&name, &ffi->decl_tree, by_name);
   return node ? *(gs_decl **)node : NULL;
 }
 
-gsf_tag *gsf_find_tag(const gs_ffi *ffi, const char *name) {
+gsf_tag *gsf_own_tag(const gs_ffi *ffi, const char *name) {
   void *node = tfind(&name, &ffi->tag_tree, by_name);
   return node ? *(gsf_tag **)node : NULL;
+}
+
+gs_decl *gsf_find_decl(const gs_ffi *ffi, const char *name) {
+  gs_decl *d = NULL;
+  for (; ffi && !d; ffi = ffi->parent) d = gsf_own_decl(ffi, name);
+  return d;
+}
+
+gsf_tag *gsf_find_tag(const gs_ffi *ffi, const char *name) {
+  gsf_tag *t = NULL;
+  for (; ffi && !t; ffi = ffi->parent) t = gsf_own_tag(ffi, name);
+  return t;
 }
 
 /* Room for one more element in a list of pointers. */
@@ -152,7 +169,17 @@ gs_ffi *gs_ffi_new(void) {
   return ffi;
 }
 
+gs_ffi *gs_ffi_child(gs_ffi *parent) {
+  gs_ffi *ffi = parent ? calloc(1, sizeof(*ffi)) : NULL;
+  if (!ffi) return NULL;
+  gsf_child_made(parent);
+  ffi->parent = parent;
+  ffi->level = parent->level + 1;
+  return ffi;
+}
+
 void gsf_ffi_destroy(gs_ffi *ffi) {
+  gs_ffi *parent = ffi->parent;
   while (ffi->funcs) gsf_func_destroy(ffi->funcs);
   while (ffi->dying) gsf_func_destroy(ffi->dying);
   gsf_libs_free(ffi);
@@ -160,6 +187,7 @@ void gsf_ffi_destroy(gs_ffi *ffi) {
   free(ffi->decls.at);
   free(ffi->tags.at);
   free(ffi);
+  gsf_child_gone(parent); /* last: it may go now, too */
 }
 
 size_t gs_ffi_ndecls(const gs_ffi *ffi) { return ffi->decls.n - ffi->npredefined; }

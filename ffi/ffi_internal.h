@@ -116,6 +116,7 @@ struct gs_type {
   gs_field *fields;       /* struct */
   const gs_type **params; /* function */
   const char *tag;        /* struct, enum: NULL is anonymous */
+  gs_ffi *scope; /* whose names its spelling needs, or where it was defined; NULL: nobody's */
   ffi_type *ffi;          /* libffi's form; of a struct NULL until it is passed by value */
 };
 
@@ -124,14 +125,14 @@ extern const gs_type gsf_basics[B_COUNT];
 /* Derived types.  NULL: out of memory, or (pointer, array, function) too deep; gsf_too_deep tells.
  */
 const gs_type *gsf_qualified(gsf_arena *a, const gs_type *t, unsigned qualifiers);
-const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name, size_t align);
+const gs_type *gsf_alias(gs_ffi *ffi, const gs_type *t, const char *name, size_t align);
 const gs_type *gsf_pointer(gsf_arena *a, const gs_type *target);
 const gs_type *gsf_array(gsf_arena *a, const gs_type *element, size_t length, bool incomplete);
 const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type **params, size_t n,
                             bool variadic);
 /* A struct or union (flags & GS_TYPE_UNION) without members yet; tag NULL: anonymous. */
-gs_type *gsf_struct(gsf_arena *a, unsigned flags, const char *tag);
-gs_type *gsf_enum(gsf_arena *a, const char *tag);
+gs_type *gsf_struct(gs_ffi *ffi, unsigned flags, const char *tag);
+gs_type *gsf_enum(gs_ffi *ffi, const char *tag);
 /* Makes an enum of the integer type that C compilers choose for these extremes. */
 void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most);
 void gsf_enum_of(gs_type *t, const gs_type *basic); /* of that one */
@@ -224,6 +225,8 @@ typedef struct gsf_tag_list {
 } gsf_tag_list;
 
 struct gs_ffi {
+  gs_ffi *parent;      /* knows the names that this one does not, and stays as long; or NULL */
+  unsigned level;      /* parents above it */
   gsf_arena arena;     /* types, names, declarations */
   gsf_decl_list decls; /* in order, the predefined ones first */
   size_t npredefined;
@@ -234,6 +237,7 @@ struct gs_ffi {
   gs_func *funcs;
   gs_callback *callbacks; /* under the lock of callback.c */
   gs_func *dying;         /* freed while calls were under way: they go with the gs_ffi */
+  unsigned children;      /* atomic: it stays until there is none */
   unsigned users;         /* calls that own their arguments, gs_mems: it stays as long; atomic */
   gs_ffi *next_dying;     /* closing.c, under its mutex */
 };
@@ -247,8 +251,11 @@ gsf_transaction gsf_begin(gs_ffi *ffi);
 void gsf_commit(gs_ffi *ffi);
 void gsf_rollback(gs_ffi *ffi, const gsf_transaction *tx);
 
+/* Here, else in the parents; own: here only, which is where names are declared. */
 gs_decl *gsf_find_decl(const gs_ffi *ffi, const char *name);
 gsf_tag *gsf_find_tag(const gs_ffi *ffi, const char *name);
+gs_decl *gsf_own_decl(const gs_ffi *ffi, const char *name);
+gsf_tag *gsf_own_tag(const gs_ffi *ffi, const char *name);
 /* Adds a copy of *decl (its strings are kept, not copied).  The name must be free or predefined. */
 gs_decl *gsf_add_decl(gs_ffi *ffi, const gs_decl *decl);
 gsf_tag *gsf_add_tag(gs_ffi *ffi, const char *name, gs_type *type);
@@ -303,7 +310,7 @@ struct gs_lib {
   gs_ffi *ffi;
   gs_lib *next;
   void *handle;    /* NULL: it is closed, and unmapped as far as we are concerned */
-  void *func_tree; /* tsearch(3) tree of known functions, by name */
+  void *func_tree; /* tsearch(3) tree of known functions, by declaration */
   bool closed;     /* by gs_lib_close */
   char name[];
 };
@@ -333,6 +340,8 @@ bool gsf_busy(const gs_ffi *ffi);
 void gsf_reap(void);
 void gsf_use(gs_ffi *ffi); /* it stays until gsf_unuse; NULL: nothing */
 void gsf_unuse(gs_ffi *ffi);
+void gsf_child_made(gs_ffi *parent); /* the parent stays until gsf_child_gone; NULL: nothing */
+void gsf_child_gone(gs_ffi *parent);
 void gsf_unmap_closed(gs_ffi *ffi); /* the same for ffi's closed libraries */
 void gsf_ffi_destroy(gs_ffi *ffi);  /* decls.c */
 

@@ -10,7 +10,8 @@
  *
  * Threads.  Any thread may call these functions, a green thread or not; none parks but
  * gs_ffi_call.  Objects are not locked: one thread at a time declares and loads on a gs_ffi.
- * gs_ffi_call of a prepared function is safe from any number of green threads at once.
+ * gs_ffi_call of a prepared function is safe from any number of green threads at once.  A gs_ffi
+ * and its children (gs_ffi_child) count as one here.
  */
 #ifndef GOSCHED_FFI_H
 #define GOSCHED_FFI_H
@@ -74,6 +75,18 @@ typedef enum gs_decl_kind {
 
 /* NULL if out of memory. */
 GS_API gs_ffi *gs_ffi_new(void);
+/* A gs_ffi whose declarations stand to those of parent as a block's do to those of the file around
+ * it in C: names that it does not have are looked up in parent, also those that are declared there
+ * later; what is declared in the child is seen in the child only, and hides what parent calls so,
+ * whatever that is.  So two children may declare a name differently, and a type of parent is one
+ * and the same type in all of them.  As in C, "struct s {…}" and "struct s;" declare a struct of
+ * the child's own, also if parent has one that looks the same, and a tag that neither knows is
+ * entered in the child where it is mentioned first.
+ * A child is a gs_ffi in all else: with libraries, functions and callbacks of its own (a library
+ * that parent has loaded, too, is loaded once by the system), freed by gs_ffi_free.  Children may
+ * have children.  parent may be freed first; its types and declarations stay as long as there is a
+ * child of it.  NULL if out of memory, or parent is NULL.  Any thread, as for gs_ffi_new. */
+GS_API gs_ffi *gs_ffi_child(gs_ffi *parent);
 /* Its libs, funcs and callbacks too.  If green threads are in calls of its functions, those come to
  * their end undisturbed (though its callbacks are freed at once), and the memory and the libraries
  * are given back by a later gs_ffi_free, gs_ffi_load or gs_lib_close.  None may begin any more, and
@@ -95,10 +108,15 @@ GS_API int gs_ffi_cdef(gs_ffi *ffi, const char *decls, gs_ffi_error *err);
  * Owned by ffi.  Errors: as gs_ffi_cdef; nothing is remembered then. */
 GS_API int gs_ffi_type(gs_ffi *ffi, const char *ctype, const gs_type **out, gs_ffi_error *err);
 
+/* gs_ffi_type of what is declared already, in ffi or a parent: a text that mentions a tag that is
+ * not is an error instead of a declaration of it, and changes nothing.  Errors: as gs_ffi_type. */
+GS_API int gs_ffi_type_known(gs_ffi *ffi, const char *ctype, const gs_type **out,
+                             gs_ffi_error *err);
+
 /* What stands for a '$' in declarations: a type if type is not NULL, else an identifier if name is
  * not NULL, else a whole number. */
 typedef struct gs_ffi_param {
-  const gs_type *type; /* of the same gs_ffi, or built in */
+  const gs_type *type; /* of the same gs_ffi or a parent, or built in */
   const char *name;    /* a typedef's, a tag or a member's */
   int64_t number;
 } gs_ffi_param;
@@ -111,8 +129,9 @@ GS_API int gs_ffi_cdef_with(gs_ffi *ffi, const char *decls, const gs_ffi_param *
 GS_API int gs_ffi_type_with(gs_ffi *ffi, const char *ctype, const gs_ffi_param *params,
                             size_t nparams, const gs_type **out, gs_ffi_error *err);
 
-/* The names declared through gs_ffi_cdef, in order; i < gs_ffi_ndecls, else NULL.  find: NULL if
- * there is no such name (predefined typedefs such as size_t are found, but not counted). */
+/* The names declared through gs_ffi_cdef, in order, without a parent's; i < gs_ffi_ndecls, else
+ * NULL.  find: NULL if there is no such name, here or in a parent (predefined typedefs such as
+ * size_t are found, but not counted). */
 GS_API size_t gs_ffi_ndecls(const gs_ffi *ffi);
 GS_API const gs_decl *gs_ffi_decl(const gs_ffi *ffi, size_t i);
 GS_API const gs_decl *gs_ffi_find(const gs_ffi *ffi, const char *name);
@@ -407,6 +426,11 @@ GS_API size_t gs_type_align(const gs_type *type);
 GS_API const char *gs_type_name(const gs_type *type); /* as declared, e.g. "const char *" */
 /* The type itself, without its typedef names and its own const and volatile. */
 GS_API const gs_type *gs_type_canon(const gs_type *type);
+/* The gs_ffi in which the type's name means this type: the one that declares the typedef or the tag
+ * in it, and if there are several, the child among those; its parents do not know it, its children
+ * do unless they hide it.  A struct or enum without a tag: where it was defined.  NULL: the type is
+ * made of built-in ones only. */
+GS_API const gs_ffi *gs_type_scope(const gs_type *type);
 /* What a pointer points to, an array or a complex number consists of, a function returns; else
  * NULL. */
 GS_API const gs_type *gs_type_target(const gs_type *type);

@@ -11,14 +11,16 @@
 
 #include "ffi_internal.h"
 
-/* A function asked for by name. */
+/* A function asked for.  By its declaration and not by its name, since a child's may hide its
+ * parent's later. */
 typedef struct known {
-  const char *name; /* first: what the tree compares */
+  const gs_decl *decl;
   gs_func *func;
 } known;
 
-static int by_name(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
+static int by_decl(const void *a, const void *b) {
+  uintptr_t x = (uintptr_t)((const known *)a)->decl, y = (uintptr_t)((const known *)b)->decl;
+  return x < y ? -1 : x > y;
 }
 
 /* ---- the dynamic linker ---------------------------------------------------------------------- */
@@ -123,7 +125,7 @@ void gsf_libs_free(gs_ffi *ffi) {
     ffi->libs = lib->next;
     while (lib->func_tree) {
       known *e = *(known **)lib->func_tree;
-      tdelete(e, &lib->func_tree, by_name);
+      tdelete(e, &lib->func_tree, by_decl);
       free(e);
     }
     gsf_dlclose(lib);
@@ -183,8 +185,8 @@ static int make_known(gs_lib *lib, const gs_decl *d, gs_func **func, gs_ffi_erro
     return e;
   }
   (*func)->lib = lib;
-  *made = (known){d->name, *func};
-  if (!tsearch(made, &lib->func_tree, by_name)) {
+  *made = (known){d, *func};
+  if (!tsearch(made, &lib->func_tree, by_decl)) {
     gs_func_free(*func);
     free(made);
     return gsf_nomem(err);
@@ -196,11 +198,10 @@ int gs_ffi_func(gs_lib *lib, const char *name, gs_func **func, gs_ffi_error *err
   if (!lib || !name || !func)
     return gsf_error(err, GS_EINVAL, "%s is NULL", !lib ? "lib" : !name ? "name" : "func");
   if (lib->closed) return gsf_error(err, GS_ECLOSED, "%.100s was closed", lib->name);
-  void *node = tfind(&name, &lib->func_tree, by_name);
-  if (node) {
-    *func = (*(known **)node)->func;
-    return GS_OK;
-  }
   const gs_decl *d = declared_function(lib, name, err);
-  return d ? make_known(lib, d, func, err) : GS_ETYPE;
+  if (!d) return GS_ETYPE;
+  void *node = tfind(&(known){.decl = d}, &lib->func_tree, by_decl);
+  if (!node) return make_known(lib, d, func, err);
+  *func = (*(known **)node)->func;
+  return GS_OK;
 }

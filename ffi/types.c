@@ -137,6 +137,7 @@ static gs_type *variant(gsf_arena *a, const gs_type *t, unsigned qualifiers) {
   v->flags = (t->flags & GSF_QUALIFIERS) | qualifiers;
   v->depth = t->depth;
   v->canon = t->canon;
+  v->scope = t->scope;
   v->align = t->canon == t ? 0 : t->align;
   return v;
 }
@@ -169,9 +170,10 @@ const gs_type *gsf_qualified(gsf_arena *a, const gs_type *t, unsigned qualifiers
   return spell(a, v, t, text, "") ? v : NULL;
 }
 
-const gs_type *gsf_alias(gsf_arena *a, const gs_type *t, const char *name, size_t align) {
-  gs_type *v = variant(a, t, 0);
+const gs_type *gsf_alias(gs_ffi *ffi, const gs_type *t, const char *name, size_t align) {
+  gs_type *v = variant(&ffi->arena, t, 0);
   if (!v) return NULL;
+  v->scope = ffi;
   if (align > v->align) v->align = align;
   v->name = name;
   v->hole = strlen(name);
@@ -195,6 +197,7 @@ const gs_type *gsf_pointer(gsf_arena *a, const gs_type *target) {
   t->depth = depth_behind(target) + 1;
   t->canon = t;
   t->target = target;
+  t->scope = target->scope;
   t->ffi = &ffi_type_pointer;
   bool around =
       (target->kind == GS_KIND_ARRAY || target->kind == GS_KIND_FUNCTION) && !is_identifier(target);
@@ -215,6 +218,7 @@ const gs_type *gsf_array(gsf_arena *a, const gs_type *element, size_t length, bo
   t->depth = element->canon->depth + 1;
   t->canon = t;
   t->target = element;
+  t->scope = element->scope;
   t->length = incomplete ? 0 : length;
   char text[32] = "[]";
   if (!incomplete) snprintf(text, sizeof(text), "[%zu]", length);
@@ -239,6 +243,11 @@ static char *spell_params(gsf_arena *a, const gs_type **params, size_t n, bool v
   return s;
 }
 
+/* Of two whose names one type needs, one is the other's child, or the same. */
+static gs_ffi *inner(gs_ffi *a, gs_ffi *b) {
+  return !a || (b && b->level > a->level) ? b : a;
+}
+
 const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type **params, size_t n,
                             bool variadic) {
   unsigned depth = depth_behind(result);
@@ -253,6 +262,8 @@ const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type *
   t->depth = depth + 1;
   t->canon = t;
   t->target = result;
+  t->scope = result->scope;
+  for (size_t i = 0; i < n; i++) t->scope = inner(t->scope, params[i]->scope);
   t->params = params;
   t->length = n;
   return spell(a, t, result, "", text) ? t : NULL;
@@ -270,8 +281,8 @@ static bool spell_tagged(gsf_arena *a, gs_type *t, const char *word, const char 
   return true;
 }
 
-gs_type *gsf_struct(gsf_arena *a, unsigned flags, const char *tag) {
-  gs_type *t = gsf_alloc(a, sizeof(*t));
+gs_type *gsf_struct(gs_ffi *ffi, unsigned flags, const char *tag) {
+  gs_type *t = gsf_alloc(&ffi->arena, sizeof(*t));
   if (!t) return NULL;
   t->kind = GS_KIND_STRUCT;
   t->flags = (flags & GS_TYPE_UNION) | GS_TYPE_INCOMPLETE;
@@ -279,16 +290,18 @@ gs_type *gsf_struct(gsf_arena *a, unsigned flags, const char *tag) {
   t->depth = 1;
   t->canon = t;
   t->tag = tag;
-  return spell_tagged(a, t, flags & GS_TYPE_UNION ? "union" : "struct", tag) ? t : NULL;
+  t->scope = ffi;
+  return spell_tagged(&ffi->arena, t, flags & GS_TYPE_UNION ? "union" : "struct", tag) ? t : NULL;
 }
 
-gs_type *gsf_enum(gsf_arena *a, const char *tag) {
-  gs_type *t = gsf_alloc(a, sizeof(*t));
+gs_type *gsf_enum(gs_ffi *ffi, const char *tag) {
+  gs_type *t = gsf_alloc(&ffi->arena, sizeof(*t));
   if (!t) return NULL;
   gsf_enum_complete(t, false, 0, 0);
   t->canon = t;
   t->tag = tag;
-  return spell_tagged(a, t, "enum", tag) ? t : NULL;
+  t->scope = ffi;
+  return spell_tagged(&ffi->arena, t, "enum", tag) ? t : NULL;
 }
 
 void gsf_enum_complete(gs_type *t, bool negative, int64_t least, uint64_t most) {
@@ -374,6 +387,7 @@ size_t gs_type_size(const gs_type *type) { return type->canon->size; }
 size_t gs_type_align(const gs_type *type) { return gsf_align(type); }
 const char *gs_type_name(const gs_type *type) { return type->name; }
 const gs_type *gs_type_canon(const gs_type *type) { return type->canon; }
+const gs_ffi *gs_type_scope(const gs_type *type) { return type->scope; }
 const gs_type *gs_type_target(const gs_type *type) { return type->canon->target; }
 size_t gs_type_length(const gs_type *type) { return type->canon->length; }
 

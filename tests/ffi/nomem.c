@@ -108,6 +108,47 @@ static void test_every_allocation(void **state) {
   free(text);
 }
 
+/* ---- a child, which never changes its parent ---- */
+
+static int in_child(gs_ffi *parent, const char *text) {
+  gs_ffi_error err = {.code = GS_OK};
+  gs_ffi *ffi = gs_ffi_child(parent);
+  gs_lib *lib = NULL;
+  gs_func *f = NULL;
+  if (!ffi) return GS_ENOMEM;
+  int e = gs_ffi_cdef(ffi, text, &err);
+  if (e != GS_OK) assert_int_equal(gs_ffi_ndecls(ffi), 0);
+  if (e == GS_OK) e = gs_ffi_load(ffi, HELPER_PATH, &lib, &err);
+  if (e == GS_OK) e = gs_ffi_func(lib, "next_pair", &f, &err);
+  assert_int_equal(err.code, e);
+  allowed = -1;
+  gs_ffi_free(ffi);
+  return e;
+}
+
+static void test_child(void **state) {
+  (void)state;
+  char *text = long_text();
+  gs_ffi *ffi = gs_ffi_new();
+  assert_int_equal(gs_ffi_cdef(ffi,
+                               "struct pair { int x, y; }; struct pair next_pair(struct pair);"
+                               "struct s3; typedef int s4; enum { K7 = 70 };",
+                               NULL),
+                   GS_OK);
+  int rounds = 0;
+  for (int e = GS_ENOMEM; e != GS_OK; rounds++) {
+    allowed = rounds;
+    e = in_child(ffi, text);
+    allowed = -1;
+    if (e != GS_OK) assert_int_equal(e, GS_ENOMEM);
+    assert_true(rounds < 10000);
+    assert_int_equal(gs_decl_value(gs_ffi_find(ffi, "K7")), 70);
+  }
+  assert_true(rounds > 20);
+  free(text);
+  gs_ffi_free(ffi);
+}
+
 /* ---- memory ---- */
 
 static int memory(gs_ffi *ffi) {
@@ -177,6 +218,7 @@ static void test_calls_that_own(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_allocation),
+      cmocka_unit_test(test_child),
       cmocka_unit_test(test_memory),
       cmocka_unit_test(test_calls_that_own),
   };
