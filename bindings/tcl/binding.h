@@ -12,6 +12,7 @@
  *   worker.c     gosched::os_thread        ready.c   gosched::wait
  *   library.c    gosched::load;  function.c  the commands that call C functions
  *   argument.c   arguments, out-parameters;  convert.c  scalars;  value.c  structs and arrays
+ *   space.c      the declarations of a namespace
  *   pointer.c    pointers as Tcl values;  memory.c  gosched::new and what reads and writes memory
  *   callback.c   command prefixes as C functions
  *   embed.c      gosched::embed: interpreters of other languages
@@ -40,6 +41,7 @@ typedef struct gst_context gst_context;
 typedef struct gst_green gst_green;
 typedef struct gst_chan gst_chan;
 typedef struct gst_shared gst_shared;
+typedef struct gst_space gst_space;
 
 /* ---- home.c ---------------------------------------------------------------------------------- */
 
@@ -102,12 +104,14 @@ struct gst_state {
   Tcl_Interp *interp; /* NULL once it is deleted, or the package unloaded */
   gst_home *home;
   gst_mailbox *box; /* home's; a reference */
-  gs_ffi *ffi;
+  gst_space *global;         /* the global namespace's declarations; a reference */
+  Tcl_HashTable spaces;      /* Tcl_Namespace -> gst_space, without the global one's */
+  Tcl_HashTable space_ids;   /* number -> the same */
+  Tcl_HashTable space_ffis;  /* gs_ffi -> the same */
   struct gst_library *libraries;
   Tcl_HashTable contexts; /* Tcl_Command of a coroutine -> gst_context */
   Tcl_HashTable greens;   /* name -> gst_green */
   Tcl_HashTable blocks;   /* serial number -> struct gst_block */
-  Tcl_HashTable types;    /* a type's text -> gs_type, which lives as long as ffi */
   Tcl_HashTable channels; /* gst_chan -> itself */
   gst_context *top;       /* of the top level, of this nesting */
   gst_context top_first;
@@ -338,14 +342,53 @@ int gst_worker_submit(Tcl_Interp *interp, struct gst_worker *worker, gst_operati
 int gst_os_thread_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 int gst_wait_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 
+/* ---- space.c --------------------------------------------------------------------------------- */
+
+/* The declarations of a namespace. */
+struct gst_space {
+  gst_state *state; /* NULL: nobody can name its types any more; home only, as all but refs is */
+  gs_ffi *ffi;
+  Tcl_Namespace *ns; /* with a trace; NULL: it has ended, or is the global one */
+  Tcl_Obj *name;     /* the namespace's; while there is state */
+  uint64_t id;       /* behind pointers; 0: the global one's */
+  Tcl_HashTable types; /* a type's text -> gs_type, which lives as long as ffi; while there is state */
+  int held;          /* by its namespace, and by what home can see of it */
+  int refs;          /* atomic: held, calls under way, callbacks */
+};
+
+bool gst_spaces_init(gst_state *s); /* false: no memory */
+void gst_spaces_free(gst_state *s, Tcl_Interp *interp);
+gst_space *gst_space_hold(gst_space *sp); /* at home */
+void gst_space_drop(gst_space *sp);
+gst_space *gst_space_retain(gst_space *sp); /* any thread */
+void gst_space_release(gst_space *sp);
+gst_space *gst_space_here(gst_state *s); /* of the current namespace, else the global one's */
+gst_space *gst_space_make(gst_state *s); /* of the current namespace; NULL: an error */
+void gst_space_declared(gst_space *sp);  /* a text may mean something else now */
+/* gs_ffi_type, which makes a type anew each time, asked once for each text. */
+int gst_type(gst_space *sp, const char *text, const gs_type **out, gs_ffi_error *err);
+/* For a pointer without a number: the global namespace's type of that name if there is one, else
+ * sp's.  Gives the space whose gs_ffi has the type, or NULL. */
+gst_space *gst_value_type(gst_state *s, gst_space *sp, const char *text, const gs_type **out);
+gst_space *gst_space_numbered(gst_state *s, uint64_t id);
+/* In which the type's name means it; NULL: nobody can name it any more. */
+gst_space *gst_type_space(gst_state *s, const gs_type *type);
+/* gst_ffi_error; says where was looked, if something is not known. */
+int gst_space_error(Tcl_Interp *interp, const gst_space *sp, const gs_ffi_error *err,
+                    const char *subject);
+void gst_append_looked_in(Tcl_Obj *message, const gst_space *sp); /* "; looked in ::a, then …" */
+
 /* ---- library.c, function.c ------------------------------------------------------------------- */
 
 typedef struct gst_library {
   struct gst_library *next;
   gs_lib *lib;
-  Tcl_Obj *ns;           /* the namespace's name */
+  gst_space *space;      /* of the namespace that has loaded it; held */
+  Tcl_Obj *ns;           /* the name of the namespace with its commands */
   Tcl_Encoding encoding; /* of its texts; NULL: UTF-8 */
-  size_t defined;        /* declarations that have their command */
+  size_t defined;        /* declarations that have their command … */
+  size_t inherited;      /* … and of the global namespace's, where that is not the same */
+  int refs;              /* state's list, and its commands; home only */
 } gst_library;
 
 /* How a result says that the call has failed. */
@@ -387,6 +430,9 @@ int gst_symbol_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 /* Makes commands for what has been declared since the last time, in every library's namespace. */
 int gst_define_new(gst_state *s);
 void gst_libraries_free(gst_state *s);
+/* Those of a namespace that ends; deletes their commands too, unless interp is NULL. */
+void gst_libraries_forget(gst_state *s, gst_space *sp, Tcl_Interp *interp);
+void gst_library_drop(gst_library *l);
 int gst_call_nr(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 int gst_call_cmd(ClientData, Tcl_Interp *, int, Tcl_Obj *const[]);
 void gst_function_free(ClientData data);
@@ -420,6 +466,7 @@ typedef struct gst_conversion {
   const char *subject;   /* the function */
   gst_owned *owned;      /* what the values need; NULL and !may_own: values must not need any */
   bool may_own;
+  gst_space *space;      /* where names of types are looked up that are not global */
 } gst_conversion;
 
 /* Room of n bytes, zeroed, that lives as long as the conversion's values; NULL: no memory. */
@@ -475,10 +522,12 @@ typedef struct gst_block {
   uint64_t serial;
   gs_mem *mem;                   /* or NULL */
   struct gst_callback *callback; /* or NULL */
+  gst_space *space;              /* of its type; held */
 } gst_block;
 
 typedef struct gst_pointer {
-  const gs_type *type; /* a pointer type */
+  const gs_type *type; /* a pointer type … */
+  gst_space *space;    /* … in whose gs_ffi it is */
   void *address;
   uint64_t serial;  /* 0: not checked */
   gst_block *block; /* or NULL */
@@ -488,13 +537,13 @@ typedef enum gst_parsed { GST_NO_POINTER, GST_POINTER, GST_BAD_POINTER } gst_par
 /* GST_BAD_POINTER: written as one, but its memory was freed, or its type is unknown; the error is
  * in c->interp. */
 gst_parsed gst_parse_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *out);
-/* gs_ffi_type, which makes a type anew each time, asked once for each text. */
-int gst_type(gst_state *s, const char *text, const gs_type **out, gs_ffi_error *err);
-/* The value of a pointer; target_name is the type's name. */
-Tcl_Obj *gst_pointer_obj(const char *type_name, const void *address, uint64_t serial);
+/* The value of a pointer; type_name is its type's, which needs the same names as `type`. */
+Tcl_Obj *gst_pointer_obj(gst_state *s, const char *type_name, const gs_type *type,
+                         const void *address, uint64_t serial);
 /* The name of a pointer to a type, "int (*)[3]"; NULL: "void *". */
 Tcl_Obj *gst_pointer_type_name(const gs_type *target);
-gst_block *gst_block_new(gst_state *s, gs_mem *mem, struct gst_callback *callback);
+gst_block *gst_block_new(gst_state *s, gst_space *sp, gs_mem *mem, struct gst_callback *callback);
+void gst_block_free(gst_block *b); /* not what it stands for */
 void gst_blocks_free(gst_state *s);
 void gst_memory_init(gst_state *s);
 

@@ -32,6 +32,7 @@ typedef struct gst_callback {
   gst_state *state;
   gst_mailbox *box;
   gs_callback *code;
+  gst_space *space;    /* a reference: it has the type */
   const gs_type *type; /* of the function */
   Tcl_Obj *prefix;     /* home only; NULL: freed */
   int refs;            /* atomic: the block, the function in C, each request */
@@ -99,6 +100,7 @@ int gst_failure_raise(Tcl_Interp *interp, const gst_failure *f) {
 static void release_callback(gst_callback *cb) {
   if (__atomic_sub_fetch(&cb->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
   gst_mailbox_release(cb->box);
+  gst_space_release(cb->space);
   gst_state_release(cb->state);
   free(cb);
 }
@@ -155,7 +157,8 @@ static bool store_result(Tcl_Interp *interp, request *r, Tcl_Obj *value) {
   gst_callback *cb = r->callback;
   const gs_type *type = gs_type_target(cb->type);
   if (gs_type_kind(type) == GS_KIND_VOID) return true;
-  gst_conversion c = {interp, cb->state, NULL, 0, "the result of a callback", NULL, false};
+  gst_conversion c = {interp, cb->state, NULL, 0, "the result of a callback", NULL, false,
+                      cb->space};
   return gst_to_c(&c, value, type, r->result) == TCL_OK;
 }
 
@@ -325,7 +328,7 @@ bool gst_callback_matches(const gst_callback *cb, const void *address) {
 
 static int set_error_value(Tcl_Interp *interp, gst_callback *cb, Tcl_Obj *value) {
   const gs_type *type = gs_type_target(cb->type);
-  gst_conversion c = {interp, cb->state, NULL, 0, "-error", NULL, false};
+  gst_conversion c = {interp, cb->state, NULL, 0, "-error", NULL, false, cb->space};
   size_t size = gs_type_size(type);
   void *room = calloc(1, size ? size : 1);
   if (!room) return gst_no_memory(interp);
@@ -354,8 +357,9 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   if (n == 0)
     return gst_error(interp, Tcl_NewStringObj("cmdprefix is empty, expected a command prefix", -1),
                      "ARGUMENT", "cmdprefix", NULL);
-  if (gst_type(s, Tcl_GetString(objv[1]), &type, &err) != GS_OK)
-    return gst_ffi_error(interp, &err, Tcl_GetString(objv[1]));
+  gst_space *sp = gst_space_here(s);
+  if (gst_type(sp, Tcl_GetString(objv[1]), &type, &err) != GS_OK)
+    return gst_space_error(interp, sp, &err, Tcl_GetString(objv[1]));
   if (gs_type_kind(type) == GS_KIND_POINTER) type = gs_type_target(type);
   if (gs_type_kind(type) != GS_KIND_FUNCTION)
     return gst_error(interp,
@@ -366,9 +370,10 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   if (!cb) return gst_no_memory(interp);
   cb->state = gst_state_retain(s);
   cb->box = gst_mailbox_retain(s->box);
+  cb->space = gst_space_retain(sp);
   cb->type = type;
   cb->refs = 2;
-  if (gs_callback_prepare(s->ffi, Tcl_GetString(objv[2]), type, handle, cb, &cb->code, &err) !=
+  if (gs_callback_prepare(sp->ffi, Tcl_GetString(objv[2]), type, handle, cb, &cb->code, &err) !=
       GS_OK) {
     cb->refs = 1;
     release_callback(cb);
@@ -379,7 +384,7 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   Tcl_IncrRefCount(cb->prefix = objv[2]);
   gst_block *b = objc == 5 && set_error_value(interp, cb, objv[4]) != TCL_OK
                      ? NULL
-                     : gst_block_new(s, NULL, cb);
+                     : gst_block_new(s, sp, NULL, cb);
   if (!b) {
     gst_callback_free(cb);
     return TCL_ERROR;
@@ -387,7 +392,8 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   Tcl_Obj *name = gst_pointer_type_name(type);
   Tcl_IncrRefCount(name);
   Tcl_SetObjResult(interp,
-                   gst_pointer_obj(Tcl_GetString(name), gs_callback_code(cb->code), b->serial));
+                   gst_pointer_obj(s, Tcl_GetString(name), type, gs_callback_code(cb->code),
+                                   b->serial));
   Tcl_DecrRefCount(name);
   return TCL_OK;
 }

@@ -60,21 +60,21 @@ void gst_owned_free(gst_owned *o) {
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 /* The enumerator of that name, for enums. */
-static bool enumerator(gst_state *s, Tcl_Obj *value, const gs_type *type, Tcl_WideInt *v) {
+static bool enumerator(Tcl_Obj *value, const gs_type *type, Tcl_WideInt *v) {
   if (!(gs_type_flags(type) & GS_TYPE_ENUM)) return false;
-  const gs_decl *d = gs_ffi_find(s->ffi, Tcl_GetString(value));
+  const gs_decl *d = gs_ffi_find(gs_type_scope(gs_type_canon(type)), Tcl_GetString(value));
   if (!d || gs_decl_what(d) != GS_DECL_CONSTANT) return false;
   *v = gs_decl_value(d);
   return true;
 }
 
-static bool signed_to_c(gst_state *s, Tcl_Obj *value, const gs_type *type, void *to) {
+static bool signed_to_c(Tcl_Obj *value, const gs_type *type, void *to) {
   Tcl_WideInt v;
   size_t size = gs_type_size(type);
   if (Tcl_GetWideIntFromObj(NULL, value, &v) == TCL_OK) {
     /* Tcl 8.6 takes numbers up to 2**64 - 1 here, as negative ones. */
     if (v < 0 && !strchr(Tcl_GetString(value), '-')) return false;
-  } else if (!enumerator(s, value, type, &v)) {
+  } else if (!enumerator(value, type, &v)) {
     return false;
   }
   int64_t most = size < 8 ? ((int64_t)1 << (size * 8 - 1)) - 1 : INT64_MAX;
@@ -83,12 +83,12 @@ static bool signed_to_c(gst_state *s, Tcl_Obj *value, const gs_type *type, void 
   return true;
 }
 
-static bool unsigned_to_c(gst_state *s, Tcl_Obj *value, const gs_type *type, void *to) {
+static bool unsigned_to_c(Tcl_Obj *value, const gs_type *type, void *to) {
   Tcl_WideInt w;
   size_t size = gs_type_size(type);
   if (Tcl_GetWideIntFromObj(NULL, value, &w) == TCL_OK) {
     if (w < 0 && strchr(Tcl_GetString(value), '-')) return false;
-  } else if (!enumerator(s, value, type, &w)) {
+  } else if (!enumerator(value, type, &w)) {
     const char *text = Tcl_GetString(value); /* 2**63 and more, for Tcl 9 */
     char *end;
     errno = 0;
@@ -119,11 +119,11 @@ static int integer_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, 
   unsigned bits = (unsigned)gs_type_size(type) * 8;
   char expected[80];
   if (gs_type_kind(type) == GS_KIND_INT) {
-    if (signed_to_c(c->state, value, type, to)) return TCL_OK;
+    if (signed_to_c(value, type, to)) return TCL_OK;
     long long least = -((long long)1 << (bits - 2)) * 2;
     snprintf(expected, sizeof(expected), "a whole number (%lld to %lld)", least, -(least + 1));
   } else {
-    if (unsigned_to_c(c->state, value, type, to)) return TCL_OK;
+    if (unsigned_to_c(value, type, to)) return TCL_OK;
     snprintf(expected, sizeof(expected), "a whole number (0 to %llu)",
              (unsigned long long)UINT64_MAX >> (64 - bits));
   }
@@ -214,7 +214,6 @@ static Tcl_Obj *unsigned_obj(uint64_t v) {
 
 Tcl_Obj *gst_scalar_to_tcl(gst_state *s, const gs_type *type, const void *from) {
   size_t size = gs_type_size(type);
-  (void)s;
   uint64_t v = 0;
   switch (gs_type_kind(type)) {
     case GS_KIND_BOOL: return Tcl_NewBooleanObj(*(const bool *)from);
@@ -228,7 +227,7 @@ Tcl_Obj *gst_scalar_to_tcl(gst_state *s, const gs_type *type, const void *from) 
       return Tcl_NewDoubleObj(size == sizeof(float)    ? (double)*(const float *)from
                               : size == sizeof(double) ? *(const double *)from
                                                        : (double)*(const long double *)from);
-    case GS_KIND_POINTER: return gst_pointer_obj(gs_type_name(type), *(void *const *)from, 0);
+    case GS_KIND_POINTER: return gst_pointer_obj(s, gs_type_name(type), type, *(void *const *)from, 0);
     default: return Tcl_NewObj();
   }
 }

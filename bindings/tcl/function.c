@@ -18,6 +18,8 @@
 typedef struct call {
   gst_operation op; /* first */
   const gs_func *func;
+  gst_space *space; /* of func: held, until home needs it no more */
+  gst_space *kept;  /* the same: a reference, until the call is over */
   void *result;    /* of the size of the result, or more */
   gst_slot scalar; /* where result points to, for scalars */
   char *text;      /* a copy of a result that is a text; NULL: it was a null pointer */
@@ -53,11 +55,14 @@ static void drop_c(call *c) {
   gst_owned_free(c->owned);
   gst_failure_free(c->failure);
   free(c->text);
+  gst_space_release(c->kept);
 }
 
 static void drop_tcl(call *c) {
   if (c->outs) Tcl_DecrRefCount(c->outs);
   if (c->unblock) Tcl_DecrRefCount(c->unblock);
+  gst_space_drop(c->space);
+  c->space = NULL;
   c->outs = c->unblock = NULL;
   if (c->encoding) Tcl_FreeEncoding(c->encoding);
   c->encoding = NULL;
@@ -184,7 +189,7 @@ int gst_function_resolve(Tcl_Interp *interp, gst_function *fn) {
   gs_ffi_error err;
   if (fn->func) return TCL_OK;
   if (gs_ffi_func(fn->library->lib, fn->name, &fn->func, &err) != GS_OK)
-    return gst_ffi_error(interp, &err, fn->name);
+    return gst_space_error(interp, fn->library->space, &err, fn->name);
   if (check_types(interp, fn->func) == TCL_OK) {
     gst_quick_prepare(fn);
     return TCL_OK;
@@ -217,7 +222,7 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
     Tcl_Size words;
     Tcl_Obj **word;
     if (Tcl_ListObjGetElements(NULL, objv[i], &words, &word) != TCL_OK || words != 2 ||
-        gst_type(fn->state, Tcl_GetString(word[0]), &types[i], &err) != GS_OK)
+        gst_type(fn->library->space, Tcl_GetString(word[0]), &types[i], &err) != GS_OK)
       code = gst_error(interp,
                        Tcl_ObjPrintf("%s: the argument \"%.60s\" for '...' is none: expected "
                                      "{type value}",
@@ -233,9 +238,11 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
 /* The values of the arguments; fixed: from there on they are {type value}. */
 static int convert(Tcl_Interp *interp, gst_function *fn, call *c, Tcl_Obj *const objv[],
                    size_t fixed) {
-  gst_conversion k = {interp, fn->state, fn->library ? fn->library->encoding : NULL, 0, fn->name,
-                      NULL,   true};
+  gst_conversion k = {interp, fn->state, fn->library->encoding, 0, fn->name, NULL, true,
+                      fn->library->space};
   int code = TCL_OK;
+  c->space = gst_space_hold(k.space);
+  c->kept = gst_space_retain(k.space);
   /* A reference: the library may be given another one while the call is under way. */
   c->encoding = k.encoding ? Tcl_GetEncoding(NULL, Tcl_GetEncodingName(k.encoding)) : NULL;
   for (size_t i = 0; i < c->n && code == TCL_OK; i++) {
@@ -356,6 +363,7 @@ void gst_function_free(ClientData data) {
   gst_function *fn = data;
   if (fn->unblock) Tcl_DecrRefCount(fn->unblock);
   if (fn->owns_name) free((char *)fn->name);
+  gst_library_drop(fn->library);
   gst_state_release(fn->state);
   free(fn);
 }

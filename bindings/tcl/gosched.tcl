@@ -26,7 +26,7 @@ proc ::gosched::struct {name fields} {
         }
         append text "$type $field; "
     }
-    cdef "$text};"
+    uplevel 1 [list ::gosched::cdef "$text};"]
     return "struct $name"
 }
 

@@ -16,6 +16,7 @@ static gst_function *new_function(gst_state *s, gst_library *l, const char *name
   if (!fn) return NULL;
   fn->state = gst_state_retain(s);
   fn->library = l;
+  l->refs++;
   fn->name = name;
   fn->ms = -1;
   return fn;
@@ -32,12 +33,21 @@ static bool define(gst_state *s, gst_library *l, const char *name) {
   return true;
 }
 
-static bool define_new(gst_state *s, gst_library *l) {
-  for (; l->defined < gs_ffi_ndecls(s->ffi); l->defined++) {
-    const gs_decl *d = gs_ffi_decl(s->ffi, l->defined);
-    if (gs_decl_what(d) == GS_DECL_FUNCTION && !define(s, l, gs_decl_name(d))) return false;
+/* Of ffi's declarations from *done on, those that the library's namespace sees.  A command that is
+ * there already is of what is hidden now. */
+static bool define_from(gst_state *s, gst_library *l, const gs_ffi *ffi, size_t *done) {
+  for (; *done < gs_ffi_ndecls(ffi); ++*done) {
+    const gs_decl *d = gs_ffi_decl(ffi, *done);
+    if (gs_decl_what(d) == GS_DECL_FUNCTION &&
+        gs_ffi_find(l->space->ffi, gs_decl_name(d)) == d && !define(s, l, gs_decl_name(d)))
+      return false;
   }
   return true;
+}
+
+static bool define_new(gst_state *s, gst_library *l) {
+  return (!l->space->id || define_from(s, l, s->global->ffi, &l->inherited)) &&
+         define_from(s, l, l->space->ffi, &l->defined);
 }
 
 int gst_define_new(gst_state *s) {
@@ -46,33 +56,68 @@ int gst_define_new(gst_state *s) {
   return TCL_OK;
 }
 
+void gst_library_drop(gst_library *l) {
+  if (--l->refs > 0) return;
+  Tcl_DecrRefCount(l->ns);
+  if (l->encoding) Tcl_FreeEncoding(l->encoding);
+  gst_space_drop(l->space);
+  free(l);
+}
+
 void gst_libraries_free(gst_state *s) {
   while (s->libraries) {
     gst_library *l = s->libraries;
     s->libraries = l->next;
-    Tcl_DecrRefCount(l->ns);
-    if (l->encoding) Tcl_FreeEncoding(l->encoding);
-    free(l);
+    gst_library_drop(l);
+  }
+}
+
+void gst_libraries_forget(gst_state *s, gst_space *sp, Tcl_Interp *interp) {
+  for (gst_library **at = &s->libraries; *at;) {
+    gst_library *l = *at;
+    if (l->space != sp) {
+      at = &l->next;
+      continue;
+    }
+    *at = l->next;
+    Tcl_Namespace *ns =
+        interp ? Tcl_FindNamespace(interp, Tcl_GetString(l->ns), NULL, TCL_GLOBAL_ONLY) : NULL;
+    if (ns) {
+      Tcl_DeleteNamespace(ns); /* which may run code that loads and forgets libraries */
+      at = &s->libraries;
+    }
+    gst_library_drop(l);
   }
 }
 
 /* ---- gosched::load --------------------------------------------------------------------------- */
 
-/* "::gosched::lib::libc.so.6" */
-static Tcl_Obj *namespace_for(const char *name) {
+/* "::gosched::lib::libc.so.6", or "…@3" where it is not the global namespace that loads it. */
+static Tcl_Obj *namespace_for(const char *name, const gst_space *sp) {
   Tcl_Obj *ns = Tcl_NewStringObj("::gosched::lib::", -1);
   for (const char *p = name; *p; p++) Tcl_AppendToObj(ns, *p == ':' ? "_" : p, 1);
+  if (sp->id) Tcl_AppendPrintfToObj(ns, "@%lu", (unsigned long)sp->id);
   return ns;
 }
 
-static gst_library *library_for(gst_state *s, gs_lib *lib) {
+/* Also if somebody has deleted it. */
+static bool make_namespace(gst_state *s, Tcl_Obj *ns, bool *made) {
+  *made = !Tcl_FindNamespace(s->interp, Tcl_GetString(ns), NULL, TCL_GLOBAL_ONLY);
+  return !*made || Tcl_CreateNamespace(s->interp, Tcl_GetString(ns), NULL, NULL);
+}
+
+static gst_library *library_for(gst_state *s, gst_space *sp, gs_lib *lib) {
   gst_library *l = s->libraries;
+  bool made;
   while (l && l->lib != lib) l = l->next;
-  if (l) return l;
-  Tcl_Obj *ns = namespace_for(gs_lib_name(lib));
+  if (l) {
+    if (!make_namespace(s, l->ns, &made)) return NULL;
+    if (made) l->defined = l->inherited = 0;
+    return l;
+  }
+  Tcl_Obj *ns = namespace_for(gs_lib_name(lib), sp);
   Tcl_IncrRefCount(ns);
-  if (!Tcl_FindNamespace(s->interp, Tcl_GetString(ns), NULL, TCL_GLOBAL_ONLY) &&
-      !Tcl_CreateNamespace(s->interp, Tcl_GetString(ns), NULL, NULL)) {
+  if (!make_namespace(s, ns, &made)) {
     Tcl_DecrRefCount(ns);
     return NULL;
   }
@@ -82,6 +127,8 @@ static gst_library *library_for(gst_state *s, gs_lib *lib) {
     return NULL;
   }
   l->lib = lib;
+  l->space = gst_space_hold(sp);
+  l->refs = 1;
   l->ns = ns;
   l->next = s->libraries;
   s->libraries = l;
@@ -97,7 +144,7 @@ static int set_hints(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names, unsigne
     gs_ffi_error err;
     gs_func *f = NULL;
     if (gs_ffi_func(l->lib, Tcl_GetString(words[i]), &f, &err) != GS_OK)
-      return gst_ffi_error(interp, &err, Tcl_GetString(words[i]));
+      return gst_space_error(interp, l->space, &err, Tcl_GetString(words[i]));
     gs_func_set_hints(f, hints | gs_func_hints(f));
   }
   return TCL_OK;
@@ -114,12 +161,13 @@ static int set_errno_check(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names) {
     Tcl_IncrRefCount(full);
     int found = Tcl_GetCommandInfo(interp, Tcl_GetString(full), &info);
     Tcl_DecrRefCount(full);
-    if (!found || info.objProc != gst_call_cmd)
-      return gst_error(interp,
-                       Tcl_ObjPrintf("'%.80s' is not declared as a function; gosched::cdef must "
-                                     "come first",
-                                     Tcl_GetString(words[i])),
-                       "TYPE", Tcl_GetString(words[i]), NULL);
+    if (!found || info.objProc != gst_call_cmd) {
+      Tcl_Obj *message = Tcl_ObjPrintf(
+          "'%.80s' is not declared as a function; gosched::cdef must come first",
+          Tcl_GetString(words[i]));
+      gst_append_looked_in(message, l->space);
+      return gst_error(interp, message, "TYPE", Tcl_GetString(words[i]), NULL);
+    }
     ((gst_function *)info.objClientData)->check = GST_CHECK_ERRNO;
   }
   return TCL_OK;
@@ -144,9 +192,11 @@ int gst_load_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const o
     if (Tcl_GetIndexFromObj(interp, objv[i], options, "option", 0, &option) != TCL_OK)
       return TCL_ERROR;
   const char *name = Tcl_GetString(objv[1]);
-  if (gs_ffi_load(s->ffi, *name ? name : NULL, &lib, &err) != GS_OK)
+  gst_space *sp = gst_space_make(s);
+  if (!sp) return TCL_ERROR;
+  if (gs_ffi_load(sp->ffi, *name ? name : NULL, &lib, &err) != GS_OK)
     return gst_ffi_error(interp, &err, name);
-  gst_library *l = library_for(s, lib);
+  gst_library *l = library_for(s, sp, lib);
   if (!l || !define_new(s, l)) return gst_no_memory(interp);
   for (int i = 2; i < objc; i += 2) {
     int code = TCL_OK;
@@ -273,11 +323,11 @@ int gst_symbol_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *const
   const char *name = Tcl_GetString(objv[2]);
   if (gs_lib_symbol(l->lib, name, &address, &err) != GS_OK)
     return gst_ffi_error(interp, &err, name);
-  const gs_decl *d = gs_ffi_find(s->ffi, name);
+  const gs_decl *d = gs_ffi_find(l->space->ffi, name);
   if (d) type = gs_decl_type(d);
   Tcl_Obj *text = gst_pointer_type_name(type);
   Tcl_IncrRefCount(text);
-  Tcl_SetObjResult(interp, gst_pointer_obj(Tcl_GetString(text), address, 0));
+  Tcl_SetObjResult(interp, gst_pointer_obj(s, Tcl_GetString(text), type, address, 0));
   Tcl_DecrRefCount(text);
   return TCL_OK;
 }

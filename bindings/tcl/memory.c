@@ -11,7 +11,7 @@
 #include "binding.h"
 
 static gst_conversion conversion(Tcl_Interp *interp, gst_state *s, const char *subject) {
-  return (gst_conversion){interp, s, NULL, 0, subject, NULL, false};
+  return (gst_conversion){interp, s, NULL, 0, subject, NULL, false, gst_space_here(s)};
 }
 
 /* The pointer that an argument must be. */
@@ -28,10 +28,10 @@ static int get_pointer(gst_conversion *c, Tcl_Obj *value, gst_pointer *p) {
   }
 }
 
-static int get_type(Tcl_Interp *interp, gst_state *s, Tcl_Obj *name, const gs_type **type) {
+static int get_type(Tcl_Interp *interp, gst_space *sp, Tcl_Obj *name, const gs_type **type) {
   gs_ffi_error err;
-  if (gst_type(s, Tcl_GetString(name), type, &err) == GS_OK) return TCL_OK;
-  return gst_ffi_error(interp, &err, Tcl_GetString(name));
+  if (gst_type(sp, Tcl_GetString(name), type, &err) == GS_OK) return TCL_OK;
+  return gst_space_error(interp, sp, &err, Tcl_GetString(name));
 }
 
 Tcl_Obj *gst_pointer_type_name(const gs_type *target) {
@@ -45,10 +45,11 @@ Tcl_Obj *gst_pointer_type_name(const gs_type *target) {
   return Tcl_ObjPrintf("%s *", name);
 }
 
-static Tcl_Obj *pointer_to(const gs_type *target, const void *address, uint64_t serial) {
+static Tcl_Obj *pointer_to(gst_state *s, const gs_type *target, const void *address,
+                           uint64_t serial) {
   Tcl_Obj *name = gst_pointer_type_name(target);
   Tcl_IncrRefCount(name);
-  Tcl_Obj *obj = gst_pointer_obj(Tcl_GetString(name), address, serial);
+  Tcl_Obj *obj = gst_pointer_obj(s, Tcl_GetString(name), target, address, serial);
   Tcl_DecrRefCount(name);
   return obj;
 }
@@ -65,7 +66,8 @@ static int new_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
     Tcl_WrongNumArgs(interp, 1, objv, "ctype ?n?");
     return TCL_ERROR;
   }
-  if (get_type(interp, s, objv[1], &type) != TCL_OK) return TCL_ERROR;
+  gst_space *sp = gst_space_here(s);
+  if (get_type(interp, sp, objv[1], &type) != TCL_OK) return TCL_ERROR;
   if (objc == 3 &&
       (Tcl_GetWideIntFromObj(NULL, objv[2], &n) != TCL_OK || n < 1 || n > ((Tcl_WideInt)1 << 40)))
     return gst_error(
@@ -76,14 +78,14 @@ static int new_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
     n *= (Tcl_WideInt)gs_type_length(type);
     type = gs_type_target(type);
   }
-  if (gs_mem_new(s->ffi, type, (size_t)n, &mem, &err) != GS_OK)
+  if (gs_mem_new(sp->ffi, type, (size_t)n, &mem, &err) != GS_OK)
     return gst_ffi_error(interp, &err, Tcl_GetString(objv[1]));
-  gst_block *b = gst_block_new(s, mem, NULL);
+  gst_block *b = gst_block_new(s, sp, mem, NULL);
   if (!b) {
     gs_mem_release(mem);
     return gst_no_memory(interp);
   }
-  Tcl_SetObjResult(interp, pointer_to(type, gs_mem_addr(mem), b->serial));
+  Tcl_SetObjResult(interp, pointer_to(s, type, gs_mem_addr(mem), b->serial));
   return TCL_OK;
 }
 
@@ -115,7 +117,7 @@ static int free_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
     gst_callback_free(p.block->callback);
   }
   Tcl_DeleteHashEntry(Tcl_FindHashEntry(&s->blocks, (char *)(uintptr_t)p.serial));
-  free(p.block);
+  gst_block_free(p.block);
   return TCL_OK;
 }
 
@@ -147,7 +149,7 @@ static int memory_of(gst_conversion *c, Tcl_Obj *value, gst_pointer *p, gs_mem *
                      Tcl_ObjPrintf("%s: \"%.60s\" points behind the end of its memory", c->subject,
                                    Tcl_GetString(value)),
                      "FFI", "RANGE", NULL);
-  if (gs_mem_from(c->state->ffi, p->address, target, n, NULL, mem, &err) == GS_OK) return TCL_OK;
+  if (gs_mem_from(p->space->ffi, p->address, target, n, NULL, mem, &err) == GS_OK) return TCL_OK;
   return gst_ffi_error(c->interp, &err, c->subject);
 }
 
@@ -328,7 +330,7 @@ static int cast_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
     Tcl_WrongNumArgs(interp, 1, objv, "ctype pointer");
     return TCL_ERROR;
   }
-  if (get_type(interp, state, objv[1], &type) != TCL_OK) return TCL_ERROR;
+  if (get_type(interp, c.space, objv[1], &type) != TCL_OK) return TCL_ERROR;
   if (gs_type_kind(type) != GS_KIND_POINTER)
     return gst_error(
         interp,
@@ -338,7 +340,7 @@ static int cast_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
     p.address = (void *)(uintptr_t)address;
   else if (get_pointer(&c, objv[2], &p) != TCL_OK)
     return TCL_ERROR;
-  Tcl_SetObjResult(interp, gst_pointer_obj(gs_type_name(type), p.address, p.serial));
+  Tcl_SetObjResult(interp, gst_pointer_obj(state, gs_type_name(type), type, p.address, p.serial));
   return TCL_OK;
 }
 
@@ -362,7 +364,7 @@ static int offput_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *c
                      Tcl_ObjPrintf("gosched::offset: that is not in the memory of \"%.60s\"",
                                    Tcl_GetString(objv[1])),
                      "FFI", "RANGE", NULL);
-  Tcl_SetObjResult(interp, gst_pointer_obj(gs_type_name(p.type), to, p.serial));
+  Tcl_SetObjResult(interp, gst_pointer_obj(state, gs_type_name(p.type), p.type, to, p.serial));
   return TCL_OK;
 }
 
@@ -384,7 +386,7 @@ static int sizeof_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *c
     Tcl_WrongNumArgs(interp, 1, objv, "ctype");
     return TCL_ERROR;
   }
-  if (get_type(interp, state, objv[1], &type) != TCL_OK) return TCL_ERROR;
+  if (get_type(interp, gst_space_here(state), objv[1], &type) != TCL_OK) return TCL_ERROR;
   Tcl_SetObjResult(interp, Tcl_NewWideIntObj((Tcl_WideInt)gs_type_size(type)));
   return TCL_OK;
 }
@@ -395,11 +397,14 @@ static int constant_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj 
     Tcl_WrongNumArgs(interp, 1, objv, "name");
     return TCL_ERROR;
   }
-  const gs_decl *d = gs_ffi_find(s->ffi, Tcl_GetString(objv[1]));
-  if (!d || gs_decl_what(d) != GS_DECL_CONSTANT)
-    return gst_error(
-        interp, Tcl_ObjPrintf("\"%.60s\" is not declared as a constant", Tcl_GetString(objv[1])),
-        "NAME", Tcl_GetString(objv[1]), NULL);
+  const gst_space *sp = gst_space_here(s);
+  const gs_decl *d = gs_ffi_find(sp->ffi, Tcl_GetString(objv[1]));
+  if (!d || gs_decl_what(d) != GS_DECL_CONSTANT) {
+    Tcl_Obj *message =
+        Tcl_ObjPrintf("\"%.60s\" is not declared as a constant", Tcl_GetString(objv[1]));
+    gst_append_looked_in(message, sp);
+    return gst_error(interp, message, "NAME", Tcl_GetString(objv[1]), NULL);
+  }
   Tcl_SetObjResult(interp, Tcl_NewWideIntObj(gs_decl_value(d)));
   return TCL_OK;
 }

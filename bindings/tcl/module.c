@@ -68,8 +68,11 @@ static int cdef_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
     Tcl_WrongNumArgs(interp, 1, objv, "declarations");
     return TCL_ERROR;
   }
-  if (gs_ffi_cdef(s->ffi, Tcl_GetString(objv[1]), &err) != GS_OK)
-    return gst_ffi_error(interp, &err, "cdef");
+  gst_space *sp = gst_space_make(s);
+  if (!sp) return TCL_ERROR;
+  if (gs_ffi_cdef(sp->ffi, Tcl_GetString(objv[1]), &err) != GS_OK)
+    return gst_space_error(interp, sp, &err, "cdef");
+  gst_space_declared(sp);
   return gst_define_new(s);
 }
 
@@ -141,7 +144,7 @@ gst_state *gst_state_retain(gst_state *s) {
 
 void gst_state_release(gst_state *s) {
   if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
-  gs_ffi_free(s->ffi);
+  gst_space_release(s->global);
   gst_mailbox_release(s->box);
   free(s);
 }
@@ -149,17 +152,16 @@ void gst_state_release(gst_state *s) {
 /* At home: nothing of the interpreter's is used any more. */
 static void interp_deleted(ClientData state, Tcl_Interp *interp) {
   gst_state *s = state;
-  (void)interp;
   s->interp = NULL;
   gst_state **at = &s->home->states;
   while (*at != s) at = &(*at)->next;
   *at = s->next;
   gst_blocks_free(s);
   Tcl_DeleteHashTable(&s->blocks);
-  Tcl_DeleteHashTable(&s->types);
   gst_greens_free(s);
   gst_channels_free(s);
   gst_libraries_free(s);
+  gst_spaces_free(s, interp);
   s->gone = true;
   if (!s->calling) gst_state_release(s);
 }
@@ -168,8 +170,7 @@ static gst_state *new_state(Tcl_Interp *interp) {
   gst_home *home = gst_home_here();
   gst_state *s = home ? calloc(1, sizeof(*s)) : NULL;
   if (!s) return NULL;
-  s->ffi = gs_ffi_new();
-  if (!s->ffi) {
+  if (!gst_spaces_init(s)) {
     free(s);
     return NULL;
   }
@@ -182,7 +183,6 @@ static gst_state *new_state(Tcl_Interp *interp) {
   s->next = home->states;
   home->states = s;
   Tcl_InitHashTable(&s->blocks, TCL_ONE_WORD_KEYS);
-  Tcl_InitHashTable(&s->types, TCL_STRING_KEYS);
   Tcl_InitHashTable(&s->channels, TCL_ONE_WORD_KEYS);
   return s;
 }

@@ -89,7 +89,8 @@ bool gst_quick_call(Tcl_Interp *interp, gst_function *fn, Tcl_Obj *const objv[],
     args[i] = &slots[i];
   }
   gst_state *s = fn->state;
-  s->calling++; /* a callback may delete the command, and fn and its reference with it */
+  gst_space *sp = gst_space_hold(fn->library->space);
+  s->calling++; /* a callback may delete the command, and fn and what it keeps with it */
   int saved_errno, e = gs_ffi_call(func, &result, args, &saved_errno);
   context->saved_errno = saved_errno;
   s->in_latest = true;
@@ -99,6 +100,7 @@ bool gst_quick_call(Tcl_Interp *interp, gst_function *fn, Tcl_Obj *const objv[],
   } else {
     *code = gst_call_failed(interp, func, e);
   }
+  gst_space_drop(sp);
   if (--s->calling == 0 && s->gone) gst_state_release(s);
   return true;
 }

@@ -239,12 +239,25 @@ static int pin(gst_conversion *c, gst_pointer *p) {
   return TCL_OK;
 }
 
+/* Says whose type is wanted, where two namespaces have one of that name. */
+static int another_pointer(gst_conversion *c, Tcl_Obj *value, const gs_type *type,
+                           const gs_type *given) {
+  const gst_space *sp = gst_type_space(c->state, type);
+  if (!sp || sp == gst_type_space(c->state, given))
+    return gst_mismatch(c, value, type, "another pointer");
+  Tcl_Obj *text = Tcl_ObjPrintf("a pointer to what %.80s has declared", Tcl_GetString(sp->name));
+  Tcl_IncrRefCount(text);
+  int code = gst_mismatch(c, value, type, Tcl_GetString(text));
+  Tcl_DecrRefCount(text);
+  return code;
+}
+
 static int pointer_to_c(gst_conversion *c, Tcl_Obj *value, const gs_type *type, void **to) {
   gst_pointer p;
   switch (gst_parse_pointer(c, value, &p)) {
     case GST_BAD_POINTER: return TCL_ERROR;
     case GST_POINTER:
-      if (!gs_type_accepts(type, p.type)) return gst_mismatch(c, value, type, "another pointer");
+      if (!gs_type_accepts(type, p.type)) return another_pointer(c, value, type, p.type);
       *to = p.address;
       return pin(c, &p);
     default: break;
