@@ -117,7 +117,7 @@ struct gs_type {
   const gs_type **params; /* function */
   const char *tag;        /* struct, enum: NULL is anonymous */
   gs_ffi *scope; /* whose names its spelling needs, or where it was defined; NULL: nobody's */
-  ffi_type *ffi;          /* libffi's form; of a struct NULL until it is passed by value */
+  ffi_type *ffi; /* libffi's form; of a struct NULL until it is passed by value */
 };
 
 extern const gs_type gsf_basics[B_COUNT];

@@ -244,9 +244,7 @@ static char *spell_params(gsf_arena *a, const gs_type **params, size_t n, bool v
 }
 
 /* Of two whose names one type needs, one is the other's child, or the same. */
-static gs_ffi *inner(gs_ffi *a, gs_ffi *b) {
-  return !a || (b && b->level > a->level) ? b : a;
-}
+static gs_ffi *inner(gs_ffi *a, gs_ffi *b) { return !a || (b && b->level > a->level) ? b : a; }
 
 const gs_type *gsf_function(gsf_arena *a, const gs_type *result, const gs_type **params, size_t n,
                             bool variadic) {

@@ -103,11 +103,11 @@ struct gst_state {
   gst_state *next;    /* of the same thread */
   Tcl_Interp *interp; /* NULL once it is deleted, or the package unloaded */
   gst_home *home;
-  gst_mailbox *box; /* home's; a reference */
-  gst_space *global;         /* the global namespace's declarations; a reference */
-  Tcl_HashTable spaces;      /* Tcl_Namespace -> gst_space, without the global one's */
-  Tcl_HashTable space_ids;   /* number -> the same */
-  Tcl_HashTable space_ffis;  /* gs_ffi -> the same */
+  gst_mailbox *box;         /* home's; a reference */
+  gst_space *global;        /* the global namespace's declarations; a reference */
+  Tcl_HashTable spaces;     /* Tcl_Namespace -> gst_space, without the global one's */
+  Tcl_HashTable space_ids;  /* number -> the same */
+  Tcl_HashTable space_ffis; /* gs_ffi -> the same */
   struct gst_library *libraries;
   Tcl_HashTable contexts; /* Tcl_Command of a coroutine -> gst_context */
   Tcl_HashTable greens;   /* name -> gst_green */
@@ -351,9 +351,10 @@ struct gst_space {
   Tcl_Namespace *ns; /* with a trace; NULL: it has ended, or is the global one */
   Tcl_Obj *name;     /* the namespace's; while there is state */
   uint64_t id;       /* behind pointers; 0: the global one's */
-  Tcl_HashTable types; /* a type's text -> gs_type, which lives as long as ffi; while there is state */
-  int held;          /* by its namespace, and by what home can see of it */
-  int refs;          /* atomic: held, calls under way, callbacks */
+  Tcl_HashTable
+      types; /* a type's text -> gs_type, which lives as long as ffi; while there is state */
+  int held;  /* by its namespace, and by what home can see of it */
+  int refs;  /* atomic: held, calls under way, callbacks */
 };
 
 bool gst_spaces_init(gst_state *s); /* false: no memory */
@@ -466,7 +467,7 @@ typedef struct gst_conversion {
   const char *subject;   /* the function */
   gst_owned *owned;      /* what the values need; NULL and !may_own: values must not need any */
   bool may_own;
-  gst_space *space;      /* where names of types are looked up that are not global */
+  gst_space *space; /* where names of types are looked up that are not global */
 } gst_conversion;
 
 /* Room of n bytes, zeroed, that lives as long as the conversion's values; NULL: no memory. */

@@ -157,8 +157,8 @@ static bool store_result(Tcl_Interp *interp, request *r, Tcl_Obj *value) {
   gst_callback *cb = r->callback;
   const gs_type *type = gs_type_target(cb->type);
   if (gs_type_kind(type) == GS_KIND_VOID) return true;
-  gst_conversion c = {interp, cb->state, NULL, 0, "the result of a callback", NULL, false,
-                      cb->space};
+  gst_conversion c = {interp, cb->state, NULL,     0, "the result of a callback",
+                      NULL,   false,     cb->space};
   return gst_to_c(&c, value, type, r->result) == TCL_OK;
 }
 
@@ -391,9 +391,8 @@ int gst_callback_nr(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *con
   }
   Tcl_Obj *name = gst_pointer_type_name(type);
   Tcl_IncrRefCount(name);
-  Tcl_SetObjResult(interp,
-                   gst_pointer_obj(s, Tcl_GetString(name), type, gs_callback_code(cb->code),
-                                   b->serial));
+  Tcl_SetObjResult(
+      interp, gst_pointer_obj(s, Tcl_GetString(name), type, gs_callback_code(cb->code), b->serial));
   Tcl_DecrRefCount(name);
   return TCL_OK;
 }

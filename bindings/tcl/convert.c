@@ -227,7 +227,8 @@ Tcl_Obj *gst_scalar_to_tcl(gst_state *s, const gs_type *type, const void *from) 
       return Tcl_NewDoubleObj(size == sizeof(float)    ? (double)*(const float *)from
                               : size == sizeof(double) ? *(const double *)from
                                                        : (double)*(const long double *)from);
-    case GS_KIND_POINTER: return gst_pointer_obj(s, gs_type_name(type), type, *(void *const *)from, 0);
+    case GS_KIND_POINTER:
+      return gst_pointer_obj(s, gs_type_name(type), type, *(void *const *)from, 0);
     default: return Tcl_NewObj();
   }
 }

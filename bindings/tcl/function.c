@@ -20,9 +20,9 @@ typedef struct call {
   const gs_func *func;
   gst_space *space; /* of func: held, until home needs it no more */
   gst_space *kept;  /* the same: a reference, until the call is over */
-  void *result;    /* of the size of the result, or more */
-  gst_slot scalar; /* where result points to, for scalars */
-  char *text;      /* a copy of a result that is a text; NULL: it was a null pointer */
+  void *result;     /* of the size of the result, or more */
+  gst_slot scalar;  /* where result points to, for scalars */
+  char *text;       /* a copy of a result that is a text; NULL: it was a null pointer */
   int code, saved_errno;
   gst_failure *failure; /* of a callback, for GS_ECALLBACK */
   gst_owned *owned;
@@ -112,6 +112,7 @@ static int check(Tcl_Interp *interp, call *c, Tcl_Obj *result) {
 }
 
 static int call_error(Tcl_Interp *interp, const gs_func *func, int code) {
+  if (code == GS_ENOMEM) return gst_no_memory(interp);
   return gst_error(interp, Tcl_ObjPrintf("%s: %s", gs_func_name(func), gs_strerror(code)), "FFI",
                    "CALL", gs_func_name(func), NULL);
 }
@@ -238,8 +239,8 @@ static int variadic(Tcl_Interp *interp, gst_function *fn, int n, Tcl_Obj *const 
 /* The values of the arguments; fixed: from there on they are {type value}. */
 static int convert(Tcl_Interp *interp, gst_function *fn, call *c, Tcl_Obj *const objv[],
                    size_t fixed) {
-  gst_conversion k = {interp, fn->state, fn->library->encoding, 0, fn->name, NULL, true,
-                      fn->library->space};
+  gst_conversion k = {interp, fn->state, fn->library->encoding, 0, fn->name,
+                      NULL,   true,      fn->library->space};
   int code = TCL_OK;
   c->space = gst_space_hold(k.space);
   c->kept = gst_space_retain(k.space);

@@ -38,8 +38,8 @@ static bool define(gst_state *s, gst_library *l, const char *name) {
 static bool define_from(gst_state *s, gst_library *l, const gs_ffi *ffi, size_t *done) {
   for (; *done < gs_ffi_ndecls(ffi); ++*done) {
     const gs_decl *d = gs_ffi_decl(ffi, *done);
-    if (gs_decl_what(d) == GS_DECL_FUNCTION &&
-        gs_ffi_find(l->space->ffi, gs_decl_name(d)) == d && !define(s, l, gs_decl_name(d)))
+    if (gs_decl_what(d) == GS_DECL_FUNCTION && gs_ffi_find(l->space->ffi, gs_decl_name(d)) == d &&
+        !define(s, l, gs_decl_name(d)))
       return false;
   }
   return true;
@@ -162,9 +162,9 @@ static int set_errno_check(Tcl_Interp *interp, gst_library *l, Tcl_Obj *names) {
     int found = Tcl_GetCommandInfo(interp, Tcl_GetString(full), &info);
     Tcl_DecrRefCount(full);
     if (!found || info.objProc != gst_call_cmd) {
-      Tcl_Obj *message = Tcl_ObjPrintf(
-          "'%.80s' is not declared as a function; gosched::cdef must come first",
-          Tcl_GetString(words[i]));
+      Tcl_Obj *message =
+          Tcl_ObjPrintf("'%.80s' is not declared as a function; gosched::cdef must come first",
+                        Tcl_GetString(words[i]));
       gst_append_looked_in(message, l->space);
       return gst_error(interp, message, "TYPE", Tcl_GetString(words[i]), NULL);
     }

@@ -75,6 +75,7 @@ static int new_cmd(ClientData state, Tcl_Interp *interp, int objc, Tcl_Obj *cons
         Tcl_ObjPrintf("n is \"%.60s\", expected a whole number from 1 on", Tcl_GetString(objv[2])),
         "ARGUMENT", "n", NULL);
   while (gs_type_kind(type) == GS_KIND_ARRAY && gs_type_length(type)) {
+    if (gs_type_length(type) > (size_t)INT64_MAX / (size_t)n) return gst_no_memory(interp);
     n *= (Tcl_WideInt)gs_type_length(type);
     type = gs_type_target(type);
   }

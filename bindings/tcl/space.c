@@ -191,8 +191,8 @@ static int type_in(gst_space *sp, const char *text, bool known, const gs_type **
     *out = Tcl_GetHashValue(e);
     return GS_OK;
   }
-  int code = known ? gs_ffi_type_known(sp->ffi, text, out, err)
-                   : gs_ffi_type(sp->ffi, text, out, err);
+  int code =
+      known ? gs_ffi_type_known(sp->ffi, text, out, err) : gs_ffi_type(sp->ffi, text, out, err);
   if (code == GS_OK && sp->state)
     Tcl_SetHashValue(Tcl_CreateHashEntry(&sp->types, text, &isnew), (void *)*out);
   return code;

@@ -73,7 +73,7 @@ static void declares_its_own(void **state) {
   assert_int_equal(gs_decl_value(gs_ffi_find(a, "C")), 2);
   assert_int_equal(gs_decl_what(gs_ffi_find(b, "f")), GS_DECL_TYPEDEF);
   assert_int_equal(gs_ffi_cdef(b, "struct s *q;", NULL), GS_EDECL); /* a union here */
-  gs_ffi_free(top); /* the parent first */
+  gs_ffi_free(top);                                                 /* the parent first */
   cdef(b, "t later;");
   gs_ffi_free(b);
   gs_ffi_free(a);
@@ -204,7 +204,8 @@ static void structs_by_value(void **state) {
   }
 }
 
-/* A function found in the parent, then declared in the child: whoever asks anew gets the child's. */
+/* A function found in the parent, then declared in the child: whoever asks anew gets the child's.
+ */
 static void functions(void **state) {
   (void)state;
   gs_ffi_error err;
@@ -287,11 +288,16 @@ static void bad_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(sees_the_parents), cmocka_unit_test(declares_its_own),
-      cmocka_unit_test(tags),             cmocka_unit_test(failed_cdef_leaves_nothing),
-      cmocka_unit_test(known_types),      cmocka_unit_test(scopes),
-      cmocka_unit_test(structs_by_value), cmocka_unit_test(functions),
-      cmocka_unit_test(parents_libraries), cmocka_unit_test(memory_and_callbacks),
+      cmocka_unit_test(sees_the_parents),
+      cmocka_unit_test(declares_its_own),
+      cmocka_unit_test(tags),
+      cmocka_unit_test(failed_cdef_leaves_nothing),
+      cmocka_unit_test(known_types),
+      cmocka_unit_test(scopes),
+      cmocka_unit_test(structs_by_value),
+      cmocka_unit_test(functions),
+      cmocka_unit_test(parents_libraries),
+      cmocka_unit_test(memory_and_callbacks),
       cmocka_unit_test(bad_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
