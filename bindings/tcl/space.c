@@ -107,7 +107,7 @@ static char *namespace_ends(ClientData data, Tcl_Interp *interp, const char *nam
   if (!(flags & TCL_TRACE_DESTROYED)) return NULL;
   if (sp->state) {
     forget_entry(&sp->state->spaces, sp->ns);
-    gst_libraries_forget(sp->state, sp, flags & TCL_INTERP_DESTROYED ? NULL : interp);
+    gst_libraries_forget(sp->state, sp, Tcl_InterpDeleted(interp) ? NULL : interp);
   }
   sp->ns = NULL;
   gst_space_drop(sp);

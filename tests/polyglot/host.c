@@ -30,11 +30,13 @@ static void *run(void *arg) {
   char *program = read_file(g->file);
   if (!program) {
     g->bad = 1;
-    snprintf(g->error, sizeof g->error, "%s cannot be read", g->file);
+    fprintf(stderr, "%s cannot be read\n", g->file);
     return NULL;
   }
   g->bad = strcmp(g->language, "lua") == 0 ? run_lua(program, g->error, sizeof g->error)
                                            : run_tcl(program, g->error, sizeof g->error);
+  /* At once: the others may wait for this one for ever. */
+  if (g->bad) fprintf(stderr, "%s: %s\n", g->file, g->error);
   free(program);
   return NULL;
 }
@@ -49,7 +51,6 @@ int main(int argc, char **argv) {
   }
   for (int i = 0; i < n; i++) {
     pthread_join(guests[i].thread, NULL);
-    if (guests[i].bad) fprintf(stderr, "%s: %s\n", guests[i].file, guests[i].error);
     bad |= guests[i].bad;
   }
   free(guests);
