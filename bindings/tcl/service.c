@@ -10,8 +10,11 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 #include "binding.h"
+
+#define PATIENCE (INT64_C(10) * 1000000000) /* for a gs_run that begins or ends, in ns */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -101,12 +104,20 @@ int gst_go(Tcl_Interp *interp, void (*fn)(void *), void *arg, gs_handle **handle
   int e = gs_go_opts(&opts, fn, arg, handle);
   if (e == GS_OK) return TCL_OK;
   const char *text = gs_error_detail();
-  if (e == GS_EPERM) { /* nothing runs yet */
+  /* Nothing runs yet, or somebody else's gs_run is between that and running: it is busy for ours
+   * already, and takes no green thread yet.  Or no more, and then the next one is ours. */
+  for (int64_t until = gs_now() + PATIENCE; e == GS_EPERM;) {
     pthread_mutex_lock(&mutex);
-    e = start();
+    int ours = start();
     text = failure_text;
     pthread_mutex_unlock(&mutex);
-    if (e == GS_OK || e == GS_EBUSY) e = gs_go_opts(&opts, fn, arg, handle);
+    if (ours != GS_OK && ours != GS_EBUSY) {
+      e = ours;
+      break;
+    }
+    e = gs_go_opts(&opts, fn, arg, handle);
+    if (e != GS_EPERM || gs_now() > until) break;
+    nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
   }
   if (e == GS_OK) return TCL_OK;
   return gst_error(interp,
