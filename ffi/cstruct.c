@@ -426,7 +426,7 @@ const gs_type *gsf_read_enum(gsf_parser *p) {
   gsf_tag *tag = NULL;
   if (name.kind == TK_NAME) {
     gsf_next(p);
-    bool declares = p->tok.kind == '{' || p->tok.kind == ':';
+    bool declares = p->tok.kind == '{' || (p->tok.kind == ':' && gsf_starts_type(p, gsf_ahead(p)));
     tag = declares ? gsf_own_tag(p->ffi, name.text) : gsf_find_tag(p->ffi, name.text);
   }
   if (tag && !(tag->type->flags & GS_TYPE_ENUM)) {
