@@ -100,6 +100,18 @@ static void tags(void **state) {
   gs_ffi_free(top);
 }
 
+static void enums(void **state) {
+  (void)state;
+  gs_ffi *top = gs_ffi_new(), *a = child_of(top);
+  cdef(top, "enum e { A, B }; enum small : char { C };");
+  cdef(a, "enum small : long { D }; struct bits { enum e x : 3; enum e : 2; enum e y : 3; };");
+  assert_int_equal(gs_type_size(type(top, "enum small")), 1);
+  assert_int_equal(gs_type_size(type(a, "enum small")), sizeof(long));
+  assert_true(gs_type_same(type(a, "enum e *"), type(top, "enum e *")));
+  gs_ffi_free(a);
+  gs_ffi_free(top);
+}
+
 static void failed_cdef_leaves_nothing(void **state) {
   (void)state;
   gs_ffi *top = gs_ffi_new(), *a = child_of(top);
@@ -291,6 +303,7 @@ int main(void) {
       cmocka_unit_test(sees_the_parents),
       cmocka_unit_test(declares_its_own),
       cmocka_unit_test(tags),
+      cmocka_unit_test(enums),
       cmocka_unit_test(failed_cdef_leaves_nothing),
       cmocka_unit_test(known_types),
       cmocka_unit_test(scopes),
