@@ -131,8 +131,8 @@ def run_green(job: dict[str, Any], results: Results) -> None:
     libc = gosched.dlopen(None, "int getppid(void);", blocking=["getppid"])
     turn = gosched.Semaphore(0)
     over = False
-    # A call that is known to block is made elsewhere, and ends there.  The main green thread stays on
-    # its thread: there its partners call.
+    # A call that is known to block is made elsewhere, and ends there.  The main green thread stays
+    # on its thread: there its partners call.
     away = gosched.yield_now if job["place"] == "main" else libc.getppid
     idle_moves = 0  # between the tests
 
