@@ -7,6 +7,7 @@ Every tests/mutants/*.patch starts with a header, one "Key: value" a line:
     Test: a regular expression for ctest -R; one line for each that must fail
     Variant: check (if it is not given), torture, asan, tsan or ubsan: the build it fails in
     Repeat: how often the tests are run at most until one fails (1), for races
+    Python: the least version that has what is guarded against (any); skipped with an older one
 
 For each variant, the named tests must first pass in an unchanged copy of the tree.  Then each
 patch is applied to the copy, the copy is built, and each of the patch's tests is run: one that
@@ -47,6 +48,7 @@ class Mutant:
     why: str = ""
     variant: str = "check"
     repeat: int = 1
+    python: str = ""
     tests: list[str] = field(default_factory=list)
 
     @property
@@ -72,6 +74,8 @@ def read_mutant(path: Path) -> Mutant:
             mutant.variant = value
         elif key == "Repeat":
             mutant.repeat = int(value)
+        elif key == "Python":
+            mutant.python = value
     if not mutant.tests:
         raise Failure("its header has no line 'Test: <regular expression>'")
     if not mutant.why:
@@ -141,6 +145,15 @@ def copy_file(name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     shutil.copymode(source, target)
+
+
+def version_of(python: str) -> tuple[int, ...]:
+    """Of the Python that is built for; () if there is none."""
+    if not python:
+        return ()
+    code = "import sys; print(*sys.version_info[:2])"
+    words = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, words.split()))
 
 
 def touched_files(mutant: Mutant) -> list[str]:
@@ -240,7 +253,8 @@ def main() -> int:
 
     WORK.mkdir(parents=True, exist_ok=True)
     copy_tree()
-    passed = failed = 0
+    passed = failed = skipped = 0
+    version = version_of(args.python)
     by_variant: dict[str, list[Mutant]] = {}
     for path in sorted(PATCHES.glob("*.patch")):
         if not re.search(args.match, path.stem):
@@ -250,6 +264,11 @@ def main() -> int:
         except (Failure, ValueError) as why:
             report(path.stem, "?", "FAIL", str(why), 0)
             failed += 1
+            continue
+        if mutant.python and version < tuple(map(int, mutant.python.split("."))):
+            why = f"needs Python {mutant.python}, this is {'.'.join(map(str, version)) or 'none'}"
+            report(path.stem, mutant.variant, "skip", why, 0)
+            skipped += 1
         else:
             by_variant.setdefault(mutant.variant, []).append(mutant)
 
@@ -274,10 +293,10 @@ def main() -> int:
             report(mutant.name, variant, outcome, text, time.monotonic() - begin)
 
     if args.counts:
-        args.counts.write_text(f"{passed} {failed} 0\n", encoding="utf-8")
-    if passed + failed == 0:
+        args.counts.write_text(f"{passed} {failed} {skipped}\n", encoding="utf-8")
+    if passed + failed + skipped == 0:
         print(f"  no patch in tests/mutants matches '{args.match}'")
-    return 1 if failed or passed == 0 else 0
+    return 1 if failed or passed + skipped == 0 else 0
 
 
 if __name__ == "__main__":

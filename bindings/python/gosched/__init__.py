@@ -30,8 +30,8 @@ All times are seconds.  A timeout of None waits for ever; when one is over, Time
 A green thread may go on on another OS thread after it has waited in gosched or called a function
 of `dlopen`; never in between.  To code that knows only threads it is one of its own, wherever it
 runs: threading.get_ident, current_thread, local and contextvars tell green threads apart, and
-threading.RLock, which is replaced when gosched is imported, belongs to one.  Its C stack has 2 MiB,
-of which the kernel provides what is used; the main green thread's has 8 MiB.
+threading.RLock, which is replaced when gosched is imported, belongs to one.  Its C stack has 8 MiB,
+of which the kernel provides what is used.
 
 In a child of os.fork the green thread that forked goes on; all others count as cancelled there.
 """
