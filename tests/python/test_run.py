@@ -164,9 +164,9 @@ def test_what_still_runs_is_cancelled_and_joined():
             ended.append(i)
 
     def main():
-        for i in range(5):
-            gosched.go(rest, i)
-        gosched.sleep(0.01)
+        greens = [gosched.go(rest, i) for i in range(5)]
+        while any(g.state != "waiting" for g in greens):  # else they end before they begin
+            gosched.sleep(0.001)
         return "early"
 
     assert gosched.run(main) == "early"
