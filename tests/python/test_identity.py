@@ -11,17 +11,19 @@ import time
 
 import gosched
 import pytest
-from conftest import in_thread
+from conftest import HANG, in_thread
 
 
 def wander(hop, probe, n=20):
-    """What probe says on a green thread after each of n moves, and on how many threads."""
+    """What probe says on a green thread after each of n hops, and of more until one was a move;
+    and on which threads."""
     seen, threads = [], set()
 
     done = []
 
     def body():
-        for _ in range(n):
+        deadline = time.monotonic() + HANG / 2
+        while len(seen) < n or (len(threads) < 2 and time.monotonic() < deadline):
             seen.append(probe())
             threads.add(threading.get_native_id())
             hop()
