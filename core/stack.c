@@ -1,8 +1,8 @@
 /* stack.c: the stacks of green threads.
  *
- * Stacks come from arenas: one mapping of 64 MiB (or four stacks, if those are larger), cut into
- * slots: a guard page and above it a power of two, which the kernel commits as it is touched.  The
- * odd page moves each stack's busy end to another page colour: tops that are a power of two apart
+ * Stacks come from arenas: one mapping of 64 MiB (or 32 stacks, or four very large ones, if those
+ * need more), cut into slots: a guard page and above it a power of two, which the kernel commits as
+ * it is touched.  The odd page moves each stack's busy end to another page colour: tops that are a power of two apart
  * would share a few sets of every cache, and a switch among a thousand Gs would miss them all.  A
  * stack is bound to a G when the G first runs and given back when it ends, to the P's own list
  * first: a burst of short Gs runs on a few warm stacks, however many are queued.
@@ -79,7 +79,9 @@ static size_t slot_bytes(uint32_t klass) { return ((size_t)1 << klass) + os_page
 static char *carve(Class *c, uint32_t klass) {
   size_t slot = slot_bytes(klass);
   if ((size_t)(c->end - c->next) < slot) {
-    size_t bytes = slot * 4 > ARENA_BYTES ? slot * 4 : ARENA_BYTES;
+    /* The first guard of an arena touches a page of the page table that serves no stack. */
+    size_t bytes = slot * (slot <= ARENA_BYTES ? 32 : 4);
+    if (bytes < ARENA_BYTES) bytes = ARENA_BYTES;
     char *p = os_reserve(bytes);
     if (!p) return NULL;
     add_rlx(&gs_sched.stacks_mapped, bytes);
