@@ -2,10 +2,10 @@
  *
  * Stacks come from arenas: one mapping of 64 MiB (or 32 stacks, or four very large ones, if those
  * need more), cut into slots: a guard page and above it a power of two, which the kernel commits as
- * it is touched.  The odd page moves each stack's busy end to another page colour: tops that are a power of two apart
- * would share a few sets of every cache, and a switch among a thousand Gs would miss them all.  A
- * stack is bound to a G when the G first runs and given back when it ends, to the P's own list
- * first: a burst of short Gs runs on a few warm stacks, however many are queued.
+ * it is touched.  The odd page moves each stack's busy end to another page colour: tops that are a
+ * power of two apart would share a few sets of every cache, and a switch among a thousand Gs would
+ * miss them all.  A stack is bound to a G when the G first runs and given back when it ends, to the
+ * P's own list first: a burst of short Gs runs on a few warm stacks, however many are queued.
  *
  * Free stacks are linked through a struct at their own top, which the next user touches anyway.
  * One that was used deeply is given back to the kernel before it is used again; how deeply is
