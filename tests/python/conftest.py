@@ -45,10 +45,15 @@ def libc() -> gosched.Library:
 
 @pytest.fixture
 def hop(libc: gosched.Library) -> Callable[[], Any]:
-    """A function that lets others run and, with others about, goes on on another thread."""
+    """A function that lets others run and, with others about, goes on on another thread: one call
+    does that if somebody waits when it begins and nobody when it ends."""
 
     def hop() -> None:
-        libc.usleep(20)
+        before = threading.get_native_id()
+        for _ in range(20):
+            libc.usleep(20)
+            if threading.get_native_id() != before:
+                break
 
     return hop
 

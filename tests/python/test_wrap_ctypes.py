@@ -374,9 +374,12 @@ def test_others_run_meanwhile_and_calls_migrate():
             moved += before != threading.get_native_id()
 
     def main():
-        with gosched.TaskGroup() as tg:
-            for _ in range(20):
-                tg.go(one)
+        for _ in range(100):
+            with gosched.TaskGroup() as tg:
+                for _ in range(20):
+                    tg.go(one)
+            if moved:
+                break
 
     gosched.run(main)
     assert moved > 0
