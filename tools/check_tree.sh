@@ -52,10 +52,14 @@ versions=$(list 'bindings/python/*.c' 'bindings/python/*.h' 'bindings/python/*.p
 [ -z "$versions" ] || finding "Depends on the version outside of tstate.c and _versions.py:" "$versions"
 
 # A mutant whose place has changed proves nothing any more.
-stale=$(list 'tests/mutants/*.patch' | while read -r file; do
-  [ ! -f "$file" ] || patch -p1 --dry-run -s -f -i "$file" >/dev/null 2>&1 || echo "$file"
-done)
-[ -z "$stale" ] || finding "Mutants that do not apply any more:" "$stale"
+if command -v patch >/dev/null; then
+  stale=$(list 'tests/mutants/*.patch' | while read -r file; do
+    [ ! -f "$file" ] || patch -p1 --dry-run -s -f -i "$file" >/dev/null 2>&1 || echo "$file"
+  done)
+  [ -z "$stale" ] || finding "Mutants that do not apply any more:" "$stale"
+else
+  echo "patch is not installed: whether the mutants apply is not checked"
+fi
 
 # Work that is left goes into an issue, not into the source.
 left=$(list '*.c' '*.h' '*.S' '*.py' '*.lua' '*.tcl' '*.cmake' | while read -r file; do

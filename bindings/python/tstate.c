@@ -115,6 +115,8 @@ static inline void bind_here(PyThreadState *ts) {
 #endif
 }
 
+/* Since 3.12 the state says that it is bound to a thread's key, which is true here from now on, so
+ * CPython leaves both as they are when a callback makes it current. */
 void tstate_here(PyThreadState *ts) { set_key(ts); }
 
 void tstate_release(void) { PyEval_SaveThread(); }
