@@ -68,13 +68,16 @@ void bench_push(bench_result *out, double sample) {
 }
 
 /* Grows n until one run lasts the target: short runs say little about the rate, so a step is
- * bounded and the last step is taken from a run that lasted a fair part of the target. */
+ * bounded and the last step is taken from a run that lasted a fair part of the target.  It has to
+ * last twice: a moment's pause in a short run is not the loop's. */
 static uint64_t calibrate(const bench_options *options, bench_loop loop, void *arg) {
   uint64_t n = 1;
   for (;;) {
     double elapsed = loop(arg, n);
     if (elapsed >= options->target_ns * 0.8) {
-      return n;
+      double again = loop(arg, n);
+      if (again >= options->target_ns * 0.8) return n;
+      elapsed = again;
     }
     double growth = elapsed > 0 ? options->target_ns / elapsed : MAX_GROWTH;
     if (growth > MAX_GROWTH) {

@@ -16,6 +16,10 @@
 #include "binding.h"
 #include "gosched_ffi.h"
 
+#if !defined PyUnstable_Long_IsCompact && __has_include(<longintrepr.h>)
+#include <longintrepr.h> /* of 3.10; Python.h includes the later ones */
+#endif
+
 typedef enum { NOT_A_NUMBER, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64 } Number;
 
 /* ct is cffi's type, type what gosched_ffi.h calls it. */
@@ -44,6 +48,21 @@ static inline Number number_kind(PyObject *ct, const gs_type *type) {
   return number;
 }
 
+/* Exactly an int; false: it has more than one digit (of 30 bits).  Nearly every int has one, and a
+ * call of CPython's converters takes longer than all the rest of the conversion. */
+static inline bool number_of_one_digit(PyObject *value, long long *number) {
+#ifdef PyUnstable_Long_IsCompact
+  const PyLongObject *v = (const PyLongObject *)value;
+  if (!PyUnstable_Long_IsCompact(v)) return false;
+  *number = PyUnstable_Long_CompactValue(v);
+#else
+  Py_ssize_t size = Py_SIZE(value); /* digits; negative for numbers below 0 */
+  if (size < -1 || size > 1) return false;
+  *number = size ? size * (long long)((const PyLongObject *)value)->ob_digit[0] : 0;
+#endif
+  return true;
+}
+
 /* false: ask cffi. */
 static inline bool number_to_c(Number number, PyObject *value, char *to) {
   if (number >= F32) {
@@ -56,9 +75,10 @@ static inline bool number_to_c(Number number, PyObject *value, char *to) {
       memcpy(to, &f, sizeof f);
     return true;
   }
-  int overflow;
+  int overflow = 0;
+  long long v;
   if (!PyLong_CheckExact(value)) return false;
-  long long v = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (!number_of_one_digit(value, &v)) v = PyLong_AsLongLongAndOverflow(value, &overflow);
   if (overflow) return false;
 #define FITS(ctype)                      \
   do {                                   \

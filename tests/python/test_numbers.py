@@ -50,7 +50,7 @@ VALUES = (
     | st.sampled_from(
         [
             sign * 2**bits + d
-            for bits in (7, 8, 15, 16, 31, 32, 63, 64)
+            for bits in (7, 8, 15, 16, 30, 31, 32, 60, 63, 64)
             for sign in (-1, 1)
             for d in (-1, 0, 1)
         ]
