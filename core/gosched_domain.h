@@ -106,7 +106,11 @@ typedef struct gs_domain_ops {
   void *(*suspend)(void *ud, void *gdata);
   void (*resume)(void *ud, void *gdata, void *token);
   void (*elsewhere)(void *ud, void *gdata);
+  const char *on_overflow; /* static text; see below */
 } gs_domain_ops;
+
+/* on_overflow: what a user of this language does about a green thread whose stack has overflowed:
+ * a sentence that ends the report of it.  NULL: the one for programs in C. */
 
 /* A domain with `procs` Ps (1..1024) whose green threads have stacks of stack_size bytes (0: the
  * default).  name is copied (31 bytes).  ops is copied.  Boots the runtime if it is not booted.

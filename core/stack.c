@@ -201,8 +201,11 @@ static void report_overflow(G *g) {
   }
   say(": its stack has ");
   say_number((uint64_t)(g->stack->hi - g->stack->lo));
-  say(" bytes.\nStart it with a larger stack_size (gs_go_opts), or set GOSCHED_STACK_SIZE.\n"
-      "It was here:\n");
+  say(" bytes.\n");
+  const char *advice = g->d->ops.on_overflow;
+  say(advice ? advice
+             : "Start it with a larger stack_size (gs_go_opts), or set GOSCHED_STACK_SIZE.");
+  say("\nIt was here:\n");
   int n = backtrace(pcs, 64);
   backtrace_symbols_fd(pcs, n, 2);
 }

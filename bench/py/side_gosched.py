@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -212,7 +213,10 @@ def hand_off(options: harness.Options) -> list[float]:
 PARKED = 10_000
 
 
-def parked(_options: harness.Options) -> list[float]:
+def parked(stack_size: int) -> list[float]:
+    """With stacks of so many bytes; 0: of what a green thread has by itself."""
+    threading.stack_size(stack_size)
+
     def main() -> list[float]:
         gate = gosched.Chan[None]()
         before = work.resident_bytes()
@@ -290,7 +294,8 @@ if __name__ == "__main__":
             "pg.libpq": harness.Row("ms", libpq),
             "offload": loop_row(offload, load_spin),
             "handoff": harness.Row("us", hand_off),
-            "parked": harness.Row("bytes", parked),
+            "parked": harness.Row("bytes", lambda _options: parked(0)),
+            "parked.1MiB": harness.Row("bytes", lambda _options: parked(1 << 20)),
             "block.10000.usleep": block_row(10_000, "usleep"),
             "call.add": loop_row(call_add, load_add),
             "spawn.join": loop_row(spawn),

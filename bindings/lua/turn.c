@@ -195,7 +195,13 @@ void gsl_turn_free(turn *t) {
 
 int gsl_turn_domain(turn *t) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
-  static const gs_domain_ops ops = {.size = sizeof(ops), .may_retake = may_retake};
+  static const gs_domain_ops ops = {
+      .size = sizeof(ops),
+      .may_retake = may_retake,
+      .on_overflow =
+          "Green threads of Lua have no more; Lua itself needs less.  C that recurses so "
+          "deeply can be called by gosched.ffi, on a thread's own stack.",
+  };
   if (t->domain) return GS_OK;
   pthread_once(&once, set_up);
   int code = gs_domain_new("lua", 1, GREEN_STACK, &ops, t, &t->domain);

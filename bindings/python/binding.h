@@ -35,11 +35,13 @@
 #include "gosched_domain.h"
 #include "gosched_ffi.h"
 
-/* Reserved for the stack of a green thread and of the main one; the kernel commits what is used.
+/* Reserved for the stack of a green thread, unless threading.stack_size says otherwise, and of the
+ * main one; the kernel commits what is used.
  * CPython ends a recursion through C by counting levels, and takes it for granted that they have
  * the 8 MiB of a main thread: 4.9 MB were seen in use when 1,000 levels of 3.11 were. */
 #define GREEN_STACK ((size_t)8 << 20)
 #define MAIN_STACK ((size_t)8 << 20)
+#define GREEN_STACK_MAX ((size_t)1 << 30) /* of gs_go_opts */
 
 typedef struct Green Green;
 
@@ -51,6 +53,8 @@ typedef struct Rec {
   _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
   _Atomic clockid_t clock; /* of the CPU time of the thread it runs on; read by sysmon */
   int gilstate_base;       /* ts->gilstate_counter outside of any callback */
+  size_t stack;            /* bytes of its stack, the page that nobody may use included */
+  int levels_less;  /* of recursion through C than CPython had given it; see tstate_on_stack */
   int calls;        /* foreign calls under way: its Python code is in a callback of them; GIL */
   int last_errno;   /* of its last foreign call */
   PyObject *failed; /* what a callback of the innermost call has raised, or NULL; GIL */

@@ -235,6 +235,7 @@ int domain_ready(void) {
       .suspend = hook_suspend,
       .resume = hook_resume,
       .elsewhere = hook_elsewhere,
+      .on_overflow = "Green threads that are started after threading.stack_size(n) have n bytes.",
   };
   if (tstate_boot() < 0) return -1;
   interp = PyInterpreterState_Get();
@@ -299,7 +300,7 @@ static void green_entry(void *arg) {
   g->rec = r;
   g->id = gs_self();
   tstate_set_ident(r->ts, green_ident());
-  tstate_on_stack(r->ts, (char *)&r, GREEN_STACK - 4096);
+  r->levels_less = tstate_on_stack(r->ts, (char *)&r, r->stack - 4096);
   green_run(g);
   if (r->has_dummy) forget_dummy();
   pin_check(r); /* a thread ends with a green thread that is locked to it */
@@ -335,12 +336,22 @@ int green_start(Green *g) {
                     "gosched.go needs a running scheduler: call it inside gosched.run(main)");
     return RAISED;
   }
+  size_t stack = tstate_stack_size();
+  if (stack > GREEN_STACK_MAX) {
+    PyErr_Format(
+        PyExc_ValueError,
+        "threading.stack_size() is %zu, and a green thread has at most %zu bytes: set less", stack,
+        GREEN_STACK_MAX);
+    return RAISED;
+  }
   if (!(g->ready = rec_take(interp))) return GS_ENOMEM;
+  g->ready->stack = stack ? stack : GREEN_STACK;
   char name[32];
   short_name(g->name, name, sizeof name);
   gs_go_options opts = GS_GO_OPTIONS_DEFAULT;
   opts.name = name;
   opts.domain = domain;
+  opts.stack_size = stack;
   Py_INCREF(g);
   green_link(g);
   stay_check();
@@ -476,6 +487,7 @@ typedef struct {
   Green *green;
   PyObject *result, *error;
   bool beside;
+  int levels_less;    /* see tstate_on_stack */
   gs_guest *guest;    /* of gs_embed; NULL: the thread of gosched.run is not one's */
   _Atomic bool known; /* green->handle is set; run_beside */
 } Run;
@@ -546,7 +558,7 @@ static int main_entry(void *arg) {
   guest = run->guest;
   run->green->rec = &r;
   run->green->id = gs_self();
-  tstate_on_stack(r.ts, (char *)&r, MAIN_STACK - 4096);
+  run->levels_less = tstate_on_stack(r.ts, (char *)&r, MAIN_STACK - 4096);
   listen();
   run->result = PyObject_Call(run->fn, run->args, NULL);
   if (!run->result) run->error = error_take();
@@ -689,7 +701,7 @@ PyObject *domain_run(PyObject *fn, PyObject *args, int procs, int max_threads) {
   int code = run_it(&run, &cfg);
   tell_end();
   tstate_acquire(run.ts);
-  tstate_own_stack(run.ts);
+  tstate_own_stack(run.ts, run.levels_less);
   running = ending = beside = false;
   guest = NULL;
   shared_run(false);

@@ -29,7 +29,7 @@ Rec *rec_take(PyInterpreterState *interp) {
   if (r) {
     spare = r->next;
     nspare--;
-    tstate_again(r->ts);
+    tstate_again(r->ts, r->levels_less);
   } else {
     PyThreadState *ts = tstate_new(interp);
     r = ts ? calloc(1, sizeof *r) : NULL;
@@ -42,7 +42,7 @@ Rec *rec_take(PyInterpreterState *interp) {
   r->obj = NULL;
   r->where = state_running;
   r->ended = r->main = r->has_dummy = r->pinned = r->hog = false;
-  r->gilstate_base = r->calls = r->last_errno = 0;
+  r->gilstate_base = r->calls = r->last_errno = r->levels_less = 0;
   r->failed = NULL;
   return r;
 }

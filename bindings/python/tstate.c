@@ -291,26 +291,37 @@ uint64_t tstate_ident(uint64_t n) { return n | (uint64_t)1 << 63; }
 
 void tstate_set_ident(PyThreadState *ts, uint64_t ident) { ts->thread_id = (unsigned long)ident; }
 
-void tstate_on_stack(PyThreadState *ts, char *top, size_t size) {
+int tstate_on_stack(PyThreadState *ts, char *top, size_t size) {
 #if VERSION_AT_LEAST(14)
   if (PyUnstable_ThreadState_SetStackProtection(ts, top - size, size) < 0) PyErr_Clear();
+  return 0;
 #elif VERSION_AT_LEAST(12)
   (void)top;
-  if (size >= MAIN_STACK) return;
-  int levels = (int)(size / 3072);
-  if (levels < ts->c_recursion_remaining) ts->c_recursion_remaining = levels;
+  int less = ts->c_recursion_remaining - (int)(size / 3072);
+  if (less < 0) return 0;
+  ts->c_recursion_remaining -= less;
+  return less;
 #else
   (void)ts;
   (void)top;
   (void)size;
+  return 0;
 #endif
 }
 
-void tstate_own_stack(PyThreadState *ts) {
-#if VERSION_AT_LEAST(14)
-  PyUnstable_ThreadState_ResetStackProtection(ts);
+static void give_levels(PyThreadState *ts, int levels_less) {
+#if VERSION_AT_LEAST(12) && !VERSION_AT_LEAST(14)
+  ts->c_recursion_remaining += levels_less;
 #else
   (void)ts;
+  (void)levels_less;
+#endif
+}
+
+void tstate_own_stack(PyThreadState *ts, int levels_less) {
+  give_levels(ts, levels_less);
+#if VERSION_AT_LEAST(14)
+  PyUnstable_ThreadState_ResetStackProtection(ts);
 #endif
 }
 
@@ -502,7 +513,8 @@ void tstate_clear(PyThreadState *ts) {
 #endif
 }
 
-void tstate_again(PyThreadState *ts) {
+void tstate_again(PyThreadState *ts, int levels_less) {
+  give_levels(ts, levels_less);
 #if !VERSION_AT_LEAST(14)
   /* Somebody has set it for all states there are (threading.settrace_all_threads). */
   if (ts->c_tracefunc || ts->c_profilefunc || ts->async_exc || ts->dict) tstate_clear(ts);

@@ -13,9 +13,12 @@ int tstate_boot(void);
 PyThreadState *tstate_new(PyInterpreterState *interp);
 
 /* Tells ts about the C stack on which it is going to run: `size` bytes below `top`.  It is current.
- * tstate_own_stack takes that back when it returns to the stack of the thread it began on. */
-void tstate_on_stack(PyThreadState *ts, char *top, size_t size);
-void tstate_own_stack(PyThreadState *ts);
+ * What that returns is given to tstate_own_stack when it returns to the stack of the thread it
+ * began on, or to tstate_again. */
+int tstate_on_stack(PyThreadState *ts, char *top, size_t size);
+void tstate_own_stack(PyThreadState *ts, int levels_less);
+/* What threading.stack_size has set; 0: nothing.  GIL held. */
+static inline size_t tstate_stack_size(void) { return PyThread_get_stacksize(); }
 
 /* The identity of green thread n, which no thread has; of none, if n is 0.  Any thread. */
 uint64_t tstate_ident(uint64_t n);
@@ -51,7 +54,7 @@ void tstate_delete(PyThreadState *ts); /* not current */
 /* Whether a state that has been cleared can be used again; and makes it as good as new. */
 bool tstate_reusable(void);
 void tstate_clear(PyThreadState *ts); /* PyThreadState_Clear, more than once if need be */
-void tstate_again(PyThreadState *ts);
+void tstate_again(PyThreadState *ts, int levels_less);
 
 /* For sysmon, without the GIL.  ts must not be deleted meanwhile. */
 bool tstate_detached(const PyThreadState *ts);

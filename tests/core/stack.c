@@ -5,6 +5,7 @@
  * and the size of its stack, and ends by SIGABRT.  Any other SIGSEGV reaches the handler that the
  * host had installed, or has its default effect.
  */
+#include "gosched_domain.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -42,6 +43,19 @@ static int overflow(size_t size) { return gs_run(NULL, start_digger, &size, NULL
 static int overflow_default(void) { return overflow(0); }
 
 static int overflow_large(void) { return overflow(256 * 1024); }
+
+static const char advice[] = "Say please.";
+
+/* A language knows better what its users do about it. */
+static int overflow_domain(void) {
+  static const gs_domain_ops ops = {.size = sizeof ops, .on_overflow = advice};
+  gs_domain *d = NULL;
+  if (gs_domain_new("language", 1, 128 * 1024, &ops, NULL, &d) != GS_OK) return 1;
+  gs_config cfg = GS_CONFIG_DEFAULT;
+  cfg.domain = d;
+  size_t size = 0;
+  return gs_run(&cfg, start_digger, &size, NULL);
+}
 
 static int recurse_main(void *arg) {
   (void)arg;
@@ -101,6 +115,14 @@ static void assert_reports_overflow(const char *name, size_t size) {
 static void test_overflow(void **state) {
   (void)state;
   assert_reports_overflow("overflow", 64 * 1024);
+  assert_child_says(&c, "Start it with a larger stack_size (gs_go_opts)");
+}
+
+static void test_overflow_of_a_language(void **state) {
+  (void)state;
+  assert_reports_overflow("overflow-domain", 128 * 1024);
+  assert_child_says(&c, advice);
+  assert_null(strstr(c.text, "gs_go_opts"));
 }
 
 static void test_overflow_of_a_larger_stack(void **state) {
@@ -287,6 +309,7 @@ int main(int argc, char **argv) {
   static const scenario scenarios[] = {
       {"overflow", overflow_default},
       {"overflow-large", overflow_large},
+      {"overflow-domain", overflow_domain},
       {"overflow-with-handler", overflow_with_handler},
       {"overflow-main", overflow_main},
       {"handler-g", handler_g},
@@ -300,6 +323,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_overflow),
       cmocka_unit_test(test_overflow_of_a_larger_stack),
+      cmocka_unit_test(test_overflow_of_a_language),
       cmocka_unit_test(test_overflow_beside_a_handler),
       cmocka_unit_test(test_overflow_of_main),
       cmocka_unit_test(test_the_hosts_handler_is_called),
