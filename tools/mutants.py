@@ -163,11 +163,15 @@ def touched_files(mutant: Mutant) -> list[str]:
 
 
 def build(variant: str, python: str, jobs: int, log: Path) -> bool:
-    """Configures the variant in the copy if need be, and builds it."""
-    if not (TREE / "build" / variant / "build.ninja").exists():
-        option = f"-DGS_PYTHON_EXECUTABLE={python}" if python else "-DGS_PYTHON=OFF"
+    """Configures the variant in the copy if need be (for another Python anew), and builds it."""
+    option = f"-DGS_PYTHON_EXECUTABLE={python}" if python else "-DGS_PYTHON=OFF"
+    directory = TREE / "build" / variant
+    note = directory / "configured-with.txt"
+    if not note.exists() or note.read_text(encoding="utf-8") != option:
+        shutil.rmtree(directory, ignore_errors=True)
         if run(["cmake", "--preset", variant, option], log) != 0:
             return False
+        note.write_text(option, encoding="utf-8")
     return run(["cmake", "--build", f"build/{variant}", "--parallel", str(jobs)], log) == 0
 
 

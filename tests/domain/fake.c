@@ -199,8 +199,17 @@ static void init(fake *vm, const char *name, void (*on_elsewhere)(void *, void *
   atomic_store(&vm->norder, -1);
   pthread_mutex_init(&vm->mutex, NULL);
   pthread_cond_init(&vm->changed, NULL);
-  const gs_domain_ops ops = {sizeof ops, attach, detach,  switch_in, release,
-                             may_retake, 0,      suspend, resume,    on_elsewhere};
+  const gs_domain_ops ops = {
+      .size = sizeof ops,
+      .attach = attach,
+      .detach = detach,
+      .switch_in = switch_in,
+      .release = release,
+      .may_retake = may_retake,
+      .suspend = suspend,
+      .resume = resume,
+      .elsewhere = on_elsewhere,
+  };
   int code = gs_domain_new(name, 1, 0, &ops, vm, &vm->domain);
   if (code != GS_OK) print_error("%s; %s\n", gs_strerror(code), gs_error_detail());
   assert_int_equal(code, GS_OK);

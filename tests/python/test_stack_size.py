@@ -123,7 +123,7 @@ DEPTH = """
 
 @pytest.mark.skipif(
     sys.version_info < (3, 12),
-    reason="up to 3.11 CPython counts levels of Python and of C together, whatever the stack's size",
+    reason="up to 3.11 CPython counts levels of Python and C together, whatever a stack's size is",
 )
 def test_recursions_through_c_end_in_time(script):
     """A smaller stack has fewer levels, a larger one that comes later has all of them again, and
