@@ -333,13 +333,17 @@ void sysmon_wake(void);
 enum {
   SLOW_NO,    /* within 100 us */
   SLOW_CALLS, /* within a millisecond, or it has used up its budget: calls alone may wake it */
+  SLOW_TURN,  /* as soon, but it can afford more: also who queues a G behind one that has the turn
+                 of a binding, and may be about to block without having declared it */
   SLOW_ALL,   /* later, or never: who queues a G that nobody is free for wakes it, too */
   SLOW_TOLD,  /* somebody has woken it, it is on its way */
 };
 void sysmon_poke(M *m, uint64_t sc); /* m's call, entered with this sc, may block; others wait */
-void sysmon_queued(void);            /* a G was queued and nobody is free to run it */
-void sysmon_watch(int64_t when);     /* nobody polls, and a timer is due then */
-void pless_back(M *m);               /* m has found out that its P is gone */
+void sysmon_queued(const Domain *d); /* a G of d was queued and nobody is free to run it */
+/* Whether that may wake it. */
+#define SYSMON_IS_SLOW unlikely(load_rlx(&gs_sched.sysmon_slow) >= SLOW_TURN)
+void sysmon_watch(int64_t when); /* nobody polls, and a timer is due then */
+void pless_back(M *m);           /* m has found out that its P is gone */
 enum { RELIEF_NONE, RELIEF_ASLEEP, RELIEF_HOG };
 enum {
   TEST_NO_RELIEF = 1, /* code that declared nothing keeps its P */

@@ -662,8 +662,7 @@ void startlockedm(M *m, G *g) {
 
 void wakep(Domain *d) {
   if (load_sc(&d->npidle) == 0 || load_sc(&d->nmspinning) != 0) {
-    if (unlikely(load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL) && load_rlx(&d->npidle) == 0)
-      sysmon_queued();
+    if (SYSMON_IS_SLOW && load_rlx(&d->npidle) == 0) sysmon_queued(d);
     return;
   }
   if (!CAS(&d->nmspinning, 0, 1)) return;

@@ -131,7 +131,7 @@ static void inject_there(Group of) {
   if (!p) globrunqput_list(d, of.head, of.tail, of.n);
   unlock(&d->lock);
   if (!p) {
-    sysmon_queued();
+    sysmon_queued(d);
     return;
   }
   put_all(p, of.head);

@@ -377,7 +377,7 @@ static void queue_pless(M *m, G *g) {
     m->nextg = g;
     return;
   }
-  sysmon_queued();
+  sysmon_queued(d);
 }
 
 void finish_prev(M *m) {
@@ -543,8 +543,8 @@ void ready(M *m, G *g) {
     runqput(m->p, g, true);
     if (!m->p->solo)
       wakep(d);
-    else if (unlikely(load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL))
-      sysmon_queued();
+    else if (SYSMON_IS_SLOW)
+      sysmon_queued(d);
     return;
   }
   torture_window(); /* a P may go idle now */
@@ -556,7 +556,7 @@ void ready(M *m, G *g) {
     globrunqput(d, g);
   unlock(&d->lock);
   if (!p) {
-    sysmon_queued();
+    sysmon_queued(d);
     return;
   }
   M *lm = g->lockedm;

@@ -18,14 +18,20 @@
  * finds the M in that very call.  Whoever queues a G that no P is free for wakes a sysmon that
  * would look only after a millisecond or more (SLOW_ALL), once: it then looks every millisecond for
  * HOT_NS.  So a call of a site known to be short that turns long, and code that blocks without
- * having declared anything, are found within a millisecond, whatever sysmon did before.
+ * having declared anything, are found within a millisecond, whatever sysmon did before.  Behind one
+ * that has the turn of a binding, which declares little, he also wakes a sysmon that looks every
+ * millisecond (SLOW_TURN), as long as half of the burst is left; not if that was in vain
+ * VAIN_TELLS times, but for once in REST_NS: a program that wakes many and blocks nowhere would do
+ * so all the time.  He is still inside when sysmon looks, more often than not (it is woken on his
+ * CPU), so the next look is soon.
  *
  * The sprint.  A hand-off from undeclared code of a binding is two looks, 50 us apart, and as many
  * sleeps of a thread, which wake late: 150 us, and a hundred green threads that each go to sleep in
  * C are a hundred of those, one after the other.  So after one, if more work is queued, sysmon
- * looks again and again for SPRINT_NS, where there is more than one CPU.  That has a budget of its
- * own, as large, with a longer burst.  And a binding that sees that the others stay away as it had
- * guessed answers GONE, which one look is enough for.
+ * looks again and again for SPRINT_NS, where there is more than one CPU; and between the two looks
+ * (DASH_NS), instead of a sleep.  That has a budget of its own, as large, with a longer burst.  And
+ * a binding that sees that the others stay away as it had guessed answers GONE, which one look is
+ * enough for.
  *
  * What it costs.  A look costs tens of microseconds on a virtual machine, mostly the kernel's.  So
  * its own CPU time is measured and kept under BUDGET_PERMILLE of one CPU by stretching the pauses;
@@ -80,9 +86,12 @@
 #define BURST_NS 5000000
 #define LOOK_NS 500000   /* no look costs more */
 #define SPRINT_NS 150000 /* three times what a thread needs to wake, run a little, and block */
+#define DASH_NS (RELOOK_NS + 20000)
 /* Some five hundred hand-offs, until sprints cost no more than looks may. */
 #define BREATH_NS 50000000
 #define SLOW_NS 100000 /* a pause longer than this is worth a poke */
+#define VAIN_TELLS 8
+#define REST_NS 20000000
 #define BATCH 64
 
 enum { POKING = 1, POKED = 2 }; /* sysmon_poked: being written, to be served */
@@ -97,6 +106,10 @@ static struct {
   int64_t sprint; /* until then no pause between looks, while there is breath */
   int64_t breath; /* CPU time that sprints may spend, ns */
   bool sprinted;  /* the last look was one of a sprint */
+  bool turns;     /* there are domains with may_retake */
+  bool turn;      /* SLOW_TURN was what the last pause said */
+  int vain;       /* who was woken by that, and took nothing, so often in a row */
+  int64_t rest;   /* until then it does not say so, if that was often */
   bool alone;     /* one CPU: looking would keep those from it who are looked at */
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
@@ -174,7 +187,10 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
     case GS_RETAKE_BLOCKED:
       if (!p->seen.detached) {
         p->seen.detached = now;
-        if (waiting) sm.suspect = true; /* the second look is soon */
+        if (waiting) {
+          sm.suspect = true;                                        /* the second look is soon, */
+          if (sm.sprint < now + DASH_NS) sm.sprint = now + DASH_NS; /* no sleep before it */
+        }
         return false;
       }
       if (now - p->seen.detached < RELOOK_NS) return false; /* in a sprint */
@@ -227,9 +243,11 @@ static bool judge(P *p, int64_t now, Retake *r) {
   uint64_t sc = load_acq(&m->sc);
   bool asked = load_rlx(&p->preempt);
   preempt_if_expired(p, now);
-  if (load_acq(&m->inhook)) return false;
   uint32_t mode = sc & SC_MODE;
-  if (mode != SC_CALL && mode != SC_USER) return false;
+  if (load_acq(&m->inhook) || (mode != SC_CALL && mode != SC_USER)) {
+    if (sm.told && p_has_work(p)) sm.suspect = true; /* it is still in the call that has told us */
+    return false;
+  }
   if ((p->seen.m != m || p->seen.sc != sc) && !first_sight(p, m, sc, now)) return false;
   *r = (Retake){.p = p, .m = m, .sc = sc, .since = p->seen.when};
   if (mode == SC_CALL) return call_is_long(p, now);
@@ -263,7 +281,7 @@ static int take_and_hand_off(Retake *r, int n) {
     if (r[i].relief == RELIEF_HOG)
       add_rlx(&gs_sched.nhogs, 1);
     else if ((r[i].sc & SC_MODE) == SC_USER)
-      sm.found = true;
+      sm.found = true, sm.vain = 0;
     if ((r[i].sc & SC_MODE) == SC_USER && r[i].p->d->ops.may_retake && p_has_work(r[i].p))
       sm.sprint = os_now() + SPRINT_NS;
     handoffp(r[i].p);
@@ -275,7 +293,8 @@ static int take_and_hand_off(Retake *r, int n) {
 static int retake(int64_t now, bool *waiting) {
   Retake batch[BATCH];
   int n = 0, got = 0;
-  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next)
+  for (Domain *d = load_acq(&gs_sched.domains); d; d = d->next) {
+    if (d->ops.may_retake) sm.turns = true;
     for (uint32_t i = 0, np = load_acq(&d->nallp); i < np; i++) {
       P *p = d->allp[i];
       if (load_rlx(&p->status) != Pidle && p_has_work(p)) {
@@ -287,6 +306,7 @@ static int retake(int64_t now, bool *waiting) {
         n = 0;
       }
     }
+  }
   if (n) got += take_and_hand_off(batch, n);
   return got;
 }
@@ -406,6 +426,11 @@ static bool deep_sleep(void) {
   return true;
 }
 
+/* A program that starts or wakes many and blocks nowhere would wake sysmon all the time. */
+static bool worth_telling(int64_t now) {
+  return sm.turns && sm.bucket > BURST_NS / 2 && (sm.vain < VAIN_TELLS || now >= sm.rest);
+}
+
 /* The poke's race.  Here: publish that sysmon is slow, then look for a poke.  There: publish the
  * poke, then look whether sysmon is slow.  All seq_cst, so one sees the other. */
 static void nap(int64_t pause, int64_t now) {
@@ -420,9 +445,12 @@ static void nap(int64_t pause, int64_t now) {
     if (next != INT64_MAX && next - now < pause)
       pause = next - now < MIN_DELAY_NS ? MIN_DELAY_NS : next - now;
   }
-  store_sc(&gs_sched.sysmon_slow, pause > WAITING_DELAY_NS && rich ? SLOW_ALL
-                                  : pause > SLOW_NS && !broke      ? SLOW_CALLS
-                                                                   : SLOW_NO);
+  uint32_t slow = pause > WAITING_DELAY_NS && rich ? SLOW_ALL
+                  : pause <= SLOW_NS || broke      ? SLOW_NO
+                  : worth_telling(now)             ? SLOW_TURN
+                                                   : SLOW_CALLS;
+  sm.turn = slow == SLOW_TURN;
+  store_sc(&gs_sched.sysmon_slow, slow);
   torture_window(); /* a poke that comes now wakes us, or is seen below */
   if (!load_sc(&gs_sched.sysmon_poked) && !dump_is_wanted())
     note_sleep_until(&gs_sched.sysmon_note, now + pause);
@@ -431,6 +459,7 @@ static void nap(int64_t pause, int64_t now) {
 static void serve_poke(int64_t now) {
   sm.told = xchg(&gs_sched.sysmon_slow, SLOW_NO) == SLOW_TOLD;
   if (sm.told) sm.hot = now + HOT_NS;
+  if (sm.told && sm.turn && ++sm.vain >= VAIN_TELLS) sm.rest = now + REST_NS;
   sm.poke_m = NULL;
   if (load_sc(&gs_sched.sysmon_poked) != POKED) return;
   sm.poke_m = gs_sched.poke_m;
@@ -512,10 +541,10 @@ void sysmon_poke(M *m, uint64_t sc) {
   tell();
 }
 
-void sysmon_queued(void) {
-  if (load_rlx(&gs_sched.sysmon_slow) == SLOW_ALL &&
-      !(load_rlx(&gs_sched.test_flags) & TEST_NO_QUEUED))
-    tell();
+void sysmon_queued(const Domain *d) {
+  uint32_t slow = load_rlx(&gs_sched.sysmon_slow);
+  if (slow != SLOW_ALL && !(slow == SLOW_TURN && d->ops.may_retake)) return;
+  if (!(load_rlx(&gs_sched.test_flags) & TEST_NO_QUEUED)) tell();
 }
 
 void sysmon_watch(int64_t when) {
