@@ -337,6 +337,7 @@ enum {
                  of a binding, and may be about to block without having declared it */
   SLOW_ALL,   /* later, or never: who queues a G that nobody is free for wakes it, too */
   SLOW_TOLD,  /* somebody has woken it, it is on its way */
+  SLOW_TURN_TOLD, /* he has queued, and it was SLOW_TURN */
 };
 void sysmon_poke(M *m, uint64_t sc); /* m's call, entered with this sc, may block; others wait */
 void sysmon_queued(const Domain *d); /* a G of d was queued and nobody is free to run it */

@@ -107,9 +107,9 @@ static struct {
   int64_t breath; /* CPU time that sprints may spend, ns */
   bool sprinted;  /* the last look was one of a sprint */
   bool turns;     /* there are domains with may_retake */
-  bool turn;      /* SLOW_TURN was what the last pause said */
-  int vain;       /* who was woken by that, and took nothing, so often in a row */
+  int vain;       /* so often in a row it was woken from SLOW_TURN, and nobody had blocked */
   int64_t rest;   /* until then it does not say so, if that was often */
+  bool may_dash;  /* it has been, and has not dashed since */
   bool alone;     /* one CPU: looking would keep those from it who are looked at */
   int64_t hot;    /* until then at most WAITING_DELAY_NS between looks */
   int relooks;    /* in a row */
@@ -175,6 +175,13 @@ static uint32_t native_is_long(P *p, M *m, int64_t now, bool asked) {
   return RELIEF_HOG;
 }
 
+/* The second look is soon; without a sleep before it, once for each time that somebody has told. */
+static void dash(int64_t now) {
+  sm.suspect = true;
+  if (sm.may_dash && sm.sprint < now + DASH_NS) sm.sprint = now + DASH_NS;
+  sm.may_dash = false;
+}
+
 static bool binding_says_long(P *p, M *m, int64_t now) {
   Domain *d = p->d;
   G *g = load_rlx(&m->curg);
@@ -187,15 +194,15 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
     case GS_RETAKE_BLOCKED:
       if (!p->seen.detached) {
         p->seen.detached = now;
-        if (waiting) {
-          sm.suspect = true;                                        /* the second look is soon, */
-          if (sm.sprint < now + DASH_NS) sm.sprint = now + DASH_NS; /* no sleep before it */
-        }
+        if (waiting) dash(now);
         return false;
       }
-      if (now - p->seen.detached < RELOOK_NS) return false; /* in a sprint */
+      if (now - p->seen.detached < RELOOK_NS) { /* in a sprint */
+        sm.suspect = waiting;
+        return false;
+      }
       return waiting || now - p->seen.detached >= EMPTY_NS;
-    case GS_RETAKE_GONE: return waiting;
+    case GS_RETAKE_GONE: p->seen.detached = now; return waiting;
     case GS_RETAKE_HOG: p->seen.detached = 0; return waiting && outside >= FORCE_PREEMPT_NS;
     case GS_RETAKE_NOW: p->seen.detached = 0; return waiting;
     default: p->seen.detached = 0; return false;
@@ -281,7 +288,8 @@ static int take_and_hand_off(Retake *r, int n) {
     if (r[i].relief == RELIEF_HOG)
       add_rlx(&gs_sched.nhogs, 1);
     else if ((r[i].sc & SC_MODE) == SC_USER)
-      sm.found = true, sm.vain = 0;
+      sm.found = true;
+    if (r[i].p->seen.detached) sm.vain = 0; /* a binding's that blocks */
     if ((r[i].sc & SC_MODE) == SC_USER && r[i].p->d->ops.may_retake && p_has_work(r[i].p))
       sm.sprint = os_now() + SPRINT_NS;
     handoffp(r[i].p);
@@ -360,6 +368,9 @@ static void account(int64_t now) {
     sm.bucket -= spent;
     if (sm.found) sm.bucket += spent + sm.before;
     sm.before = sm.found ? 0 : spent;
+  } else if (sm.found) {
+    sm.bucket += sm.before; /* the look before the sprint was not in vain */
+    sm.before = 0;
   }
   sm.found = false;
   if (sm.bucket > BURST_NS) sm.bucket = BURST_NS;
@@ -428,7 +439,8 @@ static bool deep_sleep(void) {
 
 /* A program that starts or wakes many and blocks nowhere would wake sysmon all the time. */
 static bool worth_telling(int64_t now) {
-  return sm.turns && sm.bucket > BURST_NS / 2 && (sm.vain < VAIN_TELLS || now >= sm.rest);
+  return sm.turns && !sm.alone && sm.bucket > BURST_NS / 2 &&
+         (sm.vain < VAIN_TELLS || now >= sm.rest);
 }
 
 /* The poke's race.  Here: publish that sysmon is slow, then look for a poke.  There: publish the
@@ -449,7 +461,6 @@ static void nap(int64_t pause, int64_t now) {
                   : pause <= SLOW_NS || broke      ? SLOW_NO
                   : worth_telling(now)             ? SLOW_TURN
                                                    : SLOW_CALLS;
-  sm.turn = slow == SLOW_TURN;
   store_sc(&gs_sched.sysmon_slow, slow);
   torture_window(); /* a poke that comes now wakes us, or is seen below */
   if (!load_sc(&gs_sched.sysmon_poked) && !dump_is_wanted())
@@ -457,9 +468,13 @@ static void nap(int64_t pause, int64_t now) {
 }
 
 static void serve_poke(int64_t now) {
-  sm.told = xchg(&gs_sched.sysmon_slow, SLOW_NO) == SLOW_TOLD;
+  uint32_t slow = xchg(&gs_sched.sysmon_slow, SLOW_NO);
+  sm.told = slow == SLOW_TOLD || slow == SLOW_TURN_TOLD;
   if (sm.told) sm.hot = now + HOT_NS;
-  if (sm.told && sm.turn && ++sm.vain >= VAIN_TELLS) sm.rest = now + REST_NS;
+  if (slow == SLOW_TURN_TOLD) {
+    sm.may_dash = true;
+    if (++sm.vain >= VAIN_TELLS) sm.rest = now + REST_NS;
+  }
   sm.poke_m = NULL;
   if (load_sc(&gs_sched.sysmon_poked) != POKED) return;
   sm.poke_m = gs_sched.poke_m;
@@ -523,9 +538,11 @@ void sysmon_wake(void) {
 }
 
 /* One of those who want to wake it does. */
-static void tell(void) {
+static void tell(bool queued) {
   uint32_t slow = load_sc(&gs_sched.sysmon_slow);
-  if (slow == SLOW_NO || slow == SLOW_TOLD || !CAS(&gs_sched.sysmon_slow, slow, SLOW_TOLD)) return;
+  if (slow == SLOW_NO || slow >= SLOW_TOLD) return;
+  uint32_t told = queued && slow == SLOW_TURN ? SLOW_TURN_TOLD : SLOW_TOLD;
+  if (!CAS(&gs_sched.sysmon_slow, slow, told)) return;
   add_rlx(&gs_sched.npokes, 1);
   note_wake(&gs_sched.sysmon_note);
 }
@@ -538,15 +555,15 @@ void sysmon_poke(M *m, uint64_t sc) {
     store_sc(&gs_sched.sysmon_poked, POKED);
   }
   torture_window(); /* sysmon is about to sleep and sees the poke, or is slow now */
-  tell();
+  tell(false);
 }
 
 void sysmon_queued(const Domain *d) {
   uint32_t slow = load_rlx(&gs_sched.sysmon_slow);
   if (slow != SLOW_ALL && !(slow == SLOW_TURN && d->ops.may_retake)) return;
-  if (!(load_rlx(&gs_sched.test_flags) & TEST_NO_QUEUED)) tell();
+  if (!(load_rlx(&gs_sched.test_flags) & TEST_NO_QUEUED)) tell(true);
 }
 
 void sysmon_watch(int64_t when) {
-  if (when < load_sc(&gs_sched.sysmon_until)) tell();
+  if (when < load_sc(&gs_sched.sysmon_until)) tell(false);
 }

@@ -42,6 +42,9 @@
 #define GREEN_STACK ((size_t)8 << 20)
 #define MAIN_STACK ((size_t)8 << 20)
 #define GREEN_STACK_MAX ((size_t)1 << 30) /* of gs_go_opts */
+/* What CPython's own parser needs; and with fewer than 100 levels of recursion through C left, 3.13
+ * puts off the end of every list (its trashcan), for ever if there are never more. */
+#define GREEN_STACK_MIN ((size_t)1 << 20)
 
 typedef struct Green Green;
 

@@ -330,13 +330,13 @@ static void short_name(PyObject *name, char *buf, size_t size) {
   buf[keep] = 0;
 }
 
-int green_start(Green *g) {
+/* stack: bytes; 0: as many as by default. */
+static int start_on(Green *g, size_t stack) {
   if (!running) {
     PyErr_SetString(exc_Error,
                     "gosched.go needs a running scheduler: call it inside gosched.run(main)");
     return RAISED;
   }
-  size_t stack = tstate_stack_size();
   if (stack > GREEN_STACK_MAX) {
     PyErr_Format(
         PyExc_ValueError,
@@ -344,6 +344,7 @@ int green_start(Green *g) {
         GREEN_STACK_MAX);
     return RAISED;
   }
+  if (stack && stack < GREEN_STACK_MIN) stack = GREEN_STACK_MIN;
   if (!(g->ready = rec_take(interp))) return GS_ENOMEM;
   g->ready->stack = stack ? stack : GREEN_STACK;
   char name[32];
@@ -369,6 +370,8 @@ int green_start(Green *g) {
   if (ending) green_cancel(g);
   return GS_OK;
 }
+
+int green_start(Green *g) { return start_on(g, tstate_stack_size()); }
 
 /* The main one is the thread that called gosched.run, also if it is on another one. */
 uint64_t green_ident(void) {
@@ -523,7 +526,7 @@ static void listen(void) {
   static PyMethodDef method = {"gosched.embed", await_stop, METH_NOARGS, NULL};
   PyObject *fn = guest ? PyCFunction_New(&method, NULL) : NULL;
   Green *g = fn ? green_new(fn, NULL, 0, NULL) : NULL;
-  if (g && green_start(g) == GS_OK) g->retrieved = true;
+  if (g && start_on(g, 0) == GS_OK) g->retrieved = true;
   PyErr_Clear();
   Py_XDECREF(g);
   Py_XDECREF(fn);

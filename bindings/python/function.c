@@ -179,7 +179,8 @@ typedef struct {
   PyObject *ct;  /* cffi's type */
   size_t offset; /* of the value in the call's frame */
   size_t zeroed; /* of a struct: its size, since cffi leaves out members that are not given */
-  bool pointer;  /* converted as an array may be */
+  bool pointer;  /* also what has an address: a function of ours, a callback */
+  bool data;     /* not to a function: converted as an array may be */
   BufferRule buffer;
   Number number;
 } Arg;
@@ -247,7 +248,7 @@ static int convert(const Arg *a, PyObject *value, char *to, Temp **temps) {
     Py_DECREF(value); /* the callback keeps it */
   }
   if (a->zeroed) memset(to, 0, a->zeroed);
-  if (!a->pointer) return cffi.to_c(to, a->ct, value);
+  if (!a->data) return cffi.to_c(to, a->ct, value);
   if (buffer_wanted(&a->buffer, value)) return convert_buffer(a, value, to, temps);
   Py_ssize_t size = cffi.prepare_pointer(a->ct, value, (char **)(void *)to);
   if (size <= 0) return (int)size;
@@ -547,6 +548,15 @@ static size_t place(size_t *frame, size_t size) {
   return at;
 }
 
+/* ct is a pointer: is it one to data?  Also false: an exception is set. */
+static bool is_data(PyObject *ct) {
+  PyObject *kind = PyObject_GetAttrString(ct, "kind");
+  bool data =
+      kind && PyUnicode_Check(kind) && PyUnicode_CompareWithASCIIString(kind, "function") != 0;
+  Py_XDECREF(kind);
+  return data;
+}
+
 static int prepare(Function *f, void *address, PyObject *result, PyObject *specs, PyObject *buffers,
                    int nfixed, int flags) {
   gs_ffi_error err = {.code = 0};
@@ -562,6 +572,8 @@ static int prepare(Function *f, void *address, PyObject *result, PyObject *specs
     if (!(list[i] = type_of(f->lib, PyTuple_GET_ITEM(specs, i)))) goto done;
     f->args[i].offset = place(&f->frame, gs_type_size(list[i]));
     f->args[i].pointer = gs_type_kind(list[i]) == GS_KIND_POINTER;
+    f->args[i].data = f->args[i].pointer && is_data(f->args[i].ct);
+    if (PyErr_Occurred()) goto done;
     if (gs_type_kind(list[i]) == GS_KIND_STRUCT) f->args[i].zeroed = gs_type_size(list[i]);
     f->args[i].number = number_kind(f->args[i].ct, list[i]);
     if (buffer_rule(PyTuple_GET_ITEM(buffers, i), &f->args[i].buffer) < 0) goto done;

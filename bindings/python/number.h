@@ -16,10 +16,6 @@
 #include "binding.h"
 #include "gosched_ffi.h"
 
-#if !defined PyUnstable_Long_IsCompact && __has_include(<longintrepr.h>)
-#include <longintrepr.h> /* of 3.10; Python.h includes the later ones */
-#endif
-
 typedef enum { NOT_A_NUMBER, I8, I16, I32, I64, U8, U16, U32, U64, F32, F64 } Number;
 
 /* ct is cffi's type, type what gosched_ffi.h calls it. */

@@ -297,6 +297,7 @@ int tstate_on_stack(PyThreadState *ts, char *top, size_t size) {
   return 0;
 #elif VERSION_AT_LEAST(12)
   (void)top;
+  if (size > MAIN_STACK - 4096) size = MAIN_STACK - 4096; /* callbacks run on a thread's own */
   int less = ts->c_recursion_remaining - (int)(size / 3072);
   if (less < 0) return 0;
   ts->c_recursion_remaining -= less;

@@ -114,6 +114,19 @@ def test_arguments(where):
         check()
 
 
+@pytest.mark.parametrize("bad", [lambda a, b: 0, object(), 1, b"x", None, [1], "text", 1.5])
+def test_what_is_no_function(bad):
+    """Nor a pointer to one: cffi's own conversion of pointers to data would not look."""
+    lib = gosched.dlopen(
+        None,
+        "void qsort(void *base, size_t n, size_t size, int (*f)(const void *, const void *));",
+    )
+    with pytest.raises(
+        TypeError, match=r"qsort\(\) argument 4 \(int\(\*\)\(void \*, void \*\)\): "
+    ):
+        gosched.run(lib.qsort, bytearray(8), 2, 4, bad)
+
+
 def test_error_in_a_conversion_is_the_users():
     lib = gosched.dlopen(None, "int abs(int);")
 

@@ -31,12 +31,13 @@ OVERFLOW = """
     [
         ("pass", 8 << 20),
         ("threading.stack_size(1 << 20)", 1 << 20),
-        ("threading.stack_size(64 << 10)", 64 << 10),
+        ("threading.stack_size(3_000_000)", 4 << 20),
+        ("threading.stack_size(64 << 10)", 1 << 20),
         ("threading.stack_size(1 << 20); threading.stack_size(0)", 8 << 20),
     ],
 )
 def test_the_report_of_an_overflow(script, set_size, size):
-    """It has the size that was asked for, and says what to do."""
+    """It has the size that was asked for, but 1 MiB at least, and says what to do."""
     status, _, err = script(OVERFLOW.format(set_size=set_size)).end(HANG)
     assert status == -signal.SIGABRT
     told = re.search(
@@ -63,7 +64,7 @@ def test_sizes_live_side_by_side(script):
         def main():
             for _ in range(3):
                 gate, greens = gosched.Chan(), []
-                for size in (0, 128 << 10, 1 << 20, 100_000) * 25:
+                for size in (0, 1 << 20, 3_000_000, 32 << 10) * 25:
                     threading.stack_size(size)
                     greens.append(gosched.go(nest, 6, gate))
                     gosched.go(nest, 6, gosched.Chan(1)).cancel()
@@ -115,9 +116,9 @@ DEPTH = """
                 repr(nested)
             except RecursionError:
                 return n
-            for _ in range(10):
+            for _ in range(100):
                 nested = [nested]
-            n += 10
+            n += 100
 """
 
 
@@ -133,7 +134,7 @@ def test_recursions_through_c_end_in_time(script):
         + """
     def main():
         found = []
-        for size in (0, 1 << 20, 256 << 10, 0):
+        for size in (0, 2 << 20, 1 << 20, 0):
             threading.stack_size(size)
             found.append(gosched.go(depth).result())  # on the record of the one before
         return found
@@ -145,3 +146,49 @@ def test_recursions_through_c_end_in_time(script):
     )
     status, out, err = script(program).end(HANG)
     assert (status, out) == (0, "True True\n"), err
+
+
+def test_what_nobody_refers_to_ends_at_once(script):
+    """CPython 3.13 and later put that off where a thread has little room left."""
+    program = """
+        import threading
+        import gosched
+
+        ended = []
+
+        class Ends:
+            def __del__(self):
+                ended.append(self)
+
+        def drop():
+            nested = [Ends()]
+            for _ in range(80):
+                nested = [nested]
+            del nested
+            return len(ended)
+
+        threading.stack_size(32 << 10)
+        print(gosched.run(lambda: [gosched.go(drop).result() for _ in range(3)]))
+    """
+    status, out, err = script(program).end(HANG)
+    assert (status, out) == (0, "[1, 2, 3]\n"), err
+
+
+def test_source_is_compiled_on_the_smallest_stack(script):
+    """CPython's parser counts levels of its own."""
+    program = """
+        import threading
+        import gosched
+
+        def parse():
+            for text in ("-" * 5000 + "1", "lambda:" * 3000 + "1", "(" * 190 + "1" + ")" * 190):
+                try:
+                    compile(text, "text", "exec")
+                except (RecursionError, MemoryError):
+                    pass
+
+        threading.stack_size(32 << 10)
+        print(gosched.run(lambda: gosched.go(parse).result()))
+    """
+    status, out, err = script(program).end(HANG)
+    assert (status, out) == (0, "None\n"), err
