@@ -9,6 +9,8 @@
 
 #include "runtime.h"
 
+enum { SOME = 40 };
+
 static int keeps(void *ud, void *const *gdata, int64_t outside_ns, int waiting) {
   (void)ud, (void)gdata, (void)outside_ns, (void)waiting;
   return GS_RETAKE_NO;
@@ -38,10 +40,12 @@ static void wakes_it_and_then_does_not(void *arg) {
   (void)arg;
   CHECK(wakes_at(SLOW_TURN));
   int64_t end = gs_now() + PATIENCE;
+  uint64_t before = load_rlx(&gs_sched.npokes);
   while (load_sc(&gs_sched.sysmon_slow) != SLOW_CALLS && gs_now() < end) {
     go(nothing, NULL);
     gs_yield();
   }
+  CHECK(load_rlx(&gs_sched.npokes) - before <= SOME); /* not only when its budget was spent */
   CHECK(!wakes_at(SLOW_CALLS));
 }
 
