@@ -270,20 +270,29 @@ static void free_temps(Temp *t) {
   if (error) error_put(error);
 }
 
-/* Says which argument of which function cffi does not take. */
+/* Says which argument of which function cffi does not take.  A KeyError is a member that the struct
+ * does not have, unless code of the user's has raised it, which the cause tells. */
 static void name_argument(const Function *f, Py_ssize_t i) {
   PyObject *error = error_take();
   PyObject *type = (PyObject *)Py_TYPE(error);
+  bool member = type == PyExc_KeyError;
   if (type != PyExc_TypeError && type != PyExc_OverflowError && type != PyExc_ValueError &&
-      type != PyExc_BufferError) {
+      type != PyExc_BufferError && !member) {
     error_put(error);
     return;
   }
   PyObject *ctype = PyObject_GetAttrString(f->args[i].ct, "cname");
   if (!ctype) PyErr_Clear();
-  PyErr_Format(type, "%U() argument %zd (%V): %S", f->name, i + 1, ctype, "?", error);
+  PyErr_Format(member ? PyExc_ValueError : type, "%U() argument %zd (%V): %s%S", f->name, i + 1,
+               ctype, "?", member ? "there is no member " : "", error);
   Py_XDECREF(ctype);
-  Py_DECREF(error);
+  if (!member) {
+    Py_DECREF(error);
+    return;
+  }
+  PyObject *told = error_take();
+  PyException_SetCause(told, error);
+  error_put(told);
 }
 
 static bool arguments_fit(const Function *f, Py_ssize_t nargs, PyObject *kwnames) {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-ACCEPTED = (TypeError, ValueError, OverflowError, gosched.Error)
+ACCEPTED = (TypeError, ValueError, OverflowError, BufferError, gosched.Error)
 
 ANYTHING = st.one_of(
     st.none(),
@@ -64,6 +64,41 @@ def tried(fn: Any, *args: Any, **kwargs: Any) -> Any:
     except Exception as error:
         refused(error)
         return None
+
+
+# As an argument of a function that looks at none: what is wrong is found before the call, or never.
+PARAMETERS = [
+    *("int", "char", "_Bool", "float", "double", "long double", "uint8_t", "size_t", "wchar_t"),
+    *("enum e", "struct s", "struct s *", "union u *", "struct unknown *", "void *"),
+    *("char *", "const char *", "unsigned char *", "wchar_t *", "char **", "int *", "double *"),
+    *("_Bool *", "int[3]", "int (*)[3]", "struct s[2]", "int (*)(int)", "compare *", "compare **"),
+    "void (*)(struct s)",
+]
+PARAMETER_TYPES = (
+    "enum e { A, B }; struct s { int a; double b; char c[4]; int (*f)(int); };"
+    " union u { int a; double b; }; typedef int compare(const void *, const void *);"
+)
+
+
+@pytest.fixture(scope="module")
+def takers():
+    return {
+        parameter: gosched.dlopen(None, f"{PARAMETER_TYPES} int getpid({parameter});").getpid
+        for parameter in PARAMETERS
+    }
+
+
+@given(
+    st.sampled_from(PARAMETERS),
+    ANYTHING
+    | st.binary(max_size=40).map(bytearray)
+    | st.binary(max_size=40).map(memoryview)
+    | st.lists(st.none() | st.floats() | st.text(max_size=3), max_size=4).map(tuple)
+    | st.dictionaries(st.sampled_from(["a", "b", "c", "f", "z"]), st.none() | st.integers()),
+)
+@COUNT
+def test_arguments_of_every_type(takers, parameter, value):
+    assert tried(takers[parameter], value) in (None, os.getpid())
 
 
 @given(C)

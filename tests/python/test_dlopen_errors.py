@@ -127,6 +127,15 @@ def test_what_is_no_function(bad):
         gosched.run(lib.qsort, bytearray(8), 2, 4, bad)
 
 
+def test_a_member_that_a_struct_does_not_have():
+    lib = gosched.dlopen(None, "struct s { int a; }; int getpid(struct s);")
+    with pytest.raises(
+        ValueError, match=r"getpid\(\) argument 1 \(struct s\): there is no member 'z'"
+    ) as raised:
+        lib.getpid({"a": 1, "z": 2})
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
 def test_error_in_a_conversion_is_the_users():
     lib = gosched.dlopen(None, "int abs(int);")
 
