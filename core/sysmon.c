@@ -202,7 +202,9 @@ static bool binding_says_long(P *p, M *m, int64_t now) {
         return false;
       }
       return waiting || now - p->seen.detached >= EMPTY_NS;
-    case GS_RETAKE_GONE: p->seen.detached = now; return waiting;
+    case GS_RETAKE_GONE:
+      if (!p->seen.detached) p->seen.detached = now;
+      return waiting || now - p->seen.detached >= EMPTY_NS;
     case GS_RETAKE_HOG: p->seen.detached = 0; return waiting && outside >= FORCE_PREEMPT_NS;
     case GS_RETAKE_NOW: p->seen.detached = 0; return waiting;
     default: p->seen.detached = 0; return false;

@@ -56,7 +56,7 @@ typedef struct Rec {
   _Atomic int waits; /* 1 while it waits for the GIL in code of the binding; read by sysmon */
   _Atomic clockid_t clock; /* of the CPU time of the thread it runs on; read by sysmon */
   int gilstate_base;       /* ts->gilstate_counter outside of any callback */
-  size_t stack;            /* bytes of its stack, the page that nobody may use included */
+  size_t stack;            /* bytes of its stack */
   int levels_less;  /* of recursion through C than CPython had given it; see tstate_on_stack */
   int calls;        /* foreign calls under way: its Python code is in a callback of them; GIL */
   int last_errno;   /* of its last foreign call */

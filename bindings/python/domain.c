@@ -371,7 +371,8 @@ static int start_on(Green *g, size_t stack) {
   return GS_OK;
 }
 
-int green_start(Green *g) { return start_on(g, tstate_stack_size()); }
+/* As large as threading.stack_size says; it is 0 if nobody has set it. */
+int green_start(Green *g) { return start_on(g, PyThread_get_stacksize()); }
 
 /* The main one is the thread that called gosched.run, also if it is on another one. */
 uint64_t green_ident(void) {

@@ -270,12 +270,14 @@ static void free_temps(Temp *t) {
   if (error) error_put(error);
 }
 
-/* Says which argument of which function cffi does not take.  A KeyError is a member that the struct
- * does not have, unless code of the user's has raised it, which the cause tells. */
+/* Says which argument of which function cffi does not take.  A KeyError of cffi's is a member that
+ * the struct does not have; one that has been raised by Python code has a traceback. */
 static void name_argument(const Function *f, Py_ssize_t i) {
   PyObject *error = error_take();
   PyObject *type = (PyObject *)Py_TYPE(error);
-  bool member = type == PyExc_KeyError;
+  PyObject *tb = PyException_GetTraceback(error);
+  bool member = type == PyExc_KeyError && !tb;
+  Py_XDECREF(tb);
   if (type != PyExc_TypeError && type != PyExc_OverflowError && type != PyExc_ValueError &&
       type != PyExc_BufferError && !member) {
     error_put(error);

@@ -209,10 +209,9 @@ PyDoc_STRVAR(
     "go(fn, /, *args, **kwargs)\n--\n\n"
     "Starts fn(*args, **kwargs) as a green thread and returns its GreenThread.\n\n"
     "It runs in a copy of the caller's contextvars, on a stack of threading.stack_size() bytes\n"
-    "(at least 1 MiB), or 8 MiB if nobody has set that.  May also be called on any other thread "
-    "while\n"
-    "gosched.run is under way.  Raises Error outside of gosched.run, TypeError if fn cannot be\n"
-    "called, ValueError if the stack would be larger than 1 GiB, MemoryError.");
+    "(at least 1 MiB), or 8 MiB if nobody has set that.  May also be called on any other\n"
+    "thread while gosched.run is under way.  Raises Error outside of gosched.run, TypeError if\n"
+    "fn cannot be called, ValueError if the stack would be larger than 1 GiB, MemoryError.");
 static PyObject *mod_go(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames) {
   (void)self;

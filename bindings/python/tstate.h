@@ -17,8 +17,6 @@ PyThreadState *tstate_new(PyInterpreterState *interp);
  * began on, or to tstate_again. */
 int tstate_on_stack(PyThreadState *ts, char *top, size_t size);
 void tstate_own_stack(PyThreadState *ts, int levels_less);
-/* What threading.stack_size has set; 0: nothing.  GIL held. */
-static inline size_t tstate_stack_size(void) { return PyThread_get_stacksize(); }
 
 /* The identity of green thread n, which no thread has; of none, if n is 0.  Any thread. */
 uint64_t tstate_ident(uint64_t n);

@@ -141,11 +141,11 @@ def test_error_in_a_conversion_is_the_users():
 
     class Odd:
         def __int__(self):
-            raise LookupError("mine")
+            raise KeyError("mine")
 
         __index__ = __int__
 
-    with pytest.raises(LookupError, match="mine"):
+    with pytest.raises(KeyError, match="mine"):
         lib.abs(Odd())
 
 

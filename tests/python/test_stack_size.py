@@ -51,22 +51,29 @@ def test_the_report_of_an_overflow(script, set_size, size):
 
 
 def test_sizes_live_side_by_side(script):
-    """Each waits in the middle of its frames, while stacks of other sizes come and go."""
+    """Each waits in the middle of its frames, while stacks of other sizes come and go; the large
+    ones are used deeply, so one that is smaller than it should be overflows."""
     program = """
         import threading
         import gosched
 
-        def nest(n, gate):
-            if n == 0:
-                return gate.recv()
-            return max([n], key=lambda n: nest(n - 1, gate))
+        class A:
+            def __lt__(self, other): [A(), A()].sort()
+
+        def nest(n, gate, size=1):
+            if n:
+                return max([n], key=lambda n: nest(n - 1, gate, size))
+            gate.recv()
+            if size == 0:
+                try: [A(), A()].sort()
+                except RecursionError: pass
 
         def main():
             for _ in range(3):
                 gate, greens = gosched.Chan(), []
                 for size in (0, 1 << 20, 3_000_000, 32 << 10) * 25:
                     threading.stack_size(size)
-                    greens.append(gosched.go(nest, 6, gate))
+                    greens.append(gosched.go(nest, 6, gate, size))
                     gosched.go(nest, 6, gosched.Chan(1)).cancel()
                 for i in range(len(greens)):
                     gate.send(i)
